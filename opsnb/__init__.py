@@ -1,0 +1,67 @@
+"""Atomic releases over SSH, from a Jupyter notebook.
+
+::
+
+    import opsnb
+
+    project = opsnb.load("opsnb.toml")      # or opsnb.demo() for a server inside this process
+    web1 = project.server("web1")
+    web1.releases()                         # a DataFrame
+    plan = web1.plan("dist/")               # reads only
+    report = web1.deploy(plan).wait()       # or: await web1.deploy(plan)
+    web1.rollback()
+
+Importing this loads neither pandas nor asyncssh: each comes when it is first needed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from opsnb import errors
+from opsnb.errors import OpsnbError
+
+if TYPE_CHECKING:
+    from opsnb.core.events import Outcome, Report
+    from opsnb.job import Job
+    from opsnb.project import DemoProject, Project, demo, load
+    from opsnb.server import DeployPlan, Server
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "DemoProject": "opsnb.project",
+    "DeployPlan": "opsnb.server",
+    "Job": "opsnb.job",
+    "Outcome": "opsnb.core.events",
+    "Project": "opsnb.project",
+    "Report": "opsnb.core.events",
+    "Server": "opsnb.server",
+    "demo": "opsnb.project",
+    "load": "opsnb.project",
+}
+
+__all__ = [
+    "DemoProject",
+    "DeployPlan",
+    "Job",
+    "OpsnbError",
+    "Outcome",
+    "Project",
+    "Report",
+    "Server",
+    "demo",
+    "errors",
+    "load",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'opsnb' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,365 @@
+"""``opsnb.toml``: every key, its default, its one line, and what is wrong with it.
+
+Rule 1: settings are inherited, project → environment → server; the nearest one wins.
+Rule 2: the documented default file is made from the same fields that validate.
+Rule 3: a message names file, line and key. (The text comes from outside: nothing here reads a file.)
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from opsnb.core.text import safe
+from opsnb.errors import ConfigError
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Hook(_Table):
+    """A command run on the server."""
+
+    command: str = Field(min_length=1, description="A line for /bin/sh.")
+    timeout: float = Field(300, gt=0, description="Seconds until it is ended and has failed.")
+
+
+class Health(_Table):
+    """A question that a working site answers."""
+
+    url: str = Field("", description="An address that is asked from this machine (http, https).")
+    command: str = Field("", description="Or a line for /bin/sh on the server, which must exit 0.")
+    status: int = Field(200, ge=100, le=599, description="The status that the address must answer.")
+    contains: str = Field("", description="Text that the answer must contain.")
+    timeout: float = Field(10, gt=0, description="Seconds for one try.")
+    retries: int = Field(3, ge=0, le=100, description="Further tries after the first.")
+    delay: float = Field(1, ge=0, le=300, description="Seconds between tries.")
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Health:
+        if bool(self.url) == bool(self.command):
+            raise ValueError("give either url or command")
+        if self.url and urlsplit(self.url).scheme not in ("http", "https"):
+            raise ValueError("url must begin with http:// or https://")
+        return self
+
+
+Hooks = Annotated[tuple[Hook, ...], Field()]
+
+
+def _as_hooks(value: object) -> object:
+    """A hook may be written as its command alone."""
+    if isinstance(value, (list, tuple)):
+        return [{"command": item} if isinstance(item, str) else item for item in value]
+    return value
+
+
+class Settings(_Table):
+    """What can be said of a project, an environment or a server."""
+
+    source: str = Field("", description="The folder to release.")
+    keep_releases: int = Field(
+        3, ge=1, le=1000, description="How many good releases stay, the live one included."
+    )
+    exclude: tuple[str, ...] = Field(
+        (), description="What of the source stays out: gitignore rules; .deployignore is read too."
+    )
+    base: Literal["previous", "clean"] = Field(
+        "previous",
+        description="previous: what the application wrote inside the release is carried over; "
+        "clean: the release equals the source.",
+    )
+    copy_mode: Literal["copy", "hardlink"] = Field(
+        "copy",
+        alias="copy",
+        description="copy: a real copy (reflink where the file system can); "
+        "hardlink: unchanged files share their inode with the release before.",
+    )
+    verify: Literal["written", "all"] = Field(
+        "written",
+        description="Which files are hashed on the server before the switch: those that were "
+        "sent, or all of them.",
+    )
+    linked_dirs: tuple[str, ...] = Field(
+        (), description="Directories of shared/ to link. Nothing listed: all that shared/ holds."
+    )
+    linked_files: tuple[str, ...] = Field((), description="Files of shared/ to link.")
+    before_publish: Hooks = Field(
+        (), description="Commands run in the new release's directory before the switch."
+    )
+    after_publish: Hooks = Field((), description="Commands run in the live release after it.")
+    health: tuple[Health, ...] = Field(
+        (), description="What must answer after the switch; if not, the previous release returns."
+    )
+    lock_wait: float = Field(0, ge=0, le=86400, description="Seconds to wait for a lock.")
+    step_timeout: float = Field(
+        1800, gt=0, description="Seconds until a copying or flushing step has failed."
+    )
+    connect_timeout: float = Field(15, gt=0, description="Seconds until connecting has failed.")
+
+    @field_validator("before_publish", "after_publish", mode="before")
+    @classmethod
+    def _short_hooks(cls, value: object) -> object:
+        return _as_hooks(value)
+
+    @field_validator("linked_dirs", "linked_files")
+    @classmethod
+    def _inside(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_clean(path) for path in paths)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Settings:
+        listed = sorted((*self.linked_dirs, *self.linked_files))
+        for first, second in zip(listed, listed[1:], strict=False):
+            if first == second:
+                raise ValueError(f"{first!r} is listed twice")
+        for outer in listed:
+            inner = [path for path in listed if path.startswith(outer + "/")]
+            if inner:
+                raise ValueError(f"{inner[0]!r} lies inside {outer!r}: list one of them")
+        return self
+
+
+def _clean(path: str) -> str:
+    parts = path.rstrip("/").split("/")
+    if not path or any(part in ("", ".", "..") for part in parts) or "\0" in path:
+        raise ValueError(f"{path!r} is not a path inside a release")
+    return "/".join(parts)
+
+
+class Project(Settings):
+    """The project."""
+
+    name: str = Field("site", min_length=1, description="What the project is called.")
+
+
+class Environment(Settings):
+    """A set of servers that are treated alike."""
+
+    color: Literal["", "red", "orange", "yellow", "green", "blue", "purple", "grey"] = Field(
+        "", description="The colour that marks it."
+    )
+    confirm: Literal["none", "click", "type-name"] = Field(
+        "click", description="What a change asks of a person first."
+    )
+
+
+class ServerTable(Settings):
+    """One server."""
+
+    url: str = Field(description="ssh://user@host[:port]/deployment/path, or file:///path.")
+    environment: str = Field("", description="The environment it belongs to.")
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, url: str) -> str:
+        Address.parse(url)
+        return url
+
+
+class Config(_Table):
+    """The whole of ``opsnb.toml``."""
+
+    project: Project = Field(default_factory=lambda: Project.model_validate({}))
+    environments: dict[str, Environment] = Field(default_factory=dict)
+    servers: dict[str, ServerTable] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _known(self) -> Config:
+        for name, server in self.servers.items():
+            if server.environment and server.environment not in self.environments:
+                known = ", ".join(self.environments) or "none is defined"
+                raise ValueError(
+                    f"servers.{name}.environment: no environment {server.environment!r} ({known})"
+                )
+        return self
+
+    def settings(self, server: str) -> Settings:
+        """What holds for a server, inherited and all.
+
+        Raises:
+            ConfigError: No server has that name, or what it inherits does not fit together.
+        """
+        table = self.servers.get(server)
+        if table is None:
+            known = ", ".join(self.servers) or "none is defined"
+            raise ConfigError(f"no server is called {safe(server)!r}", f"Known servers: {known}.")
+        layers = [self.project, self.environment(server), table]
+        merged = {key: value for layer in layers for key, value in _said(layer).items()}
+        try:
+            return Settings.model_validate(merged)
+        except ValidationError as error:
+            raise ConfigError(f"server {server!r}: {_reason(error.errors()[0])}") from error
+
+    def environment(self, server: str) -> Environment:
+        """The environment a server belongs to; one with every default when it names none."""
+        name = self.servers[server].environment
+        return self.environments.get(name) or Environment.model_validate({})
+
+
+def _said(table: Settings) -> dict[str, Any]:
+    """The settings that a table gives itself."""
+    given = table.model_fields_set & set(Settings.model_fields)
+    return table.model_dump(include=given, by_alias=True)
+
+
+class Address(_Table):
+    """Where a server is.
+
+    Attributes:
+        scheme: ``ssh`` or ``file``.
+        user: The login; empty for what ssh's own configuration says.
+        host: The host, or a ``Host`` alias of ssh's configuration.
+        port: The port; 0 for what ssh's own configuration says.
+        path: ``deploy_to``, absolute.
+    """
+
+    scheme: Literal["ssh", "file"]
+    user: str = ""
+    host: str = ""
+    port: int = 0
+    path: str
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        """Read ``ssh://user@host[:port]/path`` or ``file:///path``.
+
+        Raises:
+            ValueError: It is not such an address.
+        """
+        form = "expected ssh://user@host[:port]/absolute/path"
+        parts = urlsplit(url)
+        if parts.scheme not in ("ssh", "file") or parts.query or parts.fragment:
+            raise ValueError(form)
+        if parts.password is not None:
+            raise ValueError("a password does not belong in an address: use keys or an agent")
+        path = "/" + unquote(parts.path).strip("/")
+        host = parts.hostname or ""
+        if parts.scheme == "ssh" and not re.fullmatch(r"[\w.:%-]+", host):
+            raise ValueError(form)
+        if path == "/" or any(part in (".", "..") for part in path.split("/")):
+            raise ValueError("the path must be a directory of its own, without . and ..")
+        if re.search(r"[\x00-\x1f\x7f]", path + host):
+            raise ValueError("the address holds a control character")
+        return cls(
+            scheme="ssh" if parts.scheme == "ssh" else "file",
+            user=unquote(parts.username or ""),
+            host=host,
+            port=parts.port or 0,
+            path=path,
+        )
+
+
+def parse(text: str, filename: str = "opsnb.toml") -> Config:
+    """Read the text of a configuration file.
+
+    Args:
+        text: TOML.
+        filename: What messages call it.
+
+    Raises:
+        ConfigError: It is not TOML, or a key is unknown or wrong; file, line and key are named.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{filename}: not TOML: {error}") from error
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_messages(error, text, filename))) from error
+
+
+def _messages(error: ValidationError, text: str, filename: str) -> Iterable[str]:
+    for detail in error.errors():
+        where = detail["loc"]
+        key = ".".join(str(part) for part in where) or "file"
+        yield f"{filename}:{locate(text, where)}: {key}: {_reason(detail)}"
+
+
+def _reason(detail: Any) -> str:
+    if detail["type"] == "extra_forbidden":
+        return "no such key (opsnb config prints every key with its default)"
+    return safe(str(detail["msg"]).removeprefix("Value error, "))
+
+
+_TABLE = re.compile(r"\s*\[{1,2}\s*(.+?)\s*\]{1,2}\s*(#.*)?$")
+_KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
+
+
+def locate(text: str, path: tuple[int | str, ...]) -> int:
+    """The line of a TOML text where a key stands, from 1.
+
+    Args:
+        text: A TOML text.
+        path: The key's parts. What cannot be found is looked for one level up.
+    """
+    wanted = [part for part in path if isinstance(part, str)]
+    while wanted:
+        table: list[str] = []
+        for number, line in enumerate(text.splitlines(), 1):
+            header, key = _TABLE.match(line), _KEY.match(line)
+            if header and not key:
+                table = _parts(header[1])
+                if table == wanted:
+                    return number
+            elif key and table + _parts(key[1]) == wanted:
+                return number
+        wanted.pop()
+    return 1
+
+
+def _parts(dotted: str) -> list[str]:
+    return [part.strip().strip("\"'") for part in dotted.split(".")]
+
+
+def default_file() -> str:
+    """The whole default ``opsnb.toml``, each key with its description, commented out."""
+    sections = [
+        "# opsnb.toml: everything that can be said, with its default.",
+        "# Settings of [project] may also stand in an environment or a server; the nearest wins.",
+        "",
+        "[project]",
+        *_keys(Project),
+        "",
+        "[environments.production]",
+        *_keys(Environment, Settings),
+        "",
+        "[servers.web1]",
+        '# ssh://user@host[:port]/deployment/path; "file:///path" for this machine.',
+        'url = "ssh://deploy@web1.example.com/var/www/shop"',
+        "# The environment it belongs to.",
+        'environment = "production"',
+        "",
+        "# Hooks and checks may be tables, too:",
+        "# [[project.before_publish]]",
+        *_keys(Hook),
+        "# [[project.health]]",
+        *_keys(Health),
+    ]
+    return "\n".join(sections) + "\n"
+
+
+def _keys(table: type[BaseModel], but: type[BaseModel] | None = None) -> Iterable[str]:
+    left_out = set(but.model_fields) if but else set()
+    for name, field in table.model_fields.items():
+        if name not in left_out:
+            value = None if field.is_required() else field.get_default(call_default_factory=True)
+            yield f"# {field.description}"
+            yield f"# {field.alias or name} = {_toml(value)}"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, (int, float)):
+        return str(value)
+    return '""' if value is None else f'"{value}"'

@@ -1,0 +1,197 @@
+"""What a change says while it runs: the engine's only way to speak.
+
+Every event carries ``server`` (its name) and ``at`` (seconds since the epoch, the operator's clock).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from opsnb.core.text import safe
+
+
+class Phase(StrEnum):
+    """The steps of a change, in their order."""
+
+    LOOK = "look"
+    LOCK = "lock"
+    BUILD = "build"
+    UPLOAD = "upload"
+    LINK = "link"
+    HOOKS = "hooks"
+    CHECK = "check"
+    PUBLISH = "publish"
+    CONFIRM = "confirm"
+    PRUNE = "prune"
+    RECORD = "record"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events."""
+
+    server: str
+    at: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data for JSON, the event's name under ``event``."""
+        return {"event": type(self).__name__, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Event):
+    """A change has begun. ``verb`` says which kind."""
+
+    verb: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseBegan(Event):
+    """A phase has begun."""
+
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEnded(Event):
+    """A phase has ended well after ``seconds``."""
+
+    phase: Phase
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Planned(Event):
+    """What is about to be done, in numbers. ``live`` is the release that visitors see."""
+
+    release: str
+    live: str
+    send_files: int
+    send_bytes: int
+    removed: int
+    links: int
+    prune: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent(Event):
+    """How much of the upload is on its way: files and bytes of content, done and in all."""
+
+    files: int
+    files_total: int
+    bytes: int
+    bytes_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Log(Event):
+    """A line for the log, already safe to show. ``stream`` says whose it is."""
+
+    text: str
+    stream: Literal["opsnb", "hook", "check"] = "opsnb"
+
+
+@dataclass(frozen=True, slots=True)
+class Warned(Event):
+    """Something the user should know."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Switched(Event):
+    """``current`` now leads to ``release``; it led to ``previous``."""
+
+    release: str
+    previous: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(Event):
+    """The change has ended; the report says how."""
+
+    report: Report
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report itself, under the event's name."""
+        return {"event": "Report", "server": self.server, "at": self.at, **self.report.to_dict()}
+
+
+class Outcome(StrEnum):
+    """How a change ended (G4): settled by looking, never guessed."""
+
+    DONE = "done"
+    NOTHING = "nothing to do"
+    NOT_DONE = "not done"
+    RESTORED = "restored"
+    NOT_RESTORED = "not restored"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a change.
+
+    Attributes:
+        verb: ``deploy``, ``rollback``, ``prune``, ….
+        server: The server's name.
+        outcome: How it ended.
+        release: The release it was about.
+        previous: The release that was live before.
+        live: The release that is live now; empty when none is or when it is not known.
+        switched: Whether the switch happened; None when that is not known.
+        seconds: How long it took.
+        phases: Seconds by phase.
+        files: Files sent.
+        bytes: Bytes of content sent.
+        removed: Releases pruned, with the reason for each.
+        warnings: What the user should know.
+        error: What went wrong, in one line; empty when nothing did.
+        hint: What to do next.
+        exit_status: What a shell is told.
+    """
+
+    verb: str
+    server: str
+    outcome: Outcome
+    release: str = ""
+    previous: str = ""
+    live: str = ""
+    switched: bool | None = False
+    seconds: float = 0.0
+    phases: tuple[tuple[str, float], ...] = ()
+    files: int = 0
+    bytes: int = 0
+    removed: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+    hint: str = ""
+    exit_status: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data for JSON."""
+        data = asdict(self)
+        data["phases"] = dict(self.phases)
+        data["removed"] = dict(self.removed)
+        return data
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in words: what happened, and what visitors see now."""
+        sees = f"visitors see {safe(self.live)}" if self.live else "no release is live"
+        match self.outcome:
+            case Outcome.DONE if self.verb in ("deploy", "rollback"):
+                return f"{safe(self.release)} is live"
+            case Outcome.DONE:
+                return f"{self.verb}: done"
+            case Outcome.NOTHING:
+                return f"nothing to do; {sees}"
+            case Outcome.NOT_DONE:
+                return f"not done: the switch did not happen; {sees}"
+            case Outcome.RESTORED:
+                return f"put back: {safe(self.release)} failed after the switch; {sees}"
+            case Outcome.NOT_RESTORED:
+                return f"{safe(self.release)} failed after the switch and was not put back; {sees}"
+        return "unknown: the server could not be asked whether the switch happened"

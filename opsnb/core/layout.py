@@ -1,0 +1,95 @@
+"""Every remote path, named once.
+
+::
+
+    deploy_to/
+    ├── releases/20260325120000/
+    ├── shared/
+    ├── current -> releases/20260325140000
+    └── .opsnb/
+        ├── lock            the file whose flock(2) is the lock; never removed
+        ├── token           the last fencing token that was given out
+        ├── beat            the holder's sign of life
+        ├── holder.json     who has the lock
+        ├── hold.json       a hold placed by hand
+        ├── intent.json     a switch that has been begun and not yet settled
+        ├── audit.jsonl     the audit log
+        ├── records/NAME.json   what is known of a release
+        ├── manifests/NAME      what a release was made to hold
+        ├── stats/NAME          how its files looked to stat(2) when it was finished
+        └── trash/              what is being removed
+
+Paths are relative to ``deploy_to``; ``remote/agent.sh`` uses the same names.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+RELEASES = "releases"
+SHARED = "shared"
+CURRENT = "current"
+OURS = ".opsnb"
+HOLD = f"{OURS}/hold.json"
+INTENT = f"{OURS}/intent.json"
+REVISION = b"REVISION"
+
+_NAME = re.compile(r"[0-9]{14}")
+
+
+def release(name: str) -> str:
+    """The directory of a release."""
+    return f"{RELEASES}/{name}"
+
+
+def record(name: str) -> str:
+    """The record of a release."""
+    return f"{OURS}/records/{name}.json"
+
+
+def manifest(name: str) -> str:
+    """The manifest of a release."""
+    return f"{OURS}/manifests/{name}"
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is a name that opsnb would give: a UTC time, ``YYYYMMDDhhmmss``."""
+    return _NAME.fullmatch(text) is not None
+
+
+def name_of(moment: datetime) -> str:
+    """The release name of a moment.
+
+    Args:
+        moment: An aware time.
+    """
+    return moment.astimezone(UTC).strftime("%Y%m%d%H%M%S")
+
+
+def next_name(now: datetime, taken: frozenset[str]) -> str:
+    """A name for a new release: the time, or later where a clock stands still or went back.
+
+    A name must sort after every other, since other tools and people read the order from it.
+
+    Args:
+        now: The present time, aware.
+        taken: Names that exist already, of any shape.
+    """
+    newest = max((name for name in taken if is_name(name)), default="")
+    candidate = name_of(now)
+    if candidate > newest:
+        return candidate
+    return name_of(_moment(newest, now) + timedelta(seconds=1))
+
+
+def _moment(name: str, otherwise: datetime) -> datetime:
+    try:
+        return datetime.strptime(name, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return otherwise
+
+
+def revision_text(revision: str) -> bytes:
+    """The content of a release's ``REVISION`` file."""
+    return f"{revision}\n".encode()

@@ -1,0 +1,222 @@
+"""How a release looks on the server: what ``find`` tells, read and held against what should be.
+
+A line is one path: ``kind mode size mtime ctime inode rest``, ended by NUL. For a link ``rest`` is
+its target, ``/`` and its path, and ``size`` the length of the target; else it is the path.
+``remote/agent.sh`` writes these lines (``survey``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from opsnb.core.links import link_target
+from opsnb.core.manifest import Entry, Kind, Manifest, check_path, parents
+from opsnb.core.text import safe
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One path as the server tells it.
+
+    Attributes:
+        entry: The path; ``sha256`` is empty, since ``find`` reads no content.
+        line: The server's own line, to give back to it.
+        odd: The letter of its kind when it is neither file, directory nor link.
+    """
+
+    entry: Entry
+    line: bytes
+    odd: str = ""
+
+
+def read(lines: bytes) -> dict[bytes, Seen]:
+    """Read NUL-ended lines, by path.
+
+    Raises:
+        ValueError: A line is not of that form, or names a path outside the tree.
+    """
+    seen = (_line(line) for line in lines.split(b"\0") if line)
+    return {item.entry.path: item for item in seen}
+
+
+def _line(line: bytes) -> Seen:
+    kind, mode, size, _mtime, _ctime, _inode, rest = line.split(b" ", 6)
+    letter = kind.decode("ascii")
+    if letter == Kind.LINK:
+        length = int(size)
+        path, target = check_path(rest[length + 1 :]), rest[:length]
+        return Seen(Entry(path, Kind.LINK, target=target), line)
+    path = check_path(rest)
+    if letter == Kind.FILE:
+        return Seen(Entry(path, Kind.FILE, int(mode, 8), int(size)), line)
+    if letter == Kind.DIR:
+        return Seen(Entry(path, Kind.DIR, int(mode, 8) & 0o777), line)
+    return Seen(Entry(path, Kind.FILE, int(mode, 8)), line, letter)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The release that is live, as it truly is now.
+
+    Attributes:
+        name: Its name.
+        manifest: What its source was.
+        found: Everything in it now, by path; content that was not hashed has no digest.
+        links: Its paths that lead into ``shared/``.
+        carried: Paths in it that its source did not have and that are no links into ``shared/``.
+        altered: Its source's paths whose content, kind or mode is no longer the source's.
+        drifted: Paths that have come, gone or changed since it was finished.
+    """
+
+    name: str
+    manifest: Manifest
+    found: Mapping[bytes, Entry]
+    links: frozenset[bytes]
+    carried: frozenset[bytes]
+    altered: frozenset[bytes]
+    drifted: frozenset[bytes]
+
+
+def base(
+    name: str,
+    deploy_to: str,
+    manifest: Manifest,
+    *,
+    carried: bytes,
+    links: Iterable[bytes],
+    now: bytes,
+    gone: bytes,
+    digests: Mapping[bytes, str],
+) -> Base:
+    """Put together what a release holds now.
+
+    Args:
+        name: The release.
+        deploy_to: The deployment path, to know links that name ``shared/`` absolutely.
+        manifest: Its manifest.
+        carried: Lines, as :func:`read` takes them, of what it held beyond or unlike its manifest
+            when it was finished.
+        links: Its recorded links into ``shared/``.
+        now: Lines that are true now and were not when it was finished.
+        gone: Lines that were true when it was finished and are not now.
+        digests: SHA-256 of files of ``now``, by path, where they were asked for.
+    """
+    before, present, absent = read(carried), read(now), read(gone)
+    found: dict[bytes, Entry] = dict(manifest)
+    found |= {path: seen.entry for path, seen in before.items()}
+    found |= {path: Entry(path, Kind.LINK, target=link_target(path)) for path in links}
+    for path in absent:
+        found.pop(path, None)
+    for path, seen in present.items():
+        found[path] = _with_digest(seen.entry, digests.get(path, ""))
+    into_shared = frozenset(
+        path for path, entry in found.items() if leads_to_shared(entry, deploy_to)
+    )
+    return Base(
+        name,
+        manifest,
+        found,
+        into_shared,
+        _carried(found, manifest, into_shared),
+        frozenset(path for path, entry in manifest.items() if found.get(path) != entry),
+        _drifted(present, absent, manifest, found),
+    )
+
+
+def _with_digest(entry: Entry, sha256: str) -> Entry:
+    return Entry(entry.path, entry.kind, entry.mode, entry.size, sha256, entry.target)
+
+
+def _carried(
+    found: Mapping[bytes, Entry], manifest: Manifest, into_shared: frozenset[bytes]
+) -> frozenset[bytes]:
+    """What the source did not have, but for links into shared/ and the directories above them."""
+    above = {up for path in into_shared for up in parents(path)}
+    return frozenset(path for path in found if path not in manifest) - into_shared - above
+
+
+def _drifted(
+    present: Mapping[bytes, Seen],
+    absent: Mapping[bytes, Seen],
+    manifest: Manifest,
+    found: Mapping[bytes, Entry],
+) -> frozenset[bytes]:
+    """Changed paths, without those that were only touched."""
+    touched = {path for path in present if path in manifest and found[path] == manifest[path]}
+    return frozenset((set(present) | set(absent)) - touched)
+
+
+def leads_to_shared(entry: Entry, deploy_to: str) -> bool:
+    """Whether a link of a release leads into ``shared/`` of its site."""
+    if entry.kind is not Kind.LINK:
+        return False
+    shared = deploy_to.encode("utf-8", "surrogateescape") + b"/shared"
+    if entry.target.startswith(b"/"):
+        return entry.target == shared or entry.target.startswith(shared + b"/")
+    parts = [b"releases", b"name", *entry.path.split(b"/")[:-1]]
+    for part in entry.target.split(b"/"):
+        if part == b".." and parts:
+            parts.pop()
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return parts[:1] == [b"shared"]
+
+
+def wrong(
+    seen: Mapping[bytes, Seen],
+    manifest: Manifest,
+    links: Iterable[bytes],
+    allowed: frozenset[bytes] | None,
+) -> tuple[str, ...]:
+    """What is wrong with a finished release.
+
+    Args:
+        seen: What the server found in it.
+        manifest: What it must hold.
+        links: Where it must lead into ``shared/``.
+        allowed: What it may hold besides; None when anything more is allowed.
+
+    Returns:
+        A sentence for each fault, at most 20.
+    """
+    expected = dict(manifest)
+    expected |= {path: Entry(path, Kind.LINK, target=link_target(path)) for path in links}
+    faults = [fault for path in expected for fault in _fault(expected[path], seen.get(path))]
+    if allowed is not None:
+        above = {up for path in expected for up in parents(path)}
+        more = [path for path in seen if path not in expected and path not in above | allowed]
+        faults += [f"{safe(path)} is there and should not be" for path in more]
+    return tuple(faults[:20])
+
+
+def alike(seen: Seen, entry: Entry) -> bool:
+    """Whether what was found is what must be, as far as ``find`` can tell."""
+    return not _fault(entry, seen)
+
+
+def beyond(seen: Mapping[bytes, Seen], manifest: Manifest, links: Iterable[bytes]) -> bytes:
+    """The lines of what a release holds beyond or unlike its manifest and its links."""
+    linked = set(links)
+    lines = [
+        item.line
+        for path, item in seen.items()
+        if path not in linked and not (path in manifest and alike(item, manifest[path]))
+    ]
+    return b"".join(line + b"\0" for line in lines)
+
+
+def _fault(entry: Entry, seen: Seen | None) -> list[str]:
+    name = safe(entry.path)
+    if seen is None:
+        return [f"{name} is missing"]
+    is_ = seen.entry
+    if seen.odd or is_.kind is not entry.kind:
+        return [f"{name} is of another kind"]
+    if is_.size != entry.size:
+        return [f"{name} has {is_.size} bytes and should have {entry.size}"]
+    if is_.target != entry.target:
+        return [f"{name} leads to {safe(is_.target)}"]
+    if is_.mode != entry.mode:
+        return [f"{name} has mode {is_.mode:o} and should have {entry.mode:o}"]
+    return []

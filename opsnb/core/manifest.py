@@ -1,0 +1,214 @@
+"""What a tree holds, and how two trees differ.
+
+Rule 1: paths are bytes, relative, ``/``-separated and never hold ``.`` or ``..`` as a part.
+Rule 2: content is known by its SHA-256, never by a time.
+Rule 3: a manifest has one text, so its SHA-256 is its identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+HEADER = "opsnb-manifest 1"
+# Everything that prints stays; space, percent and what is not ASCII is written %XX.
+_PLAIN = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+
+class Kind(StrEnum):
+    """What a path is."""
+
+    FILE = "f"
+    DIR = "d"
+    LINK = "l"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One path of a tree.
+
+    Attributes:
+        path: Relative path, as bytes.
+        kind: File, directory or symbolic link.
+        mode: Permission bits: all of ``0o7777`` for a file, ``0o777`` for a directory, 0 for a link.
+        size: Bytes of content; 0 for what is not a file.
+        sha256: Hexadecimal digest of a file's content; empty when unknown or not a file.
+        target: Where a link points.
+    """
+
+    path: bytes
+    kind: Kind
+    mode: int = 0
+    size: int = 0
+    sha256: str = ""
+    target: bytes = b""
+
+    def same_content(self, other: Entry) -> bool:
+        """Whether both hold the same, whatever their modes."""
+        return (
+            self.kind is other.kind
+            and self.sha256 == other.sha256
+            and self.size == other.size
+            and self.target == other.target
+        )
+
+
+class Manifest(Mapping[bytes, Entry]):
+    """A tree's entries by path, in the order of their paths.
+
+    Args:
+        entries: The tree's entries, in any order; a path may stand only once.
+
+    Raises:
+        ValueError: A path stands twice, or is not a path inside the tree.
+    """
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        listed = sorted(entries, key=lambda entry: entry.path)
+        self._entries = {entry.path: entry for entry in listed}
+        if len(self._entries) != len(listed):
+            raise ValueError("a path stands twice in the manifest")
+        for path in self._entries:
+            check_path(path)
+        self._text: bytes | None = None
+
+    def __getitem__(self, path: bytes) -> Entry:
+        return self._entries[path]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"Manifest({self.files} files, {self.size} bytes)"
+
+    @property
+    def files(self) -> int:
+        """How many regular files."""
+        return sum(entry.kind is Kind.FILE for entry in self._entries.values())
+
+    @property
+    def size(self) -> int:
+        """Bytes of content in all files together."""
+        return sum(entry.size for entry in self._entries.values())
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of the manifest's text, hexadecimal."""
+        return hashlib.sha256(self.encode()).hexdigest()
+
+    def encode(self) -> bytes:
+        """The manifest's one text: a header and a line for each entry."""
+        if self._text is None:
+            lines = [HEADER, *(_line(entry) for entry in self._entries.values()), ""]
+            self._text = "\n".join(lines).encode("ascii")
+        return self._text
+
+    @classmethod
+    def decode(cls, text: bytes) -> Manifest:
+        """Read a manifest's text.
+
+        Args:
+            text: What :meth:`encode` gave.
+
+        Raises:
+            ValueError: It is not a manifest's text.
+        """
+        header, *lines = text.decode("ascii").split("\n")
+        if header != HEADER or not lines or lines.pop():
+            raise ValueError("not a manifest, or cut short")
+        return cls(_entry(line) for line in lines)
+
+
+def check_path(path: bytes) -> bytes:
+    """The path itself, when it names something inside a tree.
+
+    Raises:
+        ValueError: It is empty, absolute, or holds an empty, ``.`` or ``..`` part, or a NUL.
+    """
+    if b"\0" in path or any(part in (b"", b".", b"..") for part in path.split(b"/")):
+        raise ValueError(f"not a path inside a tree: {path!r}")
+    return path
+
+
+def parents(path: bytes) -> Iterator[bytes]:
+    """The directories above a path, nearest first, the tree's root left out."""
+    while b"/" in path:
+        path = path.rpartition(b"/")[0]
+        yield path
+
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def _line(entry: Entry) -> str:
+    path = quote_from_bytes(entry.path, safe=_PLAIN)
+    if entry.kind is Kind.FILE:
+        return f"f {entry.mode:o} {entry.size} {entry.sha256} {path}"
+    if entry.kind is Kind.LINK:
+        return f"l 0 0 {quote_from_bytes(entry.target, safe=_PLAIN)} {path}"
+    return f"d {entry.mode:o} 0 - {path}"
+
+
+def _entry(line: str) -> Entry:
+    try:
+        kind, mode, size, what, path = line.split(" ")
+        entry = Entry(unquote_to_bytes(path), Kind(kind), int(mode, 8), int(size))
+    except ValueError as error:
+        raise ValueError(f"not a manifest's line: {line[:200]!r}") from error
+    if entry.kind is Kind.FILE:
+        if not _DIGEST.fullmatch(what):
+            raise ValueError(f"not a digest: {what[:80]!r}")
+        return Entry(entry.path, Kind.FILE, entry.mode, entry.size, what)
+    if entry.kind is Kind.LINK:
+        return Entry(entry.path, Kind.LINK, target=unquote_to_bytes(what))
+    return entry
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How one tree differs from another.
+
+    Attributes:
+        added: Paths that only the new tree has.
+        changed: Paths whose kind, content or target differs.
+        modes: Paths that differ in nothing but their mode.
+        removed: Paths that only the old tree has.
+        unchanged: How many paths are the same in both.
+    """
+
+    added: tuple[bytes, ...] = ()
+    changed: tuple[bytes, ...] = ()
+    modes: tuple[bytes, ...] = ()
+    removed: tuple[bytes, ...] = ()
+    unchanged: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.modes or self.removed)
+
+
+def compare(old: Mapping[bytes, Entry], new: Mapping[bytes, Entry]) -> Difference:
+    """How ``new`` differs from ``old``, by content.
+
+    Args:
+        old: The tree that was.
+        new: The tree that is to be.
+    """
+    added, changed, modes = [], [], []
+    for path, entry in new.items():
+        before = old.get(path)
+        if before is None:
+            added.append(path)
+        elif not entry.same_content(before):
+            changed.append(path)
+        elif entry.mode != before.mode:
+            modes.append(path)
+    removed = tuple(sorted(path for path in old if path not in new))
+    same = len(new) - len(added) - len(changed) - len(modes)
+    return Difference(tuple(added), tuple(changed), tuple(modes), removed, same)

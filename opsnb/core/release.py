@@ -1,0 +1,378 @@
+"""Releases, and the site they belong to, as they were found on the server.
+
+Rule 1: a release is what its record says; a directory alone proves nothing.
+Rule 2: releases are ordered by the counter in their records, never by a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from opsnb.core import layout
+from opsnb.core.text import safe
+
+
+class State(StrEnum):
+    """What is known of a release.
+
+    ``unfinished`` is being built, or was when its maker died; ``unconfirmed`` is complete, but no
+    check has yet said that it works; ``good`` has been confirmed; ``bad`` has failed its checks or
+    was left by a rollback; ``unrecorded`` was made by somebody else.
+    """
+
+    UNFINISHED = "unfinished"
+    UNCONFIRMED = "unconfirmed"
+    GOOD = "good"
+    BAD = "bad"
+    UNRECORDED = "unrecorded"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why a release is bad.
+
+    Attributes:
+        by: Who said so.
+        at: When, UTC, ISO 8601.
+        why: The reason.
+        left: True when it worked and was left by a rollback, false when it failed its checks.
+    """
+
+    by: str
+    at: str
+    why: str
+    left: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What ``.opsnb`` knows of one release.
+
+    Attributes:
+        name: The release's name.
+        seq: Its place in the order of releases, from 1.
+        state: See :class:`State`; never ``unrecorded``.
+        at: When its making began, UTC, ISO 8601.
+        by: Who made it.
+        host: The machine it was made from.
+        revision: What the source was; empty when not known.
+        source: Where the source was.
+        previous: The release that was live when it was made; empty for the first.
+        files: Regular files in its manifest.
+        size: Bytes in those files.
+        manifest: The manifest's id (SHA-256).
+        links: Paths linked to ``shared/``, as text with ``%XX`` for what is not plain.
+        pinned: Whether prune must leave it alone.
+        adopted: Whether another tool made it.
+        verdict: Why it is bad, when it is.
+    """
+
+    name: str
+    seq: int
+    state: State
+    at: str = ""
+    by: str = ""
+    host: str = ""
+    revision: str = ""
+    source: str = ""
+    previous: str = ""
+    files: int = 0
+    size: int = 0
+    manifest: str = ""
+    links: tuple[str, ...] = ()
+    pinned: bool = False
+    adopted: bool = False
+    verdict: Verdict | None = None
+
+    def encode(self) -> bytes:
+        """The record as one line of JSON."""
+        return json.dumps(asdict(self), ensure_ascii=True, sort_keys=True).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, line: str | bytes) -> Record:
+        """Read a record's JSON.
+
+        Raises:
+            ValueError: It is not a record.
+        """
+        try:
+            data: dict[str, Any] = json.loads(line)
+            verdict = data.pop("verdict", None)
+            known = {key: data[key] for key in cls.__dataclass_fields__ if key in data}
+            known["links"] = tuple(known.get("links", ()))
+            known["state"] = State(known["state"])
+            record = cls(**known, verdict=Verdict(**verdict) if verdict else None)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"not a record: {safe(line[:200])}") from error
+        if not isinstance(record.seq, int) or not isinstance(record.name, str):
+            raise ValueError(f"not a record: {safe(line[:200])}")
+        return record
+
+    def bad(self, by: str, at: str, why: str, *, left: bool) -> Record:
+        """The same release, marked bad."""
+        return replace(self, state=State.BAD, verdict=Verdict(by, at, why, left))
+
+    def good(self) -> Record:
+        """The same release, confirmed."""
+        return replace(self, state=State.GOOD, verdict=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One directory below ``releases/``, and what is known of it.
+
+    Attributes:
+        name: The directory's name.
+        record: Its record, or None when opsnb did not make it.
+        present: Whether the directory is there (a record can outlive it for an instant).
+        real: Whether it is a directory and not a link or a file.
+        mtime: Its modification time, seconds since the epoch; only ever shown, never compared.
+        live: Whether ``current`` points to it.
+    """
+
+    name: str
+    record: Record | None = None
+    present: bool = True
+    real: bool = True
+    mtime: float = 0.0
+    live: bool = False
+
+    @property
+    def state(self) -> State:
+        """What is known of it."""
+        return self.record.state if self.record else State.UNRECORDED
+
+    @property
+    def seq(self) -> int:
+        """Its place in the order; 0 when it has no record."""
+        return self.record.seq if self.record else 0
+
+    @property
+    def pinned(self) -> bool:
+        """Whether prune must leave it alone."""
+        return self.record is not None and self.record.pinned
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that belongs in it is there."""
+        return self.present and self.state in (State.UNCONFIRMED, State.GOOD, State.BAD)
+
+
+class CurrentKind(StrEnum):
+    """What stands at ``current``."""
+
+    NONE = "none"
+    RELEASE = "release"
+    DANGLING = "dangling"
+    ELSEWHERE = "elsewhere"
+    DIRECTORY = "directory"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The live link.
+
+    Attributes:
+        kind: What stands there.
+        target: The link's text, as found.
+        name: The release it resolves to; empty unless ``kind`` is ``release``.
+    """
+
+    kind: CurrentKind = CurrentKind.NONE
+    target: bytes = b""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has the lock, or who placed a hold by hand.
+
+    Attributes:
+        who: The user.
+        host: The machine they work from.
+        since: When, UTC, ISO 8601, by their clock.
+        why: What for.
+        token: The fencing token; 0 for a hold.
+        pid: The server's process group that holds the lock; 0 for a hold.
+    """
+
+    who: str
+    host: str
+    since: str
+    why: str
+    token: int = 0
+    pid: int = 0
+
+    def encode(self) -> bytes:
+        """As one line of JSON."""
+        return json.dumps(asdict(self), ensure_ascii=True, sort_keys=True).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, line: str | bytes) -> Holder:
+        """Read what :meth:`encode` gave.
+
+        Raises:
+            ValueError: It is not that.
+        """
+        try:
+            data = json.loads(line)
+            return cls(**{key: data[key] for key in cls.__dataclass_fields__ if key in data})
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"not a holder: {safe(line[:200])}") from error
+
+    def __str__(self) -> str:
+        return f"{safe(self.who)}@{safe(self.host)} since {safe(self.since)}: {safe(self.why)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A switch that has been begun: written before it, removed when its result is recorded.
+
+    Attributes:
+        verb: ``deploy`` or ``rollback``.
+        name: The release that is to be live.
+        previous: The release that was live; empty when none was.
+        by: Who.
+        at: When, UTC, ISO 8601.
+        why: The reason given.
+    """
+
+    verb: str
+    name: str
+    previous: str
+    by: str
+    at: str
+    why: str = ""
+
+    def encode(self) -> bytes:
+        """As one line of JSON."""
+        return json.dumps(asdict(self), ensure_ascii=True, sort_keys=True).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, line: str | bytes) -> Intent:
+        """Read what :meth:`encode` gave.
+
+        Raises:
+            ValueError: It is not that.
+        """
+        try:
+            return cls(**json.loads(line))
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"not an intent: {safe(line[:200])}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Everything one look at a server tells.
+
+    Attributes:
+        deploy_to: The deployment path.
+        exists: Whether the path is there.
+        ours: Whether ``.opsnb`` is there.
+        entries: Names of what stands directly in ``deploy_to``, with the letter of its kind.
+        current: The live link.
+        releases: What stands in ``releases/`` and what has a record, oldest first.
+        shared: Paths directly in ``shared/`` with the letter of their kind.
+        counter: The highest ``seq`` given out.
+        holder: Who has the lock now; None when it is free.
+        hold: The hold placed by hand, when there is one.
+        intent: A switch that nobody has settled, when there is one.
+        debris: How many things in ``.opsnb`` a dead change left.
+        free_bytes: Free space for this user, bytes.
+        free_inodes: Free inodes; 0 where the file system does not count them.
+        file_system: The kind of file system, as the server calls it.
+        user: Who we are on the server.
+        writable: Whether we may write in ``deploy_to``, or make it.
+        missing: Tools or abilities that a change needs and the server lacks.
+        audit_tail: The last line of the audit log.
+        broken: Records that could not be read, by file name.
+    """
+
+    deploy_to: str
+    exists: bool = False
+    ours: bool = False
+    entries: Mapping[bytes, str] = field(default_factory=dict)
+    current: Current = Current()
+    releases: tuple[Release, ...] = ()
+    shared: Mapping[bytes, str] = field(default_factory=dict)
+    counter: int = 0
+    holder: Holder | None = None
+    hold: Holder | None = None
+    intent: Intent | None = None
+    debris: int = 0
+    free_bytes: int = 0
+    free_inodes: int = 0
+    file_system: str = ""
+    user: str = ""
+    writable: bool = True
+    missing: tuple[str, ...] = ()
+    audit_tail: bytes = b""
+    broken: tuple[str, ...] = ()
+
+    def find(self, name: str) -> Release | None:
+        """The release of that name, when there is one."""
+        return next((release for release in self.releases if release.name == name), None)
+
+    @property
+    def live(self) -> Release | None:
+        """The release that visitors see."""
+        return self.find(self.current.name) if self.current.name else None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every release name that is taken."""
+        return frozenset(release.name for release in self.releases)
+
+    @property
+    def in_the_way(self) -> tuple[str, ...]:
+        """What stands in ``deploy_to`` that a first deploy must not touch."""
+        if self.ours:
+            return ()
+        foreign = [safe(path) for path in self.entries if path not in (b"releases", b"shared")]
+        unknown = [layout.release(safe(release.name)) for release in self.releases]
+        return tuple(sorted(foreign + unknown))
+
+    @property
+    def made_by(self) -> str:
+        """The tool whose layout this is: ``opsnb``, ``Capistrano``, ``Deployer``, ``another tool``."""
+        if self.ours:
+            return "opsnb"
+        if not self.releases:
+            return ""
+        if b".dep" in self.entries:
+            return "Deployer"
+        if b"revisions.log" in self.entries or b"repo" in self.entries:
+            return "Capistrano"
+        return "another tool"
+
+    @property
+    def state_id(self) -> str:
+        """What a plan rests on, as one comparable text."""
+        return json.dumps(
+            [
+                self.current.name,
+                self.current.kind,
+                [(r.name, r.seq, r.state, r.pinned, r.present) for r in self.releases],
+            ]
+        )
+
+
+def order(releases: list[Release]) -> tuple[Release, ...]:
+    """Releases oldest first: those without a record by name, then the others by counter."""
+    return tuple(sorted(releases, key=lambda release: (release.seq, release.name)))
+
+
+def rollback_targets(site: Site) -> tuple[Release, ...]:
+    """Good releases older than the live one, the newest first.
+
+    With no live release (``current`` is missing or dangling) every good release is a target.
+    """
+    live = site.live
+    before = live.seq if live and live.record else float("inf")
+    good = [r for r in site.releases if r.present and r.real and r.state is State.GOOD]
+    return tuple(reversed([r for r in good if r.seq < before and not r.live]))

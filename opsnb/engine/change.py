@@ -1,0 +1,458 @@
+"""One change under way: its lock, its phases, its words, and how it ends.
+
+Rule 1: every change goes through here, so there is one way to lock, to recover, to fail and to tell.
+Rule 2: a step whose outcome is unknown is settled by taking the lock again (which waits until the
+dead step has ended on the server) and looking; never by guessing.
+Rule 3: nothing is cleared away, recorded or put back without the lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from opsnb.core import audit, layout
+from opsnb.core.events import (
+    Ended,
+    Event,
+    Log,
+    Outcome,
+    Phase,
+    PhaseBegan,
+    PhaseEnded,
+    Planned,
+    Report,
+    Started,
+    Switched,
+    Warned,
+)
+from opsnb.core.plan import Plan, plan_recovery, stamp
+from opsnb.core.release import Intent, Record, Site
+from opsnb.core.text import safe
+from opsnb.errors import (
+    ConnectError,
+    Disconnected,
+    Interrupted,
+    Locked,
+    LockLost,
+    NotRestored,
+    OpsnbError,
+    OutcomeUnknown,
+    RemoteError,
+    Restored,
+    StepTimedOut,
+)
+from opsnb.remote.base import Held, Remote
+
+CLEANUP = 60.0
+RETRY = 0.5
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts, for whom, and how they are told.
+
+    Attributes:
+        server: The server's name.
+        by: The user.
+        host: The machine they work from.
+        emit: Takes the events; it must return at once.
+        now: The operator's clock, aware.
+    """
+
+    server: str
+    by: str
+    host: str
+    emit: Callable[[Event], None]
+    now: Callable[[], datetime]
+
+    def at(self) -> float:
+        """The time of an event, seconds since the epoch."""
+        return self.now().timestamp()
+
+
+@dataclass
+class Change:
+    """A change under way.
+
+    Attributes:
+        remote: The server.
+        actor: Who acts.
+        verb: What kind of change.
+        wait: Seconds to wait for the lock.
+        held: The lock, while it is held.
+        site: The last look taken under the lock.
+        release: The release it is about.
+        previous: What was live before.
+        live: What is live, as far as is known.
+        building: The release being built; empty before and after.
+        switched: Whether the switch happened; None while that is not known.
+        outcome: How it ends if nothing goes wrong from here.
+        files: Files sent.
+        size: Bytes of content sent.
+        removed: Releases pruned, with the reason for each.
+        warnings: What the user should know.
+    """
+
+    remote: Remote
+    actor: Actor
+    verb: str
+    wait: float = 0
+    held: Held | None = None
+    site: Site | None = None
+    release: str = ""
+    previous: str = ""
+    live: str = ""
+    building: str = ""
+    switched: bool | None = False
+    outcome: Outcome = Outcome.DONE
+    files: int = 0
+    size: int = 0
+    removed: Mapping[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    _phases: list[tuple[str, float]] = field(default_factory=list)
+    _tail: bytes = b""
+    _began: float = field(default_factory=time.monotonic)
+
+    # --- words ---------------------------------------------------------------------------------
+
+    def log(self, text: str) -> None:
+        """Say a line; the text must be safe already."""
+        self.actor.emit(Log(self.actor.server, self.actor.at(), text))
+
+    def warn(self, text: str) -> None:
+        """Say what the user should know, and keep it for the report."""
+        self.warnings.append(text)
+        self.actor.emit(Warned(self.actor.server, self.actor.at(), text))
+
+    def planned(self, plan: Plan) -> None:
+        """Say what is about to be done."""
+        self.release = plan.name
+        for warning in plan.warnings:
+            self.warn(warning)
+        actor, build = self.actor, plan.build
+        event = Planned(
+            actor.server,
+            actor.at(),
+            release=plan.name,
+            live=plan.previous,
+            send_files=len(build.send) if build else 0,
+            send_bytes=plan.send_bytes,
+            removed=len(plan.difference.removed),
+            links=len(build.links) if build else 0,
+            prune=tuple(plan.retention.remove),
+        )
+        actor.emit(event)
+
+    @asynccontextmanager
+    async def phase(self, phase: Phase) -> AsyncIterator[None]:
+        """Tell of a phase's beginning and, when nothing went wrong, of its end."""
+        actor, began = self.actor, time.monotonic()
+        actor.emit(PhaseBegan(actor.server, actor.at(), phase))
+        yield
+        seconds = time.monotonic() - began
+        self._phases.append((phase.value, seconds))
+        actor.emit(PhaseEnded(actor.server, actor.at(), phase, seconds))
+
+    # --- the lock ------------------------------------------------------------------------------
+
+    @property
+    def lock(self) -> Held:
+        """The lock, which must be held."""
+        if self.held is None:
+            raise LockLost("the lock is not held")
+        return self.held
+
+    async def take(self, why: str, *, through_hold: bool = False) -> Site:
+        """Take the lock, look, and clear what a dead change left.
+
+        Args:
+            why: The reason, for whoever finds the server locked.
+            through_hold: Whether a hold placed by hand is no hindrance.
+
+        Raises:
+            Locked: Somebody else has it still after the time to wait, or holds the server by hand.
+        """
+        async with self.phase(Phase.LOCK):
+            await self._acquire(why, self.wait)
+            site = await self.remote.look()
+            if site.hold and not through_hold:
+                raise Locked(
+                    f"{self.actor.server} is held by {site.hold}",
+                    f"`opsnb lock {self.actor.server} release --force` takes the hold away.",
+                )
+            self._tail = site.audit_tail
+            self.site = site = await self._recover(site)
+        return site
+
+    async def _acquire(self, why: str, wait: float) -> None:
+        deadline = time.monotonic() + wait
+        actor, told = self.actor, False
+        while True:
+            since = stamp(actor.now())
+            self.held = await self.remote.lock(actor.by, actor.host, since, why)
+            if self.held:
+                return
+            if time.monotonic() >= deadline:
+                raise await self._locked()
+            if not told:
+                self.log(f"waiting for the lock, {wait:g} s at the most")
+                told = True
+            await asyncio.sleep(min(RETRY, max(0.0, deadline - time.monotonic())))
+
+    async def _locked(self) -> Locked:
+        site = await self.remote.look()
+        holder = f"{site.holder}" if site.holder else "somebody who has just let it go"
+        return Locked(
+            f"{self.actor.server} is locked by {holder}",
+            "Wait for it (lock_wait in opsnb.toml), or look with `opsnb lock … status`. A holder "
+            "that has died loses the lock by itself within a minute.",
+        )
+
+    async def _recover(self, site: Site) -> Site:
+        """Clear what a dead change left, and look again when that changed anything."""
+        recovery = plan_recovery(site, self.actor.now())
+        gone = [*recovery.discard, *recovery.forget]
+        if not (gone or site.debris or site.intent):
+            return site
+        for record in recovery.records:
+            await self.put(record)
+        for name in recovery.discard:
+            self.log(f"cleared {safe(name)}, which a dead change left unfinished")
+        if not (await self.lock.discard(gone) if gone else await self.lock.sweep()):
+            self.warn("something a dead change left could not be removed: .opsnb/trash")
+        if site.intent:
+            await self._settled(site.intent, bool(recovery.settled))
+        return await self.remote.look()
+
+    async def _settled(self, intent: Intent, happened: bool) -> None:
+        said = "had happened" if happened else "had not happened"
+        self.warn(f"the last {intent.verb} ended without a word: its switch {said}")
+        await self.audit(f"{intent.verb}.settled", release=intent.name, switched=happened)
+        await self.lock.forget([layout.INTENT])
+
+    # --- records -------------------------------------------------------------------------------
+
+    async def audit(self, what: str, **facts: object) -> None:
+        """Add an entry to the audit log."""
+        actor = self.actor
+        entry = {
+            "at": stamp(actor.now()),
+            "by": actor.by,
+            "host": actor.host,
+            "what": what,
+            **facts,
+        }
+        text = audit.line(self._tail, entry)
+        await self.lock.append_audit(text)
+        self._tail = text.rstrip(b"\n")
+
+    async def put(self, record: Record) -> None:
+        """Write a release's record."""
+        await self.lock.store(layout.record(record.name), record.encode())
+
+    # --- the switch ----------------------------------------------------------------------------
+
+    async def switch(self, name: str, why: str = "") -> None:
+        """Publish a release, with the intent written before; settle it when it is unknown.
+
+        Raises:
+            RemoteError: It did not happen.
+            OutcomeUnknown: The server cannot be asked whether it happened.
+        """
+        site = self.site or await self.remote.look()
+        actor = self.actor
+        before = site.current.name
+        intent = Intent(self.verb, name, before, actor.by, stamp(actor.now()), why)
+        await self.lock.store(layout.INTENT, intent.encode())
+        await self.audit(f"{self.verb}.intent", release=name, previous=before)
+        await self.lock.flush()
+        self.switched = None
+        try:
+            await self.lock.publish(name, site.current.target)
+        except (Disconnected, StepTimedOut) as error:
+            await self._settle(name, error)
+        except RemoteError:
+            self.switched = False
+            raise
+        self.switched, self.live = True, name
+        self.site = await self.remote.look()
+        self.actor.emit(Switched(actor.server, actor.at(), name, before))
+
+    async def _settle(self, name: str, error: OpsnbError) -> None:
+        """Find out whether a publish happened whose answer was lost.
+
+        Raises:
+            OpsnbError: The error itself, when it did not happen.
+            OutcomeUnknown: The server cannot be asked.
+        """
+        self.log(f"the answer to the switch was lost ({error.message}): looking again")
+        site = await self.regain()
+        self.switched = site.current.name == name
+        if not self.switched:
+            raise error
+
+    async def regain(self) -> Site:
+        """End the lost step on the server, take the lock again, and look.
+
+        Raises:
+            OutcomeUnknown: The server cannot be asked, or somebody else was quicker.
+        """
+        try:
+            async with asyncio.timeout(CLEANUP):
+                await self._let_go()
+                while True:
+                    try:
+                        return await self._reacquire()
+                    except (ConnectError, Disconnected) as error:
+                        self.log(f"{safe(error.message)}: trying again")
+                        await asyncio.sleep(RETRY)
+        except (TimeoutError, OpsnbError) as error:
+            raise OutcomeUnknown(
+                f"the server could not be asked what happened: {safe(str(error))}",
+                "Look again when it can be reached: `opsnb releases` shows what is live; the next "
+                "change clears what is left.",
+            ) from error
+
+    async def _reacquire(self) -> Site:
+        await self._acquire(f"settle a {self.verb}", CLEANUP)
+        self.site = site = await self.remote.look()
+        self._tail = site.audit_tail
+        return site
+
+    async def _let_go(self) -> None:
+        """Give the lock up, however the connection is."""
+        held, self.held = self.held, None
+        if held:
+            # The line may be dead: then the server ends the lost step by itself within a minute,
+            # and taking the lock again, which comes next, waits for that.
+            with suppress(OpsnbError):
+                await held.kill()
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def report(self, error: OpsnbError | None) -> Report:
+        """What became of the change."""
+        return Report(
+            verb=self.verb,
+            server=self.actor.server,
+            outcome=self._outcome(error),
+            release=self.release,
+            previous=self.previous,
+            live=self.live,
+            switched=self.switched,
+            seconds=time.monotonic() - self._began,
+            phases=tuple(self._phases),
+            files=self.files,
+            bytes=self.size,
+            removed=tuple(self.removed.items()),
+            warnings=tuple(self.warnings),
+            error=error.message if error else "",
+            hint=error.hint if error else "",
+            exit_status=error.exit_status if error else 0,
+        )
+
+    def _outcome(self, error: OpsnbError | None) -> Outcome:
+        if error is None:
+            return self.outcome
+        by_status = {21: Outcome.RESTORED, 22: Outcome.NOT_RESTORED, 23: Outcome.UNKNOWN}
+        if error.exit_status in by_status:
+            return by_status[error.exit_status]
+        if self.switched is None:
+            return Outcome.UNKNOWN
+        return Outcome.NOT_RESTORED if self.switched else Outcome.NOT_DONE
+
+    async def run(self, work: Callable[[Change], object]) -> tuple[Report, OpsnbError | None]:
+        """Do the work, and end well whatever happens.
+
+        Args:
+            work: A coroutine function that does it.
+
+        Returns:
+            The report, and the error when there was one.
+        """
+        error: OpsnbError | None = None
+        self.actor.emit(Started(self.actor.server, self.actor.at(), self.verb))
+        try:
+            await work(self)  # type: ignore[misc]  # a coroutine function, typed by its callers
+        except asyncio.CancelledError:
+            _uncancel()
+            error = await self._interrupted()
+        except OpsnbError as failed:
+            error = await self._failed(failed)
+        await self._leave()
+        report = self.report(error)
+        self.actor.emit(Ended(self.actor.server, self.actor.at(), report))
+        return report, error
+
+    async def _interrupted(self) -> OpsnbError:
+        self.log("interrupted: ending the step that runs on the server")
+        if self.held is not None and (self.switched is None or self.held.broken):
+            try:
+                await self._find_out()
+            except OutcomeUnknown as unknown:
+                return unknown
+        await self._abandon("interrupted")
+        if self.switched:
+            return Interrupted(
+                f"interrupted after the switch: {safe(self.live)} is live, unconfirmed",
+                f"`opsnb rollback {self.actor.server}` goes back to {safe(self.previous)}.",
+            )
+        return Interrupted("interrupted before the switch: the live release is untouched")
+
+    async def _failed(self, error: OpsnbError) -> OpsnbError:
+        if isinstance(error, (ConnectError, LockLost, OutcomeUnknown)) or self.held is None:
+            return error
+        if self.held.broken:
+            try:
+                await self._find_out()
+            except OutcomeUnknown as unknown:
+                return error if self.switched is False and not self.building else unknown
+        if self.switched and not isinstance(error, (Restored, NotRestored)):
+            return NotRestored(
+                f"after the switch: {error.message}",
+                f"{safe(self.live)} is live, unconfirmed. Look at it; `opsnb rollback "
+                f"{self.actor.server}` goes back.",
+            )
+        await self._abandon(error.message)
+        return error
+
+    async def _find_out(self) -> None:
+        site = await self.regain()
+        self.live = site.current.name
+        if self.switched is None:
+            self.switched = site.current.name == self.release
+
+    async def _abandon(self, why: str) -> None:
+        """Remove what was being built, and write down that it failed."""
+        if self.held is None or self.held.broken or self.switched:
+            return
+        try:
+            async with asyncio.timeout(CLEANUP):
+                await self.audit(f"{self.verb}.failed", release=self.release, why=why)
+                if self.building and self.building != self.live:
+                    await self.lock.discard([self.building])
+                await self.lock.forget([layout.INTENT])
+        except (TimeoutError, OpsnbError) as error:
+            self.warn(f"what was built is left for the next change to clear: {safe(str(error))}")
+
+    async def _leave(self) -> None:
+        held, self.held = self.held, None
+        if held is None:
+            return
+        try:
+            async with asyncio.timeout(CLEANUP):
+                await held.release()
+        except (TimeoutError, OpsnbError) as error:
+            self.warn(f"the lock was not given back; it ends by itself: {safe(str(error))}")
+
+
+def _uncancel() -> None:
+    """Let the clean-up after a cancellation await; a second cancellation still ends it."""
+    task = asyncio.current_task()
+    if task:
+        task.uncancel()

@@ -1,0 +1,90 @@
+"""Rollback and prune: the changes that build nothing."""
+
+from __future__ import annotations
+
+from opsnb.core.config import Settings
+from opsnb.core.events import Outcome, Phase
+from opsnb.core.plan import Plan, plan_prune, plan_rollback, stamp
+from opsnb.core.release import Record
+from opsnb.core.text import safe
+from opsnb.engine.change import Change
+from opsnb.engine.confirm import environment
+from opsnb.engine.deploy import confirm, finish
+from opsnb.errors import StalePlan
+
+
+def _agreed(plan: Plan, agreed: Plan | None, server: str) -> Plan:
+    if agreed and plan.meaning != agreed.meaning:
+        raise StalePlan(
+            f"{server} is no longer as the plan saw it: nothing was changed",
+            "Look again, then repeat the command.",
+        )
+    return plan
+
+
+class RollbackWork:
+    """A rollback, or a roll forward, for :meth:`Change.run`.
+
+    Args:
+        settings: What is configured for the server.
+        to: The release to publish; empty for the good one before the live one.
+        why: The reason, for the record.
+        agreed: The plan that was agreed to; None when whatever is right may be done.
+    """
+
+    def __init__(
+        self, settings: Settings, to: str = "", why: str = "", agreed: Plan | None = None
+    ) -> None:
+        self._settings, self._to, self._why, self._plan = settings, to, why, agreed
+
+    async def __call__(self, change: Change) -> None:
+        """Carry it out under the lock."""
+        plan_rollback(await change.remote.look(), self._settings, self._to, self._why)
+        site = await change.take("rollback")
+        change.previous = change.live = site.current.name
+        made = plan_rollback(site, self._settings, self._to, self._why)
+        plan = _agreed(made, self._plan, change.actor.server)
+        change.planned(plan)
+        if plan.nothing:
+            change.outcome = Outcome.NOTHING
+            return
+        target, left = site.find(plan.name), site.find(plan.marks_bad)
+        assert target and target.record  # noqa: S101, PT018 - a rollback's plan has a recorded one
+        async with change.phase(Phase.PUBLISH):
+            await change.switch(plan.name, self._why)
+        change.log(f"current leads to releases/{safe(plan.name)}")
+        env = environment(change, change.remote.deploy_to, target.record.revision)
+        await confirm(change, plan, target.record, env)
+        if left and left.record:
+            await self._mark(change, left.record)
+        await finish(change, plan)
+
+    async def _mark(self, change: Change, left: Record) -> None:
+        actor = change.actor
+        why = self._why or f"rolled back to {change.release}"
+        await change.put(left.bad(actor.by, stamp(actor.now()), why, left=True))
+        change.log(f"{safe(left.name)} is marked bad: {safe(why)}")
+
+
+class PruneWork:
+    """A prune, for :meth:`Change.run`.
+
+    Args:
+        keep_releases: How many good releases stay.
+        agreed: The plan that was agreed to; None when whatever is right may be done.
+    """
+
+    def __init__(self, keep_releases: int, agreed: Plan | None = None) -> None:
+        self._keep, self._plan = keep_releases, agreed
+
+    async def __call__(self, change: Change) -> None:
+        """Carry it out under the lock."""
+        plan_prune(await change.remote.look(), self._keep)
+        site = await change.take("prune")
+        change.previous = change.live = site.current.name
+        plan = _agreed(plan_prune(site, self._keep), self._plan, change.actor.server)
+        change.planned(plan)
+        if plan.nothing:
+            change.outcome = Outcome.NOTHING
+            return
+        await finish(change, plan)

@@ -1,0 +1,175 @@
+"""A change that runs: watch it, wait for it, await it, abort it.
+
+Rule 1: to stop watching is not to stop the change: only :meth:`Job.cancel` and an interrupt do.
+Rule 2: a job ends with a report, also when it failed; waiting for a failed one raises its error,
+which carries the report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from concurrent.futures import Future
+
+from opsnb.core.events import Event, Log, Report
+from opsnb.core.progress import Progress, fold
+from opsnb.errors import OpsnbError
+from opsnb.loop import BEAT, LOOP, wait
+
+Ran = tuple[Report, OpsnbError | None]
+KEPT_LINES = 100_000
+
+
+class Job:
+    """A running change.
+
+    Args:
+        verb: What kind of change.
+        server: The server's name.
+        work: Carries it out on opsnb's loop, telling of its events.
+    """
+
+    def __init__(
+        self, verb: str, server: str, work: Callable[[Callable[[Event], None]], Awaitable[Ran]]
+    ) -> None:
+        self.verb = verb
+        self.server = server
+        self._news = threading.Condition()
+        self._events: list[Event] = []
+        self._progress = Progress()
+        self._lines = 0
+        self._dropped = 0
+        self._task: asyncio.Task[Ran] | None = None
+        self._cancelled = False
+        self._ran: Future[Ran] = LOOP.submit(self._main(work))
+
+    async def _main(self, work: Callable[[Callable[[Event], None]], Awaitable[Ran]]) -> Ran:
+        self._task = task = asyncio.ensure_future(_run(work, self._tell))
+        if self._cancelled:
+            # Cancelled before it began: let it begin, so that it ends with a report.
+            asyncio.get_running_loop().call_soon(task.cancel)
+        return await asyncio.shield(task)
+
+    def _tell(self, event: Event) -> None:
+        with self._news:
+            if isinstance(event, Log):
+                self._lines += 1
+                if self._lines > KEPT_LINES:
+                    oldest = next(i for i, e in enumerate(self._events) if isinstance(e, Log))
+                    del self._events[oldest]
+                    self._dropped += 1
+            self._events.append(event)
+            self._progress = fold([event], self._progress)
+            self._news.notify_all()
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        return self._progress
+
+    @property
+    def events(self) -> list[Event]:
+        """Everything that was told so far (of log lines the last 100,000)."""
+        with self._news:
+            return list(self._events)
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._ran.done()
+
+    @property
+    def report(self) -> Report | None:
+        """How it ended; None while it runs."""
+        return self._progress.report
+
+    def cancel(self) -> None:
+        """Abort it: the step on the server is ended, what was being built is removed.
+
+        Returns at once; wait for the job to know whether the switch had happened.
+        """
+        self._cancelled = True
+        task = self._task
+        if task is not None:
+            task.get_loop().call_soon_threadsafe(task.cancel)
+
+    def wait(self, timeout: float | None = None) -> Report:
+        """Wait until it has ended. An interrupt (Ctrl-C) aborts it, and waits for its clean-up.
+
+        Args:
+            timeout: Seconds to wait at most; None for ever. The job goes on when they are over.
+
+        Raises:
+            TimeoutError: It has not ended yet.
+            OpsnbError: It failed; ``error.report`` is the report.
+        """
+        try:
+            return _result(wait(self._ran, timeout))
+        except KeyboardInterrupt:
+            self.cancel()
+            return _result(wait(self._ran))
+
+    def __await__(self) -> Generator[object, None, Report]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> Report:
+        # The short timeout is a heartbeat: a kernel's interrupt does not wake an idle loop.
+        waiting = asyncio.wrap_future(self._ran)
+        try:
+            while not waiting.done():
+                await asyncio.wait([waiting], timeout=BEAT)
+        except asyncio.CancelledError:
+            self.cancel()
+            while not waiting.done():
+                await asyncio.wait([waiting], timeout=BEAT)
+            raise
+        return _result(waiting.result())
+
+    def __iter__(self) -> Iterator[Event]:
+        """Its events from the first, as they come, until it ends. Leaving early stops nothing."""
+        told = 0
+        while True:
+            with self._news:
+                if not self._since(told) and not self.done:
+                    self._news.wait(BEAT)
+                ended, fresh = self.done, self._since(told)
+            told += len(fresh)
+            yield from fresh
+            if ended and not fresh:
+                return
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        told = 0
+        while True:
+            ended, fresh = self.done, self._since(told)
+            told += len(fresh)
+            for event in fresh:
+                yield event
+            if ended and not fresh:
+                return
+            if not fresh:
+                await asyncio.sleep(0.02)
+
+    def _since(self, told: int) -> list[Event]:
+        """Events after the first ``told``; those that were dropped count."""
+        return self._events[max(0, told - self._dropped) :]
+
+    def __repr__(self) -> str:
+        report = self.report
+        state = report.sentence if report else f"running: {self._progress.phase or 'begins'}"
+        return f"<Job {self.verb} on {self.server}: {state}>"
+
+
+async def _run(
+    work: Callable[[Callable[[Event], None]], Awaitable[Ran]], tell: Callable[[Event], None]
+) -> Ran:
+    return await work(tell)
+
+
+def _result(ran: Ran) -> Report:
+    report, error = ran
+    if error is None:
+        return report
+    error.report = report
+    raise error

@@ -1,0 +1,120 @@
+"""The one event loop that owns every connection, in a thread of its own.
+
+Whatever loop the caller has (a kernel's, none at all), connections belong to this one; callers
+only submit to it. Nothing here nests loops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import CancelledError, Future
+from typing import Any, TypeVar
+
+from opsnb.errors import OpsnbError
+
+T = TypeVar("T")
+GRACE = 2.0
+BEAT = 0.2
+
+
+class LoopThread:
+    """An event loop that runs in a daemon thread from the first use to the end of the program."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._guard:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=self._loop.run_forever, name="opsnb", daemon=True
+                )
+                self._thread.start()
+                atexit.register(self._stop)
+            return self._loop
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine there.
+
+        Args:
+            work: The coroutine.
+
+        Returns:
+            Its future, which any thread may wait for.
+        """
+        return asyncio.run_coroutine_threadsafe(work, self._started())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine there and wait for it; Ctrl-C cancels it and waits for its clean-up.
+
+        Args:
+            work: The coroutine.
+
+        Raises:
+            OpsnbError: Called on the loop's own thread, which would wait for itself for ever.
+        """
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise OpsnbError("a blocking call was made on opsnb's own thread")
+        future = self.submit(work)
+        try:
+            return wait(future)
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    def _stop(self) -> None:
+        """At the end of the program: cancel what runs, and give its clean-up two seconds."""
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None or not thread.is_alive():
+            return
+        ended = asyncio.run_coroutine_threadsafe(_cancel_all(), loop)
+        try:
+            ended.result(GRACE)
+        except (TimeoutError, CancelledError):
+            return
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(GRACE)
+        if not loop.is_running():
+            loop.close()
+
+
+def wait(future: Future[T], timeout: float | None = None) -> T:
+    """Wait for a future in steps, so that an interrupt is noticed on every platform.
+
+    Args:
+        future: What to wait for.
+        timeout: Seconds to wait at most; None for ever.
+
+    Raises:
+        TimeoutError: It was not done in time.
+    """
+    left = timeout
+    while True:
+        step = BEAT if left is None else min(BEAT, left)
+        try:
+            return future.result(step)
+        except TimeoutError:
+            if future.done():
+                raise
+            if left is not None:
+                left -= step
+                if left <= 0:
+                    raise
+
+
+async def _cancel_all() -> None:
+    own = asyncio.current_task()
+    tasks = [task for task in asyncio.all_tasks() if task is not own]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+LOOP = LoopThread()

@@ -1,0 +1,346 @@
+# opsnb's agent: what runs on the server, in one long-lived /bin/sh.
+#
+# It is sent down the standard input of `exec /bin/sh -s` after two lines that set N (a nonce) and
+# D (deploy_to); nothing follows until it has said that it is ready, so no shell reads too far.
+# Then each line is a call: the name of a function below and its quoted arguments. A payload
+# follows as frames: a line with a length, and so many bytes; "0" ends it, "x" gives it up.
+# The reply is what the function prints, then "NONCE STATUS" on a line of its own, on both streams.
+#
+# Rule 1: a function that changes something calls `fence` first: it runs only under the lock.
+# Rule 2: file names travel in payloads, ended by NUL; only names that opsnb made are arguments.
+# Rule 3: every decision was made before; nothing here chooses.
+#
+# Exit statuses: 91 locked, 92 lock lost, 93 the lock has changed hands, 94 current is not as
+# expected, 95 that release is live, 96 something could not be removed, 97 no such release.
+
+LC_ALL=C
+export LC_ALL
+unset CDPATH ENV BASH_ENV TAR_OPTIONS GZIP
+umask 022
+T=
+W=
+M=
+B=0
+
+say() { printf '%s\n' "$*" >&2; }
+field() { printf '%s\0%s\0' "$1" "$2"; }
+
+# --- payloads --------------------------------------------------------------------------------
+
+beat() { B=$((B + 1)); printf '%s\n' "$1$B" >"$D/.opsnb/beat"; }
+
+# Copy the payload to standard output. When its reader dies, tell the client to stop sending,
+# and swallow the rest so that the next call is read from its beginning.
+recv() {
+    to=out
+    while read -r n <&3; do
+        case $n in
+        0) [ "$to" = out ]; return ;;
+        [1-9]*) ;;
+        *) return 1 ;;
+        esac
+        if [ "$to" = out ]; then
+            dd bs="$n" count=1 iflag=fullblock 2>/dev/null <&3 || { to=nowhere; printf '%s stop\n' "$N" >&2; }
+        else
+            dd bs="$n" count=1 iflag=fullblock 2>/dev/null <&3 >/dev/null
+        fi
+        [ -z "$T" ] || beat u
+    done
+    return 1
+}
+
+# --- looking: reads only ---------------------------------------------------------------------
+
+lacks() {
+    for tool in find sort comm tar cp mv ln rm mkdir chmod cat dd readlink xargs stat tail id sleep \
+        awk flock sync sha256sum mktemp; do
+        command -v "$tool" >/dev/null 2>&1 || printf '%s\n' "$tool"
+    done
+    find / -maxdepth 0 -printf '' 2>/dev/null || echo 'find -printf (GNU findutils)'
+    printf 'a\0' | sort -z 2>/dev/null | comm -z -13 /dev/null - >/dev/null 2>&1 ||
+        echo 'sort -z and comm -z (GNU coreutils 8.25)'
+    sha256sum -z /dev/null >/dev/null 2>&1 || echo 'sha256sum -z (GNU coreutils 8.25)'
+    tar --version 2>/dev/null | grep -q 'GNU tar' || echo 'GNU tar'
+    t=$(mktemp -d 2>/dev/null) || { echo 'a temporary directory'; return; }
+    (
+        cd "$t" || exit
+        ln -s a x && ln -s b y && mv -T y x 2>/dev/null && [ "$(readlink x)" = b ] ||
+            echo 'mv -T (GNU coreutils or BusyBox)'
+        cp -a --reflink=auto x z 2>/dev/null || echo 'cp --reflink=auto (GNU coreutils)'
+        sync -f . 2>/dev/null || echo 'sync -f (GNU coreutils 8.24)'
+        rm -rf --one-file-system z 2>/dev/null || echo 'rm --one-file-system (GNU coreutils)'
+    )
+    rm -rf "$t"
+}
+
+look() {
+    [ -n "$M" ] || M=$(lacks; echo .)
+    field missing "${M%.}"
+    field user "$(id -un 2>/dev/null || id -u)"
+    p=$D
+    while ! [ -e "$p" ] && ! [ -L "$p" ]; do p=${p%/*}; [ -n "$p" ] || p=/; done
+    field above "$p"
+    field room "$(stat -f -c '%a %S %d %T' -- "$p")"
+    [ -d "$p" ] && [ -w "$p" ] && [ -x "$p" ] && field writable 1
+    [ "$p" = "$D" ] || return 0
+    cd "$D" || return 1
+    find . -mindepth 1 -maxdepth 1 -printf 'entry\0%y%P\0'
+    [ -e current ] || [ -L current ] && find current -maxdepth 0 -printf 'current\0%y%Y%l\0'
+    field real "$(cd current 2>/dev/null && pwd -P)"
+    field base "$(cd releases 2>/dev/null && pwd -P)"
+    [ -d releases ] && find releases/ -mindepth 1 -maxdepth 1 -printf 'release\0%y %T@ %P\0'
+    [ -d shared ] && find shared/ -mindepth 1 -maxdepth 1 -printf 'shared\0%y%P\0'
+    [ -d .opsnb ] && ours
+    return 0
+}
+
+ours() {
+    field ours 1
+    printf 'records\0'
+    [ -d .opsnb/records ] && find .opsnb/records -type f -name '*.json' -exec grep -aH '' {} + | tr -d '\0'
+    printf '\0'
+    if [ -e .opsnb/lock ] && ! ( exec 8<.opsnb/lock && flock -n -s 8 ) 2>/dev/null; then
+        field holder "$(text .opsnb/holder.json)"
+    fi
+    field hold "$(text .opsnb/hold.json)"
+    field intent "$(text .opsnb/intent.json)"
+    field tail "$([ -f .opsnb/audit.jsonl ] && tail -n 1 .opsnb/audit.jsonl | tr -d '\0')"
+    [ -w .opsnb ] || field readonly 1
+    find .opsnb . -maxdepth 1 \( -name 'tmp.*' -o -name '.current.opsnb.*' \) -printf 'debris\0%P\0'
+    [ -d .opsnb/trash ] && find .opsnb/trash -mindepth 1 -maxdepth 1 -printf 'debris\0%P\0'
+}
+
+text() { [ -f "$1" ] && tr -d '\0' <"$1"; }
+
+# One line for each path below a release; see core/listing.py.
+survey() {
+    cd "$D/releases/$1" || exit 97
+    {
+        find . -mindepth 1 \( -type d -printf 'd %m 0 0 0 0 %P\0' \
+            -o -type f -printf 'f %m %s %T@ %C@ %i %P\0' \
+            -o -type l -printf 'l 0 %s %T@ %C@ %i %l/%P\0' \
+            -o -printf '%y %m 0 0 0 0 %P\0' \) || printf '! 0 0 0 0 0 unreadable\0'
+    } | sort -z
+}
+
+# What a release was made to hold beyond its manifest, an empty line, and what has changed since.
+changes() {
+    s=$D/.opsnb/stats/$1 c=$D/.opsnb/carried/$1
+    [ -f "$s" ] || s=/dev/null
+    [ ! -f "$c" ] || cat "$c"
+    printf '\0'
+    survey "$1" | comm -z -3 "$s" -
+}
+
+manifest() { cat "$D/.opsnb/manifests/$1"; }
+audit() { [ ! -f "$D/.opsnb/audit.jsonl" ] || cat "$D/.opsnb/audit.jsonl"; }
+hashes() { cd "$D/releases/$1" || exit 97; recv | xargs -0 -r sha256sum -z --; }
+shared() {
+    field "$1" ''
+    cd "$D/shared/$1" 2>/dev/null || return 0
+    find . -mindepth 1 -maxdepth 1 -printf '%y%P\0'
+}
+
+# name, apparent bytes, bytes on disk, bytes that only this one holds, files; a line each.
+usage() {
+    cd "$D" || exit 97
+    [ -d releases ] && find releases -mindepth 1 \
+        \( ! -path 'releases/*/*' -printf 'R %f\n' \) -o -type f -printf '%i %n %b %s\n' | sizes
+    [ -d shared ] && { echo 'R shared'; find shared/ -type f -printf '%i %n %b %s\n'; } | sizes
+    return 0
+}
+sizes() {
+    awk 'function out() {
+             if (name == "") return
+             for (i in count) if (count[i] == links[i]) own += blocks[i]
+             printf "%s\t%.0f\t%.0f\t%.0f\t%.0f\n", name, apparent, disk * 512, own * 512, files
+             apparent = disk = own = files = 0
+             split("", count); split("", links); split("", blocks)
+         }
+         $1 == "R" { out(); name = substr($0, 3); next }
+         { files++; apparent += $4
+           if (!($1 in count)) disk += $3
+           count[$1]++; links[$1] = $2; blocks[$1] = $3 }
+         END { out() }'
+}
+
+# --- the lock --------------------------------------------------------------------------------
+
+# The lock is flock(2) on descriptor 9. Every step inherits it, so a step of a dead change keeps
+# the next holder out until it has ended. Hooks get it closed: what they leave behind holds nothing.
+take() {
+    mkdir -p "$D" && cd "$D" && mkdir -p releases shared .opsnb/records .opsnb/manifests \
+        .opsnb/stats .opsnb/carried .opsnb/trash && ( : >>.opsnb/lock ) || return 1
+    tries=0
+    while :; do
+        exec 9>>.opsnb/lock
+        if flock -n 9; then
+            [ "$(stat -c %i .opsnb/lock)" = "$(stat -L -c %i /proc/self/fd/9)" ] && break
+        fi
+        exec 9>&-
+        tries=$((tries + 1))
+        [ "$tries" -lt 5 ] || return 91
+        sleep 0.1
+    done
+    T=0
+    [ ! -f .opsnb/token ] || read -r T <.opsnb/token
+    case $T in '' | *[!0-9]*) T=0 ;; esac
+    T=$((T + 1))
+    printf '%s\n' "$T" >.opsnb/tmp.token && mv -T .opsnb/tmp.token .opsnb/token || return 1
+    printf '{"token": %s, "pid": %s, %s\n' "$T" "$$" "$1" >.opsnb/tmp.holder &&
+        mv -T .opsnb/tmp.holder .opsnb/holder.json || return 1
+    beat s
+    watch &
+    W=$!
+    printf '%s %s\n' "$T" "$$"
+}
+
+# End the whole change when its client is gone (writing fails), is frozen (no sign of life for
+# 30 s, counted in sleeps, since a clock can stand still), or has been robbed of the lock.
+watch() {
+    trap '' PIPE
+    exec 9>&- 3<&-
+    still=0 last=
+    while sleep 1; do
+        printf '%s beat\n' "$N" >&2 || break
+        now= && read -r now <.opsnb/beat
+        if [ "$now" = "$last" ]; then still=$((still + 1)); else still=0 last=$now; fi
+        [ "$still" -lt 30 ] || break
+        t= && read -r t <.opsnb/token
+        [ "$t" = "$T" ] || break
+    done
+    kill -KILL 0
+}
+
+fence() {
+    t=
+    [ -n "$T" ] && read -r t <"$D/.opsnb/token" && [ "$t" = "$T" ] && cd "$D" ||
+        { say 'the lock has been taken by somebody else'; exit 92; }
+}
+
+drop_lock() {
+    cd "$D" && rm -f .opsnb/holder.json
+    [ -z "$W" ] || kill "$W" 2>/dev/null
+    T= W=
+    exec 9>&-
+}
+
+# The next three run beside the holder, in another shell: no fence.
+alive() { t= && read -r t <"$D/.opsnb/token" && [ "$t" = "$1" ] && beat c; }
+end_change() { t= && read -r t <"$D/.opsnb/token" && [ "$t" = "$2" ] && kill -KILL -- "-$1"; }
+break_lock() {
+    cd "$D" || exit 97
+    t= && read -r t <.opsnb/token
+    [ "$t" = "$2" ] || { say 'the lock has changed hands meanwhile'; exit 93; }
+    printf '%s\n' "$(($2 + 1))" >.opsnb/tmp.token && mv -T .opsnb/tmp.token .opsnb/token || exit 1
+    [ "$1" -le 1 ] || kill -KILL -- "-$1" 2>/dev/null
+    tries=0
+    until ( exec 8>>.opsnb/lock && flock -n 8 ); do
+        tries=$((tries + 1))
+        if [ "$tries" -ge 20 ]; then
+            : >.opsnb/tmp.lock && mv -T .opsnb/tmp.lock .opsnb/lock
+            break
+        fi
+        sleep 0.1
+    done
+    rm -f .opsnb/holder.json
+}
+
+# --- changing: only under the lock -----------------------------------------------------------
+
+store() {
+    fence
+    recv >".opsnb/tmp.$T" && mv -T ".opsnb/tmp.$T" ".opsnb/$1"
+}
+forget() { fence; for path; do rm -f ".opsnb/$path"; done; }
+append() {
+    fence
+    [ ! -s .opsnb/audit.jsonl ] || [ -z "$(tail -c 1 .opsnb/audit.jsonl)" ] || echo >>.opsnb/audit.jsonl
+    recv >>.opsnb/audit.jsonl
+}
+
+# The record is on the disk before the directory is, so that a directory of ours is never unknown.
+begin() { store "records/$1.json" && sync ".opsnb/records/$1.json" && mkdir "releases/$1"; }
+
+copy() {
+    fence
+    case $3 in hardlink) how=-al ;; *) how='-a --reflink=auto' ;; esac
+    cp $how "releases/$1/." "releases/$2/" &&
+        find "releases/$2" -type d ! -perm -700 -exec chmod u+rwx {} +
+}
+drop() { fence; cd "releases/$1" && recv | xargs -0 -r rm -rf --one-file-system --; }
+unpack() {
+    fence
+    recv | tar -x -p -f - --no-same-owner --delay-directory-restore --warning=no-timestamp \
+        -C "releases/$1"
+}
+modes() { fence; cd "releases/$1" && recv | xargs -0 -r chmod -- "$2"; }
+make_shared() { fence; mkdir -p "shared/$1"; }
+seed() {
+    fence
+    [ -e "shared/$2" ] || [ -L "shared/$2" ] && return
+    case $2 in */*) mkdir -p "shared/${2%/*}" || return ;; esac
+    mv -T "releases/$1/$2" "shared/$2"
+}
+make_dirs() { fence; cd "releases/$1" && recv | xargs -0 -r mkdir -p --; }
+link() { fence; cd "releases/$1" && recv | xargs -0 -r -n 2 ln -s -T --; }
+finish() { fence; survey "$1" >"$D/.opsnb/tmp.$T" && cd "$D" && mv -T ".opsnb/tmp.$T" ".opsnb/stats/$1" && cat ".opsnb/stats/$1"; }
+flush() { fence; sync -f .; }
+
+publish() {
+    fence
+    [ -d "releases/$1" ] && ! [ -L "releases/$1" ] || exit 97
+    now=
+    if [ -L current ]; then now=$(readlink current); elif [ -e current ]; then exit 94; fi
+    [ "$now" = "$2" ] || { say "current leads to $now"; exit 94; }
+    ln -s "releases/$1" ".current.opsnb.$T.$3" && mv -T ".current.opsnb.$T.$3" current && sync -f .
+}
+
+hook() {
+    fence
+    line=$(recv && printf x) || exit 1
+    cd "$1" || exit 97
+    shift
+    env "$@" /bin/sh -c "${line%x}" 2>&1 </dev/null 3<&- 9>&-
+}
+
+# A release leaves by one rename; what then remains is nobody's.
+discard() {
+    fence
+    live=$(cd current 2>/dev/null && pwd -P)
+    for name; do
+        p=releases/$name
+        if [ -d "$p" ] && ! [ -L "$p" ]; then
+            [ "$(cd "$p" && pwd -P)" != "$live" ] || { say "$name is live"; exit 95; }
+            mv -T "$p" ".opsnb/trash/$name.$T" || exit 96
+        fi
+        rm -f ".opsnb/records/$name.json" ".opsnb/manifests/$name" ".opsnb/stats/$name" ".opsnb/carried/$name"
+    done
+    sweep
+}
+sweep() {
+    fence
+    rm -f .current.opsnb.* .opsnb/tmp.*
+    find .opsnb/trash -mindepth 1 -type d ! -perm -700 -exec chmod u+rwx {} + 2>/dev/null
+    find .opsnb/trash -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system {} + || exit 96
+}
+
+# --- the loop --------------------------------------------------------------------------------
+
+reply() { printf '\n%s %s\n' "$N" "$1" >&2; printf '\n%s %s\n' "$N" "$1"; }
+
+# The script itself comes from standard input, so that is moved only once all of it has been read.
+serve() {
+    exec 3<&0 </dev/null
+    reply "$$"
+    while IFS= read -r call <&3; do
+        case $call in
+        take\ * | drop_lock*) eval "$call" ;;
+        *) ( eval "$call" ) ;;
+        esac
+        reply $?
+    done
+    [ -z "$T" ] || kill -KILL 0
+    exit 0
+}
+serve

@@ -1,0 +1,143 @@
+"""What a server can be asked and told, whatever speaks to it.
+
+Rule 1: a :class:`Remote` only looks. What changes something is a method of :class:`Held`, and a
+``Held`` exists only while its lock is held.
+Rule 2: these raise opsnb's own errors and no others.
+Rule 3: paths inside a release are bytes; names of releases are text that opsnb made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from opsnb.core.links import Listing
+from opsnb.core.manifest import Manifest
+from opsnb.core.release import Holder, Site
+from opsnb.core.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a release holds that its manifest does not tell; lines as core/listing.py reads them.
+
+    Attributes:
+        carried: What it held beyond or unlike its manifest when it was finished.
+        now: What is true now and was not then.
+        gone: What was true then and is not now.
+    """
+
+    carried: bytes
+    now: bytes
+    gone: bytes
+
+
+class Held(Protocol):
+    """A server whose lock is ours. Every method raises LockLost when it no longer is."""
+
+    token: int
+
+    @property
+    def broken(self) -> bool:
+        """Whether it can take no further step."""
+
+    async def begin(self, name: str, record: bytes) -> None:
+        """Write a record, to the disk, and make the release's empty directory."""
+
+    async def copy(self, base: str, name: str, *, hardlink: bool) -> None:
+        """Fill a release with what another holds."""
+
+    async def drop(self, name: str, paths: Iterable[bytes]) -> None:
+        """Remove paths from a release that is being built."""
+
+    async def unpack(self, name: str, stream: AsyncIterable[bytes]) -> None:
+        """Unpack a tar stream into a release that is being built."""
+
+    async def modes(self, name: str, modes: Iterable[tuple[bytes, int]]) -> None:
+        """Set permission bits in a release that is being built."""
+
+    async def make_shared(self, path: bytes) -> None:
+        """Make a directory in ``shared/``."""
+
+    async def seed(self, name: str, path: bytes) -> None:
+        """Move a directory of a release into ``shared/``, unless it is there already."""
+
+    async def link(self, name: str, paths: Iterable[bytes]) -> None:
+        """Link paths of a release into ``shared/``."""
+
+    async def finish(self, name: str) -> bytes:
+        """List a release, and remember the listing as how it was when it was finished."""
+
+    async def store(self, path: str, content: bytes) -> None:
+        """Replace a file below ``.opsnb``, by rename."""
+
+    async def forget(self, paths: Iterable[str]) -> None:
+        """Remove files below ``.opsnb``."""
+
+    async def append_audit(self, line: bytes) -> None:
+        """Add a line to the audit log."""
+
+    async def flush(self) -> None:
+        """Write the file system to the disk."""
+
+    async def publish(self, name: str, expected: bytes) -> None:
+        """Point ``current`` at a release, if it leads to ``expected`` (empty: to nothing) now."""
+
+    async def hook(
+        self,
+        directory: str,
+        command: str,
+        environment: Mapping[str, str],
+        timeout: float,
+        on_output: Callable[[bytes], None],
+    ) -> int:
+        """Run a command in a directory of the site; its exit status."""
+
+    async def discard(self, names: Sequence[str]) -> bool:
+        """Remove releases and what is known of them; False when something could not be removed."""
+
+    async def sweep(self) -> bool:
+        """Clear what dead changes left in ``.opsnb``; False when something could not be removed."""
+
+    async def kill(self) -> None:
+        """End whatever step runs on the server, and the lock with it."""
+
+    async def release(self) -> None:
+        """Give the lock back."""
+
+
+class Remote(Protocol):
+    """A server, reached or reachable."""
+
+    deploy_to: str
+
+    async def look(self) -> Site:
+        """Everything a plan needs, in one round trip. Raises ConnectError."""
+
+    async def manifest(self, name: str) -> Manifest:
+        """A release's manifest; empty when it has none."""
+
+    async def changes(self, name: str) -> Changes:
+        """What a release holds that its manifest does not tell."""
+
+    async def hashes(self, name: str, paths: Sequence[bytes]) -> dict[bytes, str]:
+        """SHA-256 of files of a release, hexadecimal, by path."""
+
+    async def shared(self, paths: Iterable[bytes]) -> dict[bytes, Listing]:
+        """What directories of ``shared/`` hold; empty for one that is not there."""
+
+    async def usage(self) -> list[Usage]:
+        """What each release and ``shared/`` take on the disk."""
+
+    async def audit(self) -> bytes:
+        """The audit log."""
+
+    async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
+        """Take the lock; None when somebody else has it."""
+
+    async def break_lock(self, holder: Holder) -> None:
+        """Take the lock away from a holder, whose further steps then do nothing."""
+
+    async def close(self) -> None:
+        """Close the connection. The next call makes a new one."""

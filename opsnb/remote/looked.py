@@ -1,0 +1,172 @@
+"""The agent's answer to ``look``, read into a :class:`Site`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from opsnb.core.release import (
+    Current,
+    CurrentKind,
+    Holder,
+    Intent,
+    Record,
+    Release,
+    Site,
+    order,
+)
+from opsnb.core.text import safe
+from opsnb.errors import RemoteError
+
+_UNREAD = Holder("unknown", "unknown", "unknown", "its description could not be read")
+
+
+def pairs(out: bytes) -> Iterator[tuple[str, bytes]]:
+    """Keys and values, each ended by NUL.
+
+    Raises:
+        RemoteError: There is a key without a value.
+    """
+    fields = out.split(b"\0")
+    if fields.pop() or len(fields) % 2:
+        raise RemoteError("the server's answer is cut short")
+    yield from zip((safe(key) for key in fields[::2]), fields[1::2], strict=True)
+
+
+@dataclass
+class _Found:
+    """What the pairs say, before it is put together."""
+
+    one: dict[str, bytes] = field(default_factory=dict)
+    entries: dict[bytes, str] = field(default_factory=dict)
+    shared: dict[bytes, str] = field(default_factory=dict)
+    releases: dict[str, tuple[str, float]] = field(default_factory=dict)
+    debris: int = 0
+
+
+def read_site(out: bytes, deploy_to: str) -> Site:
+    """The site that an answer describes.
+
+    Args:
+        out: What ``look`` printed.
+        deploy_to: The deployment path.
+
+    Raises:
+        RemoteError: It is not such an answer.
+    """
+    found = _collect(out)
+    one = found.one
+    try:
+        blocks, block_size, inodes, file_system = one["room"].decode("ascii").split(" ", 3)
+        free, free_inodes = int(blocks) * int(block_size), int(inodes)
+    except (KeyError, ValueError) as error:
+        raise RemoteError("the server's answer to a look makes no sense") from error
+    above = one.get("above", b"").decode("utf-8", "surrogateescape")
+    site = Site(
+        deploy_to=deploy_to,
+        exists=above == deploy_to,
+        ours="ours" in one,
+        entries=found.entries,
+        shared=found.shared,
+        debris=found.debris,
+        free_bytes=free,
+        free_inodes=free_inodes,
+        file_system=safe(file_system),
+        user=safe(one.get("user", b"")),
+        writable="writable" in one and "readonly" not in one,
+        missing=tuple(safe(line) for line in one.get("missing", b"").splitlines()),
+        audit_tail=one.get("tail", b""),
+        current=_current(one),
+    )
+    return _with_records(site, found)
+
+
+def _collect(out: bytes) -> _Found:
+    found = _Found()
+    for key, value in pairs(out):
+        match key:
+            case "entry":
+                found.entries[value[1:]] = chr(value[0])
+            case "shared":
+                found.shared[value[1:]] = chr(value[0])
+            case "release":
+                kind, mtime, name = value.split(b" ", 2)
+                found.releases[name.decode("utf-8", "surrogateescape")] = (
+                    kind.decode("ascii"),
+                    float(mtime),
+                )
+            case "debris":
+                found.debris += 1
+            case _:
+                found.one[key] = value
+    return found
+
+
+def _current(one: dict[str, bytes]) -> Current:
+    if "current" not in one:
+        return Current()
+    kind, leads_to, target = chr(one["current"][0]), chr(one["current"][1]), one["current"][2:]
+    if kind == "d":
+        return Current(CurrentKind.DIRECTORY)
+    if kind != "l":
+        return Current(CurrentKind.FILE)
+    real, base = one.get("real", b""), one.get("base", b"")
+    if leads_to != "d" or not real:
+        return Current(CurrentKind.DANGLING, target)
+    parent, _, name = real.rpartition(b"/")
+    if not base or parent != base:
+        return Current(CurrentKind.ELSEWHERE, target)
+    return Current(CurrentKind.RELEASE, target, name.decode("utf-8", "surrogateescape"))
+
+
+def _with_records(site: Site, found: _Found) -> Site:
+    records: dict[str, Record] = {}
+    broken: list[str] = []
+    for line in found.one.get("records", b"").splitlines():
+        path, _, text = line.partition(b":")
+        name = safe(path.rpartition(b"/")[2].removesuffix(b".json"))
+        try:
+            record = Record.decode(text)
+        except ValueError:
+            broken.append(name)
+            continue
+        if record.name == name:
+            records[name] = record
+        else:
+            broken.append(name)
+    live = site.current.name
+    releases = [
+        Release(name, records.get(name), True, kind == "d", mtime, name == live)
+        for name, (kind, mtime) in found.releases.items()
+    ]
+    gone = [
+        Release(name, rec, False, False)
+        for name, rec in records.items()
+        if name not in found.releases
+    ]
+    intent, holder, hold = (found.one.get(key, b"") for key in ("intent", "holder", "hold"))
+    return replace(
+        site,
+        releases=order(releases + gone),
+        counter=max((record.seq for record in records.values()), default=0),
+        holder=_holder(holder) if "holder" in found.one else None,
+        hold=_holder(hold) if hold else None,
+        intent=_intent(intent),
+        broken=tuple(broken),
+    )
+
+
+def _holder(text: bytes) -> Holder:
+    """Who holds; a description that cannot be read (a torn write) still means that it is held."""
+    try:
+        return Holder.decode(text)
+    except ValueError:
+        return _UNREAD
+
+
+def _intent(text: bytes) -> Intent | None:
+    """The open intent; one that was torn before it was whole came before any switch."""
+    try:
+        return Intent.decode(text) if text else None
+    except ValueError:
+        return None

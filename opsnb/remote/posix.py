@@ -1,0 +1,359 @@
+"""A server with a POSIX shell and GNU tools: the calls of ``agent.sh``, typed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import groupby
+from urllib.parse import quote_from_bytes
+
+from opsnb.core import layout
+from opsnb.core.links import Listing, link_target
+from opsnb.core.manifest import Manifest, parents
+from opsnb.core.release import Holder, Site
+from opsnb.core.text import safe
+from opsnb.core.usage import Usage
+from opsnb.errors import Disconnected, LockLost, NotReady, OpsnbError, RemoteError, StepFailed
+from opsnb.remote.base import Changes, Held
+from opsnb.remote.looked import read_site
+from opsnb.remote.shell import Pipes, Reply, Shell
+
+LOCKED, LOCK_LOST, CHANGED_HANDS, NOT_REMOVED, NO_RELEASE = 91, 92, 93, 96, 97
+QUICK = 60.0
+BEAT = 3.0
+
+Dial = Callable[[], Awaitable[Pipes]]
+
+
+class PosixRemote:
+    """A server that runs our agent.
+
+    Args:
+        deploy_to: The deployment path.
+        dial: Opens a ``/bin/sh -s`` on the server; connects first when it has to.
+        hang_up: Closes the connection.
+        step_timeout: Seconds until a copying or flushing step has failed.
+        connect_timeout: Seconds until connecting has failed.
+    """
+
+    def __init__(
+        self,
+        deploy_to: str,
+        dial: Dial,
+        hang_up: Callable[[], Awaitable[None]],
+        step_timeout: float = 1800,
+        connect_timeout: float = 15,
+    ) -> None:
+        self.deploy_to = deploy_to
+        self._dial = dial
+        self._hang_up = hang_up
+        self._step_timeout = step_timeout
+        self._connect_timeout = connect_timeout
+        self._shell: Shell | None = None
+        self._opening = asyncio.Lock()
+
+    async def _open(self) -> Shell:
+        shell = Shell(await self._dial(), self.deploy_to)
+        await shell.open(self._connect_timeout)
+        return shell
+
+    async def ask(
+        self,
+        name: str,
+        *args: str | bytes,
+        payload: Iterable[bytes] | None = None,
+        timeout: float = QUICK,
+    ) -> Reply:
+        """Call a function of the agent that only looks, on the shell for questions."""
+        for attempt in (1, 2):
+            fresh = self._shell is None or self._shell.broken
+            async with self._opening:
+                if self._shell is None or self._shell.broken:
+                    self._shell = await self._open()
+                shell = self._shell
+            try:
+                return await shell.call(name, *args, payload=payload, timeout=timeout)
+            except Disconnected:
+                # An idle connection that died meanwhile: a question may be asked again.
+                await self._hang_up()
+                if fresh or attempt == 2:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def look(self) -> Site:
+        """See :meth:`Remote.look`."""
+        reply = _good(await self.ask("look"), "look")
+        return read_site(reply.out, self.deploy_to)
+
+    async def manifest(self, name: str) -> Manifest:
+        """See :meth:`Remote.manifest`."""
+        reply = await self.ask("manifest", name, timeout=self._step_timeout)
+        try:
+            return Manifest.decode(reply.out) if reply.status == 0 else Manifest()
+        except ValueError as error:
+            raise RemoteError(f"the manifest of {safe(name)} cannot be read: {error}") from error
+
+    async def changes(self, name: str) -> Changes:
+        """See :meth:`Remote.changes`."""
+        reply = _good(await self.ask("changes", name, timeout=self._step_timeout), "changes")
+        if reply.out.startswith(b"\0"):
+            carried, rest = b"", reply.out[1:]
+        else:
+            carried, _, rest = reply.out.partition(b"\0\0")
+        lines = [line for line in rest.split(b"\0") if line]
+        return Changes(
+            carried,
+            b"\0".join(line[1:] for line in lines if line.startswith(b"\t")),
+            b"\0".join(line for line in lines if not line.startswith(b"\t")),
+        )
+
+    async def hashes(self, name: str, paths: Sequence[bytes]) -> dict[bytes, str]:
+        """See :meth:`Remote.hashes`."""
+        reply = await self.ask("hashes", name, payload=_listed(paths), timeout=self._step_timeout)
+        return _digests(_good(reply, "hash files").out)
+
+    async def shared(self, paths: Iterable[bytes]) -> dict[bytes, Listing]:
+        """See :meth:`Remote.shared`."""
+        listings: dict[bytes, Listing] = {}
+        for path in paths:
+            reply = _good(await self.ask("shared", path), "list shared/")
+            listed = [item for item in reply.out.split(b"\0")[2:] if item]
+            listings[path] = {item[1:]: chr(item[0]) for item in listed}
+        return listings
+
+    async def usage(self) -> list[Usage]:
+        """See :meth:`Remote.usage`."""
+        reply = _good(await self.ask("usage", timeout=self._step_timeout), "usage")
+        rows = [line.split(b"\t") for line in reply.out.splitlines() if line.count(b"\t") == 4]
+        return [
+            Usage(row[0].decode("utf-8", "surrogateescape"), *map(int, row[1:])) for row in rows
+        ]
+
+    async def audit(self) -> bytes:
+        """See :meth:`Remote.audit`."""
+        return _good(await self.ask("audit"), "audit").out
+
+    async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
+        """See :meth:`Remote.lock`."""
+        shell = await self._open()
+        body = Holder(who, host, since, why).encode().decode().strip().removeprefix("{")
+        body = body.replace('"pid": 0, ', "").replace(', "token": 0', "")
+        try:
+            reply = await shell.call("take", body, timeout=QUICK)
+            if reply.status == LOCKED:
+                await shell.close()
+                return None
+            token, pid = (int(word) for word in _good(reply, "take the lock").out.split())
+        except BaseException:
+            await shell.close()
+            raise
+        return PosixHeld(self, shell, token, pid, self._step_timeout)
+
+    async def break_lock(self, holder: Holder) -> None:
+        """See :meth:`Remote.break_lock`."""
+        reply = await self.ask("break_lock", str(holder.pid), str(holder.token))
+        if reply.status == CHANGED_HANDS:
+            raise LockLost("the lock has changed hands meanwhile: look again")
+        _good(reply, "break the lock")
+
+    async def close(self) -> None:
+        """See :meth:`Remote.close`."""
+        shell, self._shell = self._shell, None
+        if shell:
+            await shell.close()
+        await self._hang_up()
+
+
+class PosixHeld:
+    """The lock of a server, and the shell whose steps run under it.
+
+    Args:
+        remote: The server, for signs of life beside the steps.
+        shell: The shell that holds the lock.
+        token: The fencing token.
+        pid: The shell's process group on the server.
+        step_timeout: Seconds until a copying or flushing step has failed.
+    """
+
+    def __init__(
+        self, remote: PosixRemote, shell: Shell, token: int, pid: int, step_timeout: float
+    ) -> None:
+        self.token = token
+        self._remote = remote
+        self._shell = shell
+        self._pid = pid
+        self._step_timeout = step_timeout
+        self._switches = 0
+        self._alive = asyncio.create_task(self._beat())
+
+    @property
+    def broken(self) -> bool:
+        """See :attr:`Held.broken`."""
+        return self._shell.broken
+
+    async def _beat(self) -> None:
+        """Tell the server that we are alive, beside whatever step is running."""
+        while not self._shell.broken:
+            await asyncio.sleep(BEAT)
+            # A sign of life that cannot be given is no failure of the step that runs: the agent
+            # counts the missing ones, and the step itself meets what is wrong with the line.
+            with suppress(OpsnbError):
+                await self._remote.ask("alive", str(self.token), timeout=10)
+
+    async def _step(
+        self,
+        what: str,
+        name: str,
+        *args: str | bytes,
+        payload: AsyncIterable[bytes] | Iterable[bytes] | None = None,
+    ) -> Reply:
+        reply = await self._shell.call(name, *args, payload=payload, timeout=self._step_timeout)
+        return _good(reply, what)
+
+    async def begin(self, name: str, record: bytes) -> None:
+        """See :meth:`Held.begin`."""
+        await self._step("begin a release", "begin", name, payload=[record])
+
+    async def copy(self, base: str, name: str, *, hardlink: bool) -> None:
+        """See :meth:`Held.copy`."""
+        how = "hardlink" if hardlink else "copy"
+        await self._step(f"copy release {safe(base)}", "copy", base, name, how)
+
+    async def drop(self, name: str, paths: Iterable[bytes]) -> None:
+        """See :meth:`Held.drop`."""
+        await self._step("remove what went", "drop", name, payload=_listed(paths))
+
+    async def unpack(self, name: str, stream: AsyncIterable[bytes]) -> None:
+        """See :meth:`Held.unpack`."""
+        await self._step("unpack the upload", "unpack", name, payload=stream)
+
+    async def modes(self, name: str, modes: Iterable[tuple[bytes, int]]) -> None:
+        """See :meth:`Held.modes`."""
+        ordered = sorted(modes, key=lambda item: (item[1], item[0]))
+        for mode, group in groupby(ordered, key=lambda item: item[1]):
+            paths = _listed(path for path, _ in group)
+            await self._step("set modes", "modes", name, f"{mode:o}", payload=paths)
+
+    async def make_shared(self, path: bytes) -> None:
+        """See :meth:`Held.make_shared`."""
+        await self._step("make a directory in shared/", "make_shared", path)
+
+    async def seed(self, name: str, path: bytes) -> None:
+        """See :meth:`Held.seed`."""
+        await self._step("seed shared/", "seed", name, path)
+
+    async def link(self, name: str, paths: Iterable[bytes]) -> None:
+        """See :meth:`Held.link`."""
+        links = list(paths)
+        above = sorted({up for path in links for up in parents(path)})
+        await self._step("make directories", "make_dirs", name, payload=_listed(above))
+        ends = [part for path in links for part in (link_target(path), path)]
+        await self._step("link shared paths", "link", name, payload=_listed(ends))
+
+    async def finish(self, name: str) -> bytes:
+        """See :meth:`Held.finish`."""
+        return (await self._step("list the release", "finish", name)).out
+
+    async def store(self, path: str, content: bytes) -> None:
+        """See :meth:`Held.store`."""
+        inside = path.removeprefix(layout.OURS + "/")
+        await self._step(f"write {path}", "store", inside, payload=[content])
+
+    async def forget(self, paths: Iterable[str]) -> None:
+        """See :meth:`Held.forget`."""
+        inside = [path.removeprefix(layout.OURS + "/") for path in paths]
+        await self._step("remove records", "forget", *inside)
+
+    async def append_audit(self, line: bytes) -> None:
+        """See :meth:`Held.append_audit`."""
+        await self._step("write the audit log", "append", payload=[line])
+
+    async def flush(self) -> None:
+        """See :meth:`Held.flush`."""
+        await self._step("flush to disk", "flush")
+
+    async def publish(self, name: str, expected: bytes) -> None:
+        """See :meth:`Held.publish`."""
+        self._switches += 1
+        what = f"publish {safe(name)}"
+        await self._step(what, "publish", name, expected, str(self._switches))
+
+    async def hook(
+        self,
+        directory: str,
+        command: str,
+        environment: Mapping[str, str],
+        timeout: float,
+        on_output: Callable[[bytes], None],
+    ) -> int:
+        """See :meth:`Held.hook`."""
+        pairs_ = [f"{key}={value}" for key, value in environment.items()]
+        line = [command.encode("utf-8", "surrogateescape")]
+        reply = await self._shell.call(
+            "hook", directory, *pairs_, payload=line, timeout=timeout, on_output=on_output
+        )
+        if reply.status == LOCK_LOST:
+            _good(reply, "run a hook")
+        return reply.status
+
+    async def discard(self, names: Sequence[str]) -> bool:
+        """See :meth:`Held.discard`."""
+        return await self._removing("discard", *names)
+
+    async def sweep(self) -> bool:
+        """See :meth:`Held.sweep`."""
+        return await self._removing("sweep")
+
+    async def _removing(self, name: str, *names: str) -> bool:
+        reply = await self._shell.call(name, *names, timeout=self._step_timeout)
+        return reply.status != NOT_REMOVED and bool(_good(reply, "remove releases"))
+
+    async def kill(self) -> None:
+        """See :meth:`Held.kill`."""
+        self._alive.cancel()
+        await self._shell.close()
+        await self._remote.ask("end_change", str(self._pid), str(self.token), timeout=10)
+
+    async def release(self) -> None:
+        """See :meth:`Held.release`."""
+        self._alive.cancel()
+        if not self._shell.broken:
+            await self._shell.call("drop_lock", timeout=QUICK)
+            await self._shell.close()
+
+
+def _good(reply: Reply, what: str) -> Reply:
+    """The reply itself, when its status is 0.
+
+    Raises:
+        LockLost: The lock is somebody else's.
+        NotReady: ``deploy_to`` cannot be written.
+        StepFailed: Anything else.
+    """
+    if reply.status == 0:
+        return reply
+    if reply.status == LOCK_LOST:
+        raise LockLost(
+            "somebody else has taken the lock: nothing more was done",
+            "`opsnb log` says who; `opsnb releases` shows what is live now.",
+        )
+    said = f": {reply.complaint}" if reply.complaint else ""
+    if what == "take the lock":
+        raise NotReady(f"cannot take the lock{said}", "May this user write to deploy_to?")
+    raise StepFailed(f"cannot {what}{said} (status {reply.status})", reply.status)
+
+
+def _listed(paths: Iterable[bytes]) -> Iterable[bytes]:
+    """Names as a payload: each ended by NUL."""
+    joined = b"".join(path + b"\0" for path in paths)
+    return [joined] if joined else []
+
+
+def _digests(out: bytes) -> dict[bytes, str]:
+    """What ``sha256sum -z`` printed."""
+    lines = [line for line in out.split(b"\0") if line]
+    if any(len(line) < 67 for line in lines):
+        shown = quote_from_bytes(lines[-1][:80])
+        raise RemoteError(f"the server's digests make no sense: {shown}")
+    return {line[66:]: line[:64].decode("ascii", "replace") for line in lines}

@@ -1,0 +1,288 @@
+"""SSH: one connection to a server, found and trusted as OpenSSH would.
+
+Rule 1: asyncssh lives here and nowhere else in the package (the embedded server aside), and its
+errors become opsnb's here.
+Rule 2: the host key is always checked. There is no option, and no configuration, that turns it off.
+Rule 3: an object of asyncssh belongs to the loop that made it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncssh
+
+from opsnb.core.config import Address
+from opsnb.core.text import safe
+from opsnb.errors import ConnectError, Disconnected, HostKeyError, LoginError, NotReady
+from opsnb.remote.posix import PosixRemote
+from opsnb.remote.shell import START, Pipes
+
+# asyncssh would choose chacha20 first, which is half as fast as AES-GCM on a CPU with AES.
+CIPHERS = [
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+    "aes256-ctr",
+    "aes192-ctr",
+    "aes128-ctr",
+]
+KEEPALIVE = 15
+TRIES = 3
+_BUSY = (ConnectionResetError, asyncssh.ConnectionLost)
+
+
+@dataclass
+class _Met:
+    """The host key that a server showed and that was not trusted."""
+
+    host: str = ""
+    port: int = 0
+    fingerprint: str = ""
+    algorithm: str = ""
+
+
+class _Client(asyncssh.SSHClient):
+    """Remembers an untrusted host key, for the message. It never trusts one."""
+
+    def __init__(self, met: _Met) -> None:
+        self._met = met
+
+    def validate_host_public_key(
+        self, host: str, addr: str, port: int, key: asyncssh.SSHKey
+    ) -> bool:
+        del addr
+        self._met.host, self._met.port = host, port
+        self._met.fingerprint = key.get_fingerprint("sha256")
+        self._met.algorithm = key.get_algorithm()
+        return False
+
+
+class SshConnection:
+    """One connection, made when it is first needed and again when it was lost.
+
+    Args:
+        address: Where the server is.
+        ssh_config: The ssh_config file to read; None for the user's own.
+        connect_timeout: Seconds until connecting has failed.
+    """
+
+    def __init__(self, address: Address, ssh_config: Path | None, connect_timeout: float) -> None:
+        self._address = address
+        self._ssh_config = ssh_config
+        self._timeout = connect_timeout
+        self._connection: asyncssh.SSHClientConnection | None = None
+        self._connecting = asyncio.Lock()
+
+    async def dial(self) -> Pipes:
+        """Open ``/bin/sh -s`` on the server, connecting first when there is no connection.
+
+        Raises:
+            HostKeyError: The host key is unknown, changed or revoked.
+            LoginError: The server refused the login.
+            ConnectError: It could not be reached.
+        """
+        for attempt in (1, 2):
+            async with self._connecting:
+                fresh = self._connection is None or self._connection.is_closed()
+                connection = await self._connect() if fresh else self._connection
+                self._connection = connection
+            assert connection is not None  # noqa: S101 - both branches above give one
+            try:
+                async with asyncio.timeout(self._timeout):
+                    process = await connection.create_process(START.decode(), encoding=None)
+                return SshPipes(process)
+            except asyncssh.ChannelOpenError as error:
+                raise ConnectError(
+                    f"{self._name} opened no session: {safe(error.reason)}",
+                    "Does sshd's MaxSessions allow at least 2, and does the account have a shell?",
+                ) from error
+            except (TimeoutError, OSError, asyncssh.Error) as error:
+                await self.hang_up()
+                if fresh or attempt == 2:
+                    raise ConnectError(
+                        f"{self._name} closed the connection: {_said(error)}"
+                    ) from error
+        raise AssertionError("unreachable")
+
+    async def hang_up(self) -> None:
+        """Close the connection; the next use makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection:
+            connection.abort()
+            with suppress(TimeoutError, OSError, asyncssh.Error):
+                async with asyncio.timeout(5):
+                    await connection.wait_closed()
+
+    @property
+    def _name(self) -> str:
+        return self._address.host
+
+    async def _connect(self) -> asyncssh.SSHClientConnection:
+        for attempt in range(1, TRIES + 1):
+            try:
+                return await self._connect_once()
+            except _BUSY as error:
+                # sshd drops connections at random while many are being made (MaxStartups).
+                if attempt == TRIES:
+                    raise ConnectError(
+                        f"{self._name} closed the connection before the login: {_said(error)}",
+                        "sshd may be refusing connections (MaxStartups, fail2ban, TCP wrappers).",
+                    ) from error
+                await asyncio.sleep(0.3 * attempt)
+        raise AssertionError("unreachable")
+
+    async def _connect_once(self) -> asyncssh.SSHClientConnection:
+        met = _Met()
+        options = await self._options(met)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await asyncssh.connect(options=options)
+        except asyncssh.HostKeyNotVerifiable as error:
+            raise self._host_key_error(met, options, error) from error
+        except asyncssh.PermissionDenied as error:
+            raise LoginError(
+                f"{self._name} refused the login of {safe(options.username)}: {safe(error.reason)}",
+                "Check the user in the address, and that its key is in your agent or ~/.ssh.",
+            ) from error
+        except TimeoutError as error:
+            raise ConnectError(
+                f"{self._name} did not answer within {self._timeout:g} s",
+                "Is the host up, and is the port reachable from here?",
+            ) from error
+        except _BUSY:
+            raise
+        except (OSError, asyncssh.Error) as error:
+            raise ConnectError(
+                f"cannot connect to {self._name}: {_said(error)}",
+                "Try `ssh` to the same address; opsnb reads the same ~/.ssh/config.",
+            ) from error
+
+    async def _options(self, met: _Met) -> asyncssh.SSHClientConnectionOptions:
+        given: dict[str, object] = {}
+        if self._address.user:
+            given["username"] = self._address.user
+        if self._address.port:
+            given["port"] = self._address.port
+        if self._ssh_config is not None:
+            given["config"] = [str(self._ssh_config)]
+        try:
+            options: asyncssh.SSHClientConnectionOptions
+            options = await asyncssh.SSHClientConnectionOptions.construct(
+                host=self._address.host,
+                client_factory=lambda: _Client(met),
+                encryption_algs=CIPHERS,
+                keepalive_interval=KEEPALIVE,
+                keepalive_count_max=3,
+                connect_timeout=self._timeout,
+                login_timeout=self._timeout,
+                **given,
+            )
+        except (asyncssh.Error, ValueError, OSError) as error:
+            raise ConnectError(f"ssh's configuration cannot be used: {_said(error)}") from error
+        if options.known_hosts is None:
+            raise HostKeyError(
+                f"ssh's configuration switches the host key check of {self._name} off "
+                "(UserKnownHostsFile none)",
+                "opsnb never connects unchecked. Name a known_hosts file there instead.",
+            )
+        return options
+
+    def _host_key_error(
+        self, met: _Met, options: asyncssh.SSHClientConnectionOptions, error: Exception
+    ) -> HostKeyError:
+        if not met.fingerprint:
+            return HostKeyError(f"the host key of {self._name} is not trusted: {_said(error)}")
+        shown = f"{met.algorithm} {met.fingerprint}"
+        place = met.host if met.port == 22 else f"[{met.host}]:{met.port}"
+        if _known(options, met):
+            return HostKeyError(
+                f"the host key of {self._name} has CHANGED: it now shows {shown}",
+                "Nothing was sent. Either the server was set up anew or somebody stands between. "
+                "Ask whoever runs it for the fingerprint; only if it is the one above, run "
+                f"`ssh-keygen -R '{place}'` and connect once with ssh to accept the new one.",
+            )
+        return HostKeyError(
+            f"the host key of {self._name} is unknown: {shown}",
+            "Nothing was sent. Ask whoever runs the server for the fingerprint; if it is the one "
+            "above, connect once with ssh (same address) and accept it, then try again.",
+        )
+
+
+def _known(options: asyncssh.SSHClientConnectionOptions, met: _Met) -> bool:
+    """Whether another key of that host is known."""
+    try:
+        known = options.known_hosts or str(Path("~/.ssh/known_hosts").expanduser())
+        keys = asyncssh.match_known_hosts(known, met.host, "", met.port)
+    except (OSError, ValueError):
+        return False
+    return bool(keys[0])
+
+
+def _said(error: BaseException) -> str:
+    return safe(str(error) or type(error).__name__)
+
+
+class SshPipes:
+    """The streams of a program on the server.
+
+    Args:
+        process: The program, opened for bytes.
+    """
+
+    def __init__(self, process: asyncssh.SSHClientProcess[bytes]) -> None:
+        self._process = process
+
+    async def write(self, data: bytes) -> None:
+        """See :meth:`Pipes.write`."""
+        try:
+            self._process.stdin.write(data)
+            await self._process.stdin.drain()
+        except (OSError, asyncssh.Error) as error:
+            raise Disconnected(f"the connection to the server was lost: {_said(error)}") from error
+
+    async def read_out(self) -> bytes:
+        """See :meth:`Pipes.read_out`."""
+        return await self._read(self._process.stdout, 1 << 18)
+
+    async def read_err(self) -> bytes:
+        """See :meth:`Pipes.read_err`."""
+        return await self._read(self._process.stderr, 1 << 16)
+
+    async def _read(self, stream: asyncssh.SSHReader[bytes], most: int) -> bytes:
+        try:
+            return await stream.read(most)
+        except (OSError, asyncssh.Error) as error:
+            raise Disconnected(f"the connection to the server was lost: {_said(error)}") from error
+
+    async def close(self) -> None:
+        """See :meth:`Pipes.close`."""
+        self._process.close()
+        with suppress(TimeoutError, OSError, asyncssh.Error):
+            async with asyncio.timeout(2):
+                await self._process.wait_closed()
+
+
+def ssh_remote(
+    address: Address, ssh_config: Path | None, step_timeout: float, connect_timeout: float
+) -> PosixRemote:
+    """A server reached by SSH.
+
+    Args:
+        address: Where it is.
+        ssh_config: The ssh_config file to read; None for the user's own.
+        step_timeout: Seconds until a copying or flushing step has failed.
+        connect_timeout: Seconds until connecting has failed.
+
+    Raises:
+        NotReady: The address is not one of SSH.
+    """
+    if address.scheme != "ssh":
+        raise NotReady(f"not an address of SSH: {address.scheme}")
+    connection = SshConnection(address, ssh_config, connect_timeout)
+    return PosixRemote(
+        address.path, connection.dial, connection.hang_up, step_timeout, connect_timeout
+    )

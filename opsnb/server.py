@@ -1,0 +1,458 @@
+"""A server, as users hold it. Questions block and answer; changes return a :class:`Job`."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from opsnb.core import audit
+from opsnb.core.config import Address, Environment, Settings
+from opsnb.core.doctor import Finding, examine
+from opsnb.core.events import Event
+from opsnb.core.manifest import compare
+from opsnb.core.plan import Plan, Wish, plan_prune, plan_rollback
+from opsnb.core.release import Site
+from opsnb.core.text import plural, safe, size
+from opsnb.errors import ConfigError, NoSuchRelease
+from opsnb.job import Job, Ran
+from opsnb.loop import LOOP
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from opsnb.engine.change import Change
+    from opsnb.engine.source import Source
+    from opsnb.remote.base import Remote
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DeployPlan:
+    """A deploy that can be looked at and then carried out: ``server.deploy(plan)``.
+
+    Attributes:
+        server: The server's name.
+        plan: Everything it will do.
+        wish: What was asked for.
+        source: Where its content is.
+    """
+
+    server: str
+    plan: Plan
+    wish: Wish
+    source: Source
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the live release already is what was asked for."""
+        return self.plan.nothing
+
+    def __str__(self) -> str:
+        return "\n".join(describe(self.plan, self.server))
+
+    def __repr__(self) -> str:
+        difference = self.plan.difference
+        return (
+            f"<DeployPlan {self.plan.name} for {self.server}: +{len(difference.added)} "
+            f"~{len(difference.changed)} -{len(difference.removed)}>"
+        )
+
+
+def describe(plan: Plan, server: str) -> list[str]:
+    """A plan in words, a line for each thing that will happen.
+
+    Args:
+        plan: The plan.
+        server: The server's name.
+    """
+    if plan.nothing:
+        said = {
+            "prune": "there is nothing to remove",
+            "rollback": f"{plan.name} is live already",
+            "deploy": f"the live release {plan.previous} is already what the source holds",
+        }
+        return [f"nothing to do on {server}: {said[plan.verb]}"]
+    lines = [f"{plan.verb} on {server}"]
+    if plan.verb != "prune":
+        lines.append(f"  current: {plan.previous or 'nothing'} -> {plan.name}")
+    lines += _describe_build(plan)
+    lines += [f"  after the switch: run {safe(hook.command)}" for hook in plan.after]
+    lines += [f"  check: {safe(check.url or check.command)}" for check in plan.health]
+    if plan.marks_bad:
+        lines.append(f"  mark {plan.marks_bad} bad")
+    lines += [f"  remove {safe(name)}: {why}" for name, why in plan.retention.remove.items()]
+    return lines + [f"  note: {warning}" for warning in plan.warnings]
+
+
+def _describe_build(plan: Plan) -> list[str]:
+    build, difference = plan.build, plan.difference
+    if build is None:
+        return []
+    counts = (
+        f"  files: +{len(difference.added)} ~{len(difference.changed)} "
+        f"-{len(difference.removed)}, {difference.unchanged} unchanged"
+    )
+    lines = [counts, f"  send: {plural(len(build.send), 'path')}, {size(plan.send_bytes)}"]
+    if build.base:
+        how = "hard links to" if build.hardlink else "a copy of"
+        lines.append(f"  begin with {how} {build.base}")
+    if build.links:
+        lines.append("  link to shared/: " + ", ".join(safe(path) for path in build.links))
+    lines += [f"  make shared/{safe(path)}" for path in build.make]
+    lines += [f"  fill shared/{safe(path)} from this release, once" for path in build.seed]
+    if plan.carried:
+        names = ", ".join(safe(path) for path in plan.carried[:5])
+        more = f" and {len(plan.carried) - 5} more" if len(plan.carried) > 5 else ""
+        lines.append(f"  carry over what was written on the server: {names}{more}")
+    return lines + [f"  before the switch: run {safe(hook.command)}" for hook in build.before]
+
+
+class Server:
+    """A server: a host and a deployment path.
+
+    Args:
+        url: ``ssh://user@host[:port]/deployment/path``, or ``file:///path`` for this machine.
+        name: What it is called; the host, when not given.
+        settings: What is configured for it.
+        environment: The environment it belongs to.
+        environment_name: That environment's name.
+        ssh_config: The ssh_config file to read; None for the user's own.
+
+    Raises:
+        ConfigError: The address cannot be read.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str = "",
+        settings: Settings | None = None,
+        environment: Environment | None = None,
+        environment_name: str = "",
+        ssh_config: str | os.PathLike[str] | None = None,
+    ) -> None:
+        try:
+            self._address = Address.parse(url)
+        except ValueError as error:
+            raise ConfigError(f"{safe(url)!r} is no server's address: {_first(error)}") from error
+        self.url = url
+        self.name = name or self._address.host or "local"
+        self.settings = settings or Settings.model_validate({})
+        self.environment = environment or Environment.model_validate({})
+        self.environment_name = environment_name
+        self.jobs: list[Job] = []
+        self._ssh_config = Path(ssh_config).expanduser() if ssh_config is not None else None
+        self._remote_: Remote | None = None
+
+    @property
+    def deploy_to(self) -> str:
+        """The deployment path."""
+        return self._address.path
+
+    def __repr__(self) -> str:
+        return f"<Server {self.name}: {self.url}>"
+
+    def _remote(self) -> Remote:
+        if self._remote_ is None:
+            self._remote_ = self._make_remote()
+        return self._remote_
+
+    def _make_remote(self) -> Remote:
+        settings, address = self.settings, self._address
+        if address.scheme == "file":
+            from opsnb.remote.local import local_remote  # noqa: PLC0415 - import opsnb stays quick
+
+            return local_remote(address.path, settings.step_timeout, settings.connect_timeout)
+        from opsnb.remote.ssh import ssh_remote  # noqa: PLC0415 - import opsnb stays quick
+
+        return ssh_remote(
+            address, self._ssh_config, settings.step_timeout, settings.connect_timeout
+        )
+
+    def _ask(self, question: Callable[[Remote], Coroutine[Any, Any, T]]) -> T:
+        return LOOP.run(question(self._remote()))
+
+    def close(self) -> None:
+        """Close the connection; the next question makes a new one."""
+        remote, self._remote_ = self._remote_, None
+        if remote is not None:
+            LOOP.run(remote.close())
+
+    # --- questions -----------------------------------------------------------------------------
+
+    def look(self) -> Site:
+        """Everything about the site, in one round trip.
+
+        Raises:
+            ConnectError: The server cannot be reached.
+        """
+        return self._ask(lambda remote: remote.look())
+
+    def releases(self) -> pd.DataFrame:
+        """The releases, the newest first; see :func:`opsnb.tables.releases` for the columns."""
+        from opsnb import tables  # noqa: PLC0415 - pandas only when a table is wanted
+
+        return tables.releases(self.look(), _now())
+
+    def usage(self) -> pd.DataFrame:
+        """What each release takes on the disk; see :func:`opsnb.tables.usage` for the columns."""
+        from opsnb import tables  # noqa: PLC0415 - pandas only when a table is wanted
+
+        site = self.look()
+        return tables.usage(site, self._ask(lambda remote: remote.usage()))
+
+    def diff(self, a: str, b: str) -> pd.DataFrame:
+        """How release ``b`` differs from ``a``; see :func:`opsnb.tables.diff` for the columns.
+
+        Args:
+            a: The one release's name.
+            b: The other's.
+
+        Raises:
+            NoSuchRelease: One of them has no manifest.
+        """
+        from opsnb import tables  # noqa: PLC0415 - pandas only when a table is wanted
+
+        site = self.look()
+        for name in (a, b):
+            release = site.find(name)
+            if release is None or release.record is None:
+                known = ", ".join(r.name for r in site.releases if r.record) or "none"
+                raise NoSuchRelease(
+                    f"{safe(name)} is no release with a manifest", f"There are: {known}."
+                )
+        old = self._ask(lambda remote: remote.manifest(a))
+        new = self._ask(lambda remote: remote.manifest(b))
+        return tables.diff(old, new, compare(old, new))
+
+    def log(self) -> pd.DataFrame:
+        """The audit log, oldest first; see :func:`opsnb.tables.log` for the columns."""
+        from opsnb import tables  # noqa: PLC0415 - pandas only when a table is wanted
+
+        return tables.log(audit.read(self._ask(lambda remote: remote.audit())))
+
+    def verify_log(self) -> list[audit.Fault]:
+        """Where the audit log has been tampered with; empty when it holds."""
+        return audit.verify(self._ask(lambda remote: remote.audit()))
+
+    def findings(self) -> list[Finding]:
+        """Whether this server can take atomic releases, point by point."""
+        return examine(self.look())
+
+    def check(self) -> pd.DataFrame:
+        """The same as a table; see :func:`opsnb.tables.check` for the columns."""
+        from opsnb import tables  # noqa: PLC0415 - pandas only when a table is wanted
+
+        return tables.check(self.findings())
+
+    # --- plans ---------------------------------------------------------------------------------
+
+    def plan(
+        self,
+        source: str | os.PathLike[str] = "",
+        *,
+        revision: str = "",
+        keep: int | None = None,
+        force: bool = False,
+    ) -> DeployPlan:
+        """What a deploy would do; reads only.
+
+        Args:
+            source: The folder to release; the configured one when not given.
+            revision: What the source is, for instance a commit.
+            keep: How many good releases stay; as configured when not given.
+            force: Make a release even if it changes nothing.
+
+        Raises:
+            SourceError: The source cannot be released.
+            NotReady: The server cannot take the release as it stands.
+            ConnectError: The server cannot be reached.
+        """
+        wish, scanned = self._wish(source, revision, keep, force)
+        plan = self._ask(lambda remote: _planned(remote, wish))
+        return DeployPlan(self.name, plan, wish, scanned)
+
+    def _wish(
+        self, source: str | os.PathLike[str], revision: str, keep: int | None, force: bool
+    ) -> tuple[Wish, Source]:
+        from opsnb.engine.source import scan  # noqa: PLC0415 - import opsnb stays quick
+
+        where = os.fspath(source) or self.settings.source
+        if not where:
+            raise ConfigError("no source is given", "Name a folder, or set `source` in opsnb.toml.")
+        settings = self._keeping(keep)
+        scanned = scan(Path(where), settings.exclude)
+        wish = Wish(
+            source=scanned.manifest,
+            label=where,
+            settings=settings,
+            revision=_revision(revision),
+            by=who(),
+            host=platform.node(),
+            force=force,
+        )
+        return wish, scanned
+
+    def _keeping(self, keep: int | None) -> Settings:
+        if keep is None:
+            return self.settings
+        if keep < 1:
+            raise ConfigError("keep must be at least 1: the live release stays")
+        return self.settings.model_copy(update={"keep_releases": keep})
+
+    def plan_rollback(self, to: str = "", why: str = "") -> Plan:
+        """What a rollback would do; reads only. The arguments are those of :meth:`rollback`."""
+        return plan_rollback(self.look(), self.settings, to, why)
+
+    def plan_prune(self, keep: int | None = None) -> Plan:
+        """What a prune would remove; reads only. The argument is that of :meth:`prune`."""
+        return plan_prune(self.look(), self._keeping(keep).keep_releases)
+
+    # --- changes -------------------------------------------------------------------------------
+
+    def deploy(
+        self,
+        what: DeployPlan | str | os.PathLike[str] = "",
+        *,
+        revision: str = "",
+        keep: int | None = None,
+        force: bool = False,
+    ) -> Job:
+        """Deploy a plan exactly as it stands, or a folder.
+
+        Args:
+            what: A plan, or the folder to release; the configured one when not given.
+            revision: What the source is; with a folder only.
+            keep: How many good releases stay; with a folder only.
+            force: Make a release even if it changes nothing; with a folder only.
+
+        Returns:
+            The running change.
+        """
+        from opsnb.engine.deploy import DeployWork, Order  # noqa: PLC0415 - import opsnb stays quick
+
+        if isinstance(what, DeployPlan):
+            if what.server != self.name:
+                raise ConfigError(f"that plan was made for {what.server}, not for {self.name}")
+            order = Order(what.wish, what.source, what.plan)
+        else:
+            wish, source = self._wish(what, revision, keep, force)
+            order = Order(wish, source)
+        return self._change("deploy", DeployWork(order))
+
+    def rollback(self, to: str | Plan = "", why: str = "") -> Job:
+        """Publish the good release before the live one, or a chosen one, as one switch.
+
+        Args:
+            to: The release's name, or a plan of :meth:`plan_rollback`; the good one before the
+                live one when not given.
+            why: The reason, for the record.
+        """
+        from opsnb.engine.switch import RollbackWork  # noqa: PLC0415 - import opsnb stays quick
+
+        if isinstance(to, Plan):
+            return self._change("rollback", RollbackWork(self.settings, to.name, to.why, to))
+        return self._change("rollback", RollbackWork(self.settings, to, why))
+
+    def prune(self, keep: int | Plan | None = None) -> Job:
+        """Remove old releases.
+
+        Args:
+            keep: How many good releases stay, or a plan of :meth:`plan_prune`; as configured when
+                not given.
+        """
+        from opsnb.engine.switch import PruneWork  # noqa: PLC0415 - import opsnb stays quick
+
+        if isinstance(keep, Plan):
+            return self._change("prune", PruneWork(keep.keep_releases, keep))
+        return self._change("prune", PruneWork(self._keeping(keep).keep_releases))
+
+    def pin(self, name: str) -> Job:
+        """Keep a release from ever being pruned."""
+        from opsnb.engine.manage import PinWork  # noqa: PLC0415 - import opsnb stays quick
+
+        return self._change("pin", PinWork(name, pinned=True))
+
+    def unpin(self, name: str) -> Job:
+        """Take a release's pin away."""
+        from opsnb.engine.manage import PinWork  # noqa: PLC0415 - import opsnb stays quick
+
+        return self._change("unpin", PinWork(name, pinned=False))
+
+    def adopt(self) -> Job:
+        """Give the releases of another tool their records, changing nothing of theirs."""
+        from opsnb.engine.manage import AdoptWork  # noqa: PLC0415 - import opsnb stays quick
+
+        return self._change("adopt", AdoptWork())
+
+    def hold(self, why: str) -> Job:
+        """Hold the server back: no change until :meth:`unhold`.
+
+        Args:
+            why: The reason, for everybody who is held back.
+        """
+        from opsnb.engine.manage import HoldWork  # noqa: PLC0415 - import opsnb stays quick
+
+        return self._change("hold", HoldWork(why))
+
+    def unhold(self, *, force: bool = False) -> Job:
+        """Take a hold away.
+
+        Args:
+            force: Take away also what somebody else placed, and the lock of a running change,
+                which then can do no more.
+        """
+        from opsnb.engine.manage import UnholdWork  # noqa: PLC0415 - import opsnb stays quick
+
+        return self._change("release", UnholdWork(force=force))
+
+    def _change(self, verb: str, work: Callable[[Change], Coroutine[Any, Any, None]]) -> Job:
+        from opsnb.engine.change import Actor, Change  # noqa: PLC0415 - import opsnb stays quick
+
+        remote = self._remote()
+
+        async def run(emit: Callable[[Event], None]) -> Ran:
+            actor = Actor(self.name, who(), platform.node(), emit, _now)
+            return await Change(remote, actor, verb, self.settings.lock_wait).run(work)
+
+        job = Job(verb, self.name, run)
+        self.jobs = [*(old for old in self.jobs if not old.done), job]
+        return job
+
+
+async def _planned(remote: Remote, wish: Wish) -> Plan:
+    from opsnb.engine.look import plan_for  # noqa: PLC0415 - import opsnb stays quick
+
+    return await plan_for(remote, await remote.look(), wish, _now())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def who() -> str:
+    """The user, for locks and records: ``OPSNB_USER`` where it is set, else the login."""
+    try:
+        return os.environ.get("OPSNB_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def _revision(text: str) -> str:
+    if any(ord(character) < 32 for character in text) or len(text) > 200:
+        raise ConfigError("a revision is one line of at most 200 characters")
+    return text
+
+
+def _first(error: ValueError) -> str:
+    errors: Any = getattr(error, "errors", None)
+    said = errors()[0]["msg"] if errors else str(error)
+    return safe(said)
