@@ -61,12 +61,12 @@ def _frame(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str]) -> 
     return pd.DataFrame(data)
 
 
-def _column(values: list[object], dtype: str) -> pd.Series[Any]:
+def _column(values: list[Any], dtype: Any) -> Any:
     if dtype.startswith("datetime64"):
-        return pd.Series(pd.to_datetime(pd.Series(values, dtype="object"), utc=True)).astype(dtype)
+        return pd.DatetimeIndex(values, dtype=dtype)
     if dtype.startswith("timedelta64"):
-        return pd.Series(pd.to_timedelta(pd.Series(values, dtype="object"))).astype(dtype)
-    return pd.Series(values, dtype=dtype)
+        return pd.TimedeltaIndex(values, dtype=dtype)
+    return pd.array(values, dtype=dtype)
 
 
 def releases(site: Site, now: datetime) -> pd.DataFrame:

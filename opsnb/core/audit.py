@@ -43,7 +43,7 @@ class Fault:
 
 
 def read(log: bytes) -> list[dict[str, Any]]:
-    """The entries of a log, oldest first; a line that is no entry gives ``{"what": "unreadable"}``."""
+    """The entries of a log, oldest first; one that cannot be read says so under ``what``."""
     return [_entry(text) or {"what": "unreadable"} for text in log.splitlines()]
 
 

@@ -2,7 +2,7 @@
 
 Rule 1: settings are inherited, project → environment → server; the nearest one wins.
 Rule 2: the documented default file is made from the same fields that validate.
-Rule 3: a message names file, line and key. (The text comes from outside: nothing here reads a file.)
+Rule 3: a message names file, line and key. (The text is handed in: nothing here reads a file.)
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -116,7 +117,7 @@ class Settings(_Table):
     @model_validator(mode="after")
     def _apart(self) -> Settings:
         listed = sorted((*self.linked_dirs, *self.linked_files))
-        for first, second in zip(listed, listed[1:], strict=False):
+        for first, second in pairwise(listed):
             if first == second:
                 raise ValueError(f"{first!r} is listed twice")
         for outer in listed:

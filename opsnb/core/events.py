@@ -1,6 +1,7 @@
 """What a change says while it runs: the engine's only way to speak.
 
-Every event carries ``server`` (its name) and ``at`` (seconds since the epoch, the operator's clock).
+Every event carries ``server`` (its name) and ``at`` (seconds since the epoch, by the operator's
+clock).
 """
 
 from __future__ import annotations
@@ -178,7 +179,7 @@ class Report:
         return data
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> str:  # noqa: PLR0911 - one return for each outcome
         """The outcome in words: what happened, and what visitors see now."""
         sees = f"visitors see {safe(self.live)}" if self.live else "no release is live"
         match self.outcome:
@@ -188,6 +189,8 @@ class Report:
                 return f"{self.verb}: done"
             case Outcome.NOTHING:
                 return f"nothing to do; {sees}"
+            case Outcome.NOT_DONE if self.exit_status == 10:
+                return "not done: the server could not be reached"
             case Outcome.NOT_DONE:
                 return f"not done: the switch did not happen; {sees}"
             case Outcome.RESTORED:

@@ -34,7 +34,7 @@ class Entry:
     Attributes:
         path: Relative path, as bytes.
         kind: File, directory or symbolic link.
-        mode: Permission bits: all of ``0o7777`` for a file, ``0o777`` for a directory, 0 for a link.
+        mode: Permission bits: ``0o7777`` for a file, ``0o777`` for a directory, 0 for a link.
         size: Bytes of content; 0 for what is not a file.
         sha256: Hexadecimal digest of a file's content; empty when unknown or not a file.
         target: Where a link points.

@@ -167,6 +167,7 @@ def refuse(site: Site) -> None:
             "`opsnb check` says more; install what is missing, then try again.",
         )
     _refuse_current(site)
+    _refuse_odd(site)
     if site.in_the_way:
         shown = list(site.in_the_way[:20])
         more = len(site.in_the_way) - len(shown)
@@ -183,6 +184,14 @@ def refuse(site: Site) -> None:
             f"{safe(site.user)} may not write to {site.deploy_to}",
             "Give that user the directory, or connect as the one who owns it.",
         )
+
+
+def _refuse_odd(site: Site) -> None:
+    """``releases`` and ``.opsnb`` must be directories of their own: a link could lead anywhere."""
+    for name, kind in site.entries.items():
+        if name in (b"releases", b".opsnb") and kind != "d":
+            path = f"{site.deploy_to}/{name.decode()}"
+            raise NotReady(f"{path} is not a directory of its own", "Move it away, or back.")
 
 
 def _refuse_current(site: Site) -> None:

@@ -339,7 +339,7 @@ class Site:
 
     @property
     def made_by(self) -> str:
-        """The tool whose layout this is: ``opsnb``, ``Capistrano``, ``Deployer``, ``another tool``."""
+        """The tool whose layout this is: opsnb, Capistrano, Deployer, another tool, or nobody's."""
         if self.ours:
             return "opsnb"
         if not self.releases:

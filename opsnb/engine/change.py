@@ -1,6 +1,6 @@
 """One change under way: its lock, its phases, its words, and how it ends.
 
-Rule 1: every change goes through here, so there is one way to lock, to recover, to fail and to tell.
+Rule 1: every change goes through here: there is one way to lock, to recover, to fail and to tell.
 Rule 2: a step whose outcome is unknown is settled by taking the lock again (which waits until the
 dead step has ended on the server) and looking; never by guessing.
 Rule 3: nothing is cleared away, recorded or put back without the lock.
@@ -384,6 +384,10 @@ class Change:
             error = await self._interrupted()
         except OpsnbError as failed:
             error = await self._failed(failed)
+        except BaseException:
+            # A bug of ours must not keep the server locked by its signs of life.
+            await self._let_go()
+            raise
         await self._leave()
         report = self.report(error)
         self.actor.emit(Ended(self.actor.server, self.actor.at(), report))

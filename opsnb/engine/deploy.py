@@ -147,7 +147,7 @@ class DeployWork:
         if wrong:
             shown = ", ".join(safe(path) for path in wrong[:5])
             raise DeployFailed(
-                f"{plural(len(wrong), 'file')} arrived with other content than was planned: {shown}",
+                f"{plural(len(wrong), 'file')} arrived with other content than planned: {shown}",
                 "Did the source change while it was sent? Plan and deploy again.",
             )
         change.log(f"verified {plural(len(wanted), 'file')} by SHA-256")
@@ -285,7 +285,8 @@ async def _put_back(change: Change, plan: Plan, record: Record, error: OpsnbErro
     except OpsnbError as second:
         raise NotRestored(
             f"{why}; and the previous release was not put back: {second.message}",
-            f"Visitors see {safe(change.live)}. Mend it, or `opsnb rollback {change.actor.server}`.",
+            f"Visitors see {safe(change.live)}. Mend it, or "
+            f"`opsnb rollback {change.actor.server}`.",
         ) from error
     raise Restored(
         why, f"{safe(change.live)} is live again; {safe(plan.name)} stays for you to look at."

@@ -69,7 +69,7 @@ def scan(root: Path, exclude: Sequence[str] = ()) -> Source:
     if scanned.odd:
         raise SourceError(
             "the source holds what cannot be released: " + ", ".join(scanned.odd[:20]),
-            "Only files, directories and links can be; exclude the rest (`exclude`, .deployignore).",
+            "Only files, directories and links can be; `exclude` or .deployignore keep others out.",
         )
     if not scanned.entries:
         raise SourceError(

@@ -16,7 +16,6 @@
 LC_ALL=C
 export LC_ALL
 unset CDPATH ENV BASH_ENV TAR_OPTIONS GZIP
-umask 022
 T=
 W=
 M=
@@ -169,8 +168,11 @@ sizes() {
 # The lock is flock(2) on descriptor 9. Every step inherits it, so a step of a dead change keeps
 # the next holder out until it has ended. Hooks get it closed: what they leave behind holds nothing.
 take() {
-    mkdir -p "$D" && cd "$D" && mkdir -p releases shared .opsnb/records .opsnb/manifests \
-        .opsnb/stats .opsnb/carried .opsnb/trash && ( : >>.opsnb/lock ) || return 1
+    mkdir -p "${D%/*}/" && for path in "$D" "$D/releases" "$D/shared"; do
+        [ -d "$path" ] || made "$path" || [ -d "$path" ] || return 1
+    done
+    cd "$D" && mkdir -p .opsnb/records .opsnb/manifests .opsnb/stats .opsnb/carried .opsnb/trash &&
+        ( : >>.opsnb/lock ) || return 1
     tries=0
     while :; do
         exec 9>>.opsnb/lock
@@ -260,7 +262,8 @@ append() {
 }
 
 # The record is on the disk before the directory is, so that a directory of ours is never unknown.
-begin() { store "records/$1.json" && sync ".opsnb/records/$1.json" && mkdir "releases/$1"; }
+begin() { store "records/$1.json" && sync ".opsnb/records/$1.json" && made "releases/$1"; }
+made() { mkdir "$1" && chmod a+rx "$1"; }
 
 copy() {
     fence

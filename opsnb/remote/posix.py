@@ -14,7 +14,7 @@ from opsnb.core.manifest import Manifest, parents
 from opsnb.core.release import Holder, Site
 from opsnb.core.text import safe
 from opsnb.core.usage import Usage
-from opsnb.errors import Disconnected, LockLost, NotReady, OpsnbError, RemoteError, StepFailed
+from opsnb.errors import ConnectError, Disconnected, LockLost, NotReady, OpsnbError, RemoteError, StepFailed
 from opsnb.remote.base import Changes, Held
 from opsnb.remote.looked import read_site
 from opsnb.remote.shell import Pipes, Reply, Shell
@@ -57,6 +57,13 @@ class PosixRemote:
         shell = Shell(await self._dial(), self.deploy_to)
         await shell.open(self._connect_timeout)
         return shell
+
+    async def spare_shell(self) -> Shell | None:
+        """A further shell on the same connection; None where the server allows no more."""
+        try:
+            return await self._open()
+        except ConnectError:
+            return None
 
     async def ask(
         self,
@@ -193,13 +200,25 @@ class PosixHeld:
         return self._shell.broken
 
     async def _beat(self) -> None:
-        """Tell the server that we are alive, beside whatever step is running."""
-        while not self._shell.broken:
-            await asyncio.sleep(BEAT)
-            # A sign of life that cannot be given is no failure of the step that runs: the agent
-            # counts the missing ones, and the step itself meets what is wrong with the line.
-            with suppress(OpsnbError):
-                await self._remote.ask("alive", str(self.token), timeout=10)
+        """Tell the server that we are alive, beside whatever step or question is running.
+
+        A change that takes longer than a beat gets a shell of its own for this: the one for
+        questions may be busy hashing for minutes. A server that allows no third session gets its
+        signs of life between the questions.
+        """
+        pulse: Shell | None = None
+        try:
+            while not self._shell.broken:
+                await asyncio.sleep(BEAT)
+                # A sign of life that cannot be given is no failure of the step that runs: the
+                # agent counts the missing ones, and the step itself meets what is wrong.
+                with suppress(OpsnbError):
+                    pulse = pulse or await self._remote.spare_shell()
+                    call = pulse.call if pulse and not pulse.broken else self._remote.ask
+                    await call("alive", str(self.token), timeout=10)
+        finally:
+            if pulse:
+                await pulse.close()
 
     async def _step(
         self,
