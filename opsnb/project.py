@@ -6,12 +6,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opsnb.core.config import Config, Environment, parse
-from opsnb.embedded.demo import Demo
 from opsnb.errors import ConfigError
 from opsnb.server import Server
+
+if TYPE_CHECKING:
+    from opsnb.embedded.demo import Demo
 
 
 class Project:
@@ -155,4 +157,6 @@ def demo() -> DemoProject:
     Nothing is installed and nothing leaves this machine. Commands run as you, in a temporary
     directory: it is no sandbox.
     """
+    from opsnb.embedded.demo import Demo  # noqa: PLC0415 - asyncssh only when it is needed
+
     return DemoProject(Demo().start())

@@ -49,7 +49,7 @@ from opsnb.errors import (
 from opsnb.remote.base import Held, Remote
 
 CLEANUP = 60.0
-RETRY = 0.5
+RETRY = 0.2
 
 
 @dataclass(frozen=True)

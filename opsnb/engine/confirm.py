@@ -14,7 +14,7 @@ from opsnb.core.config import Health, Hook
 from opsnb.core.events import Log
 from opsnb.core.text import safe
 from opsnb.engine.change import Change
-from opsnb.errors import CheckFailed
+from opsnb.errors import CheckFailed, StepTimedOut
 
 READ = 1 << 20
 Stream = Literal["hook", "check"]
@@ -68,8 +68,12 @@ async def _command(
 ) -> int:
     lines = _Lines(change, stream)
     directory = layout.release(name)
-    status = await change.lock.hook(directory, command, env, timeout, lines.feed)
-    lines.flush()
+    try:
+        status = await change.lock.hook(directory, command, env, timeout, lines.feed)
+    except StepTimedOut as error:
+        raise StepTimedOut(f"{safe(command)} did not end within {timeout:g} s: ended") from error
+    finally:
+        lines.flush()
     return status
 
 

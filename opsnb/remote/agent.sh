@@ -20,13 +20,15 @@ T=
 W=
 M=
 B=0
+C=0
 
 say() { printf '%s\n' "$*" >&2; }
 field() { printf '%s\0%s\0' "$1" "$2"; }
 
 # --- payloads --------------------------------------------------------------------------------
 
-beat() { B=$((B + 1)); printf '%s\n' "$1$B" >"$D/.opsnb/beat"; }
+# A sign of life is any change of this file: no two may be alike. C counts calls, B frames of one.
+beat() { printf '%s\n' "$1" >"$D/.opsnb/beat"; }
 
 # Copy the payload to standard output. When its reader dies, tell the client to stop sending,
 # and swallow the rest so that the next call is read from its beginning.
@@ -43,7 +45,8 @@ recv() {
         else
             dd bs="$n" count=1 iflag=fullblock 2>/dev/null <&3 >/dev/null
         fi
-        [ -z "$T" ] || beat u
+        B=$((B + 1))
+        [ -z "$T" ] || beat "u$C.$B"
     done
     return 1
 }
@@ -191,7 +194,7 @@ take() {
     printf '%s\n' "$T" >.opsnb/tmp.token && mv -T .opsnb/tmp.token .opsnb/token || return 1
     printf '{"token": %s, "pid": %s, %s\n' "$T" "$$" "$1" >.opsnb/tmp.holder &&
         mv -T .opsnb/tmp.holder .opsnb/holder.json || return 1
-    beat s
+    beat "s$T"
     watch &
     W=$!
     printf '%s %s\n' "$T" "$$"
@@ -228,7 +231,7 @@ drop_lock() {
 }
 
 # The next three run beside the holder, in another shell: no fence.
-alive() { t= && read -r t <"$D/.opsnb/token" && [ "$t" = "$1" ] && beat c; }
+alive() { t= && read -r t <"$D/.opsnb/token" && [ "$t" = "$1" ] && beat "c$2"; }
 end_change() { t= && read -r t <"$D/.opsnb/token" && [ "$t" = "$2" ] && kill -KILL -- "-$1"; }
 break_lock() {
     cd "$D" || exit 97
@@ -337,6 +340,7 @@ serve() {
     exec 3<&0 </dev/null
     reply "$$"
     while IFS= read -r call <&3; do
+        C=$((C + 1))
         case $call in
         take\ * | drop_lock*) eval "$call" ;;
         *) ( eval "$call" ) ;;

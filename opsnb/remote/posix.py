@@ -207,15 +207,17 @@ class PosixHeld:
         signs of life between the questions.
         """
         pulse: Shell | None = None
+        count = 0
         try:
             while not self._shell.broken:
                 await asyncio.sleep(BEAT)
+                count += 1
                 # A sign of life that cannot be given is no failure of the step that runs: the
                 # agent counts the missing ones, and the step itself meets what is wrong.
                 with suppress(OpsnbError):
                     pulse = pulse or await self._remote.spare_shell()
                     call = pulse.call if pulse and not pulse.broken else self._remote.ask
-                    await call("alive", str(self.token), timeout=10)
+                    await call("alive", str(self.token), str(count), timeout=10)
         finally:
             if pulse:
                 await pulse.close()

@@ -232,6 +232,7 @@ class _Stream:
     """
 
     def __init__(self, nonce: bytes, limit: int | None) -> None:
+        self._nonce = nonce
         self._end = re.compile(rb"\n" + nonce + rb" (\d+)\n")
         self._notes = re.compile(rb"^" + nonce + rb" (beat|stop)\n", re.MULTILINE)
         self._stop_note = nonce + b" stop\n"
@@ -270,11 +271,18 @@ class _Stream:
     def _tell(self) -> None:
         if self._listener is None:
             return
-        match = self._end.search(self.taken, self._told)
-        until = match.start() if match else max(self._told, len(self.taken) - self._keep)
+        match = self._end.search(self.taken, max(0, self._told - 1))
+        until = match.start() if match else self._plain()
         if until > self._told:
             self._listener(bytes(self.taken[self._told : until]))
             self._told = until
+
+    def _plain(self) -> int:
+        """How far the output goes that cannot be the beginning of a reply's end."""
+        line = self.taken.rfind(b"\n") + 1
+        tail = bytes(self.taken[line:])
+        held_back = self._nonce.startswith(tail) or tail.startswith(self._nonce)
+        return line if held_back else len(self.taken)
 
     def end(self, error: RemoteError) -> None:
         """No more will come."""
