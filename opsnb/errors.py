@@ -30,10 +30,7 @@ Rule 2: errors of other libraries are translated where they enter (``remote/``),
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from opsnb.core.events import Report
+from typing import Any
 
 
 class OpsnbError(Exception):
@@ -44,11 +41,11 @@ class OpsnbError(Exception):
         hint: What the user can do next; may be empty.
 
     Attributes:
-        report: What became of the change that failed; None where no change was begun.
+        report: The :class:`opsnb.Report` of the change that failed; None where none was begun.
     """
 
     exit_status = 1
-    report: Report | None = None
+    report: Any = None
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

@@ -629,6 +629,9 @@ def plan_recovery(site: Site, now: datetime) -> Recovery:
     if intent is None:
         return Recovery(discard=tuple(unfinished), forget=tuple(forget))
     happened = site.current.name == intent.name
+    never_live = site.find(intent.name)
+    if intent.verb == "deploy" and not happened and never_live and not never_live.live:
+        unfinished = sorted({*unfinished, intent.name})
     return Recovery(
         tuple(_settle(site, intent, now)) if happened else (),
         tuple(unfinished),
@@ -638,7 +641,7 @@ def plan_recovery(site: Site, now: datetime) -> Recovery:
 
 
 def _settle(site: Site, intent: Intent, now: datetime) -> Iterable[Record]:
-    """After a rollback that happened, its verdicts; a deploy stays unconfirmed."""
+    """After a rollback that happened, its verdicts; a deployed release stays unconfirmed."""
     if intent.verb != "rollback":
         return
     target, left = site.find(intent.name), site.find(intent.previous)

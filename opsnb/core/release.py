@@ -234,7 +234,7 @@ class Intent:
     """A switch that has been begun: written before it, removed when its result is recorded.
 
     Attributes:
-        verb: ``deploy`` or ``rollback``.
+        verb: ``deploy``, ``rollback``, or ``restore`` (what was live before is put back).
         name: The release that is to be live.
         previous: The release that was live; empty when none was.
         by: Who.

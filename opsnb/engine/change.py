@@ -35,6 +35,7 @@ from opsnb.core.release import Intent, Record, Site
 from opsnb.core.text import safe
 from opsnb.errors import (
     ConnectError,
+    DeployFailed,
     Disconnected,
     Interrupted,
     Locked,
@@ -116,6 +117,7 @@ class Change:
     warnings: list[str] = field(default_factory=list)
     _phases: list[tuple[str, float]] = field(default_factory=list)
     _tail: bytes = b""
+    _begun: bool = False
     _began: float = field(default_factory=time.monotonic)
 
     # --- words ---------------------------------------------------------------------------------
@@ -180,12 +182,12 @@ class Change:
         async with self.phase(Phase.LOCK):
             await self._acquire(why, self.wait)
             site = await self.remote.look()
+            self._tail = site.audit_tail
             if site.hold and not through_hold:
                 raise Locked(
                     f"{self.actor.server} is held by {site.hold}",
                     f"`opsnb lock {self.actor.server} release --force` takes the hold away.",
                 )
-            self._tail = site.audit_tail
             self.site = site = await self._recover(site)
         return site
 
@@ -249,6 +251,7 @@ class Change:
         }
         text = audit.line(self._tail, entry)
         await self.lock.append_audit(text)
+        self._begun = True
         self._tail = text.rstrip(b"\n")
 
     async def put(self, record: Record) -> None:
@@ -257,8 +260,18 @@ class Change:
 
     # --- the switch ----------------------------------------------------------------------------
 
-    async def switch(self, name: str, why: str = "") -> None:
+    async def switch(
+        self, name: str, why: str = "", *, finished: Record | None = None, verb: str = ""
+    ) -> None:
         """Publish a release, with the intent written before; settle it when it is unknown.
+
+        Args:
+            name: The release.
+            why: The reason, for the record.
+            finished: Its record as a complete release, when it has just been built. It is written
+                after the intent: whoever finds it complete but not live then knows that it never
+                was.
+            verb: What the intent is called, when it is not the change's own verb.
 
         Raises:
             RemoteError: It did not happen.
@@ -267,9 +280,12 @@ class Change:
         site = self.site or await self.remote.look()
         actor = self.actor
         before = site.current.name
-        intent = Intent(self.verb, name, before, actor.by, stamp(actor.now()), why)
+        verb = verb or self.verb
+        intent = Intent(verb, name, before, actor.by, stamp(actor.now()), why)
         await self.lock.store(layout.INTENT, intent.encode())
-        await self.audit(f"{self.verb}.intent", release=name, previous=before)
+        await self.audit(f"{verb}.intent", release=name, previous=before)
+        if finished:
+            await self.put(finished)
         await self.lock.flush()
         self.switched = None
         try:
@@ -409,21 +425,27 @@ class Change:
         return Interrupted("interrupted before the switch: the live release is untouched")
 
     async def _failed(self, error: OpsnbError) -> OpsnbError:
-        if isinstance(error, (ConnectError, LockLost, OutcomeUnknown)) or self.held is None:
+        """Clear up after an error, and say it as what it means for the site."""
+        if self.held is None or isinstance(error, (LockLost, OutcomeUnknown)):
             return error
-        if self.held.broken:
+        if self.held.broken or isinstance(error, ConnectError):
             try:
                 await self._find_out()
             except OutcomeUnknown as unknown:
-                return error if self.switched is False and not self.building else unknown
-        if self.switched and not isinstance(error, (Restored, NotRestored)):
+                if self.switched is None:
+                    return unknown
+                self.warn("the server is out of reach: the next change clears what is left")
+        if isinstance(error, (Restored, NotRestored)):
+            return error
+        if self.switched:
             return NotRestored(
                 f"after the switch: {error.message}",
                 f"{safe(self.live)} is live, unconfirmed. Look at it; `opsnb rollback "
                 f"{self.actor.server}` goes back.",
             )
+        began = bool(self.building)
         await self._abandon(error.message)
-        return error
+        return DeployFailed(error.message, error.hint) if began else error
 
     async def _find_out(self) -> None:
         site = await self.regain()
@@ -433,7 +455,7 @@ class Change:
 
     async def _abandon(self, why: str) -> None:
         """Remove what was being built, and write down that it failed."""
-        if self.held is None or self.held.broken or self.switched:
+        if self.held is None or self.held.broken or self.switched or not self._begun:
             return
         try:
             async with asyncio.timeout(CLEANUP):

@@ -69,7 +69,7 @@ class DeployWork:
         env = environment(change, change.remote.deploy_to, self.wish.revision)
         record = await self._build(change, plan, plan.build, plan.record, env)
         async with change.phase(Phase.PUBLISH):
-            await change.switch(plan.name)
+            await change.switch(plan.name, finished=record)
             change.building = ""
         change.log(f"current leads to releases/{plan.name}")
         await confirm(change, plan, record, env)
@@ -118,10 +118,8 @@ class DeployWork:
                 await run_hooks(change, build.before, name, env)
         async with change.phase(Phase.CHECK):
             await self._check(change, name, build)
-            finished = replace(record, state=State.UNCONFIRMED)
             await lock.store(layout.manifest(name), build.manifest.encode())
-            await change.put(finished)
-        return finished
+        return replace(record, state=State.UNCONFIRMED)
 
     async def _upload(self, change: Change, plan: Plan, build: Build) -> None:
         if not build.send:
@@ -278,7 +276,7 @@ async def _put_back(change: Change, plan: Plan, record: Record, error: OpsnbErro
             await change.audit("deploy.failed", release=plan.name, why=why)
             await change.lock.forget([layout.INTENT])
             raise CheckFailed("there is no previous release")
-        await change.switch(plan.previous, why)
+        await change.switch(plan.previous, why, verb="restore")
         await change.audit(f"{plan.verb}.restored", release=plan.name, live=change.live, why=why)
         await change.lock.forget([layout.INTENT])
         await change.lock.flush()

@@ -14,7 +14,15 @@ from opsnb.core.manifest import Manifest, parents
 from opsnb.core.release import Holder, Site
 from opsnb.core.text import safe
 from opsnb.core.usage import Usage
-from opsnb.errors import ConnectError, Disconnected, LockLost, NotReady, OpsnbError, RemoteError, StepFailed
+from opsnb.errors import (
+    ConnectError,
+    Disconnected,
+    LockLost,
+    NotReady,
+    OpsnbError,
+    RemoteError,
+    StepFailed,
+)
 from opsnb.remote.base import Changes, Held
 from opsnb.remote.looked import read_site
 from opsnb.remote.shell import Pipes, Reply, Shell
