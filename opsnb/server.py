@@ -16,7 +16,8 @@ from opsnb.core.config import Address, Environment, Settings
 from opsnb.core.doctor import Finding, examine
 from opsnb.core.events import Event
 from opsnb.core.manifest import compare
-from opsnb.core.plan import Plan, Wish, plan_prune, plan_rollback
+from opsnb.core.plan import Plan, Wish
+from opsnb.core.plan_rollback import plan_prune, plan_rollback
 from opsnb.core.release import Site
 from opsnb.core.text import plural, safe, size
 from opsnb.errors import ConfigError, NoSuchRelease

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from opsnb.core.plan import refuse
+from opsnb.core.refusal import refuse
 from opsnb.core.release import CurrentKind, Site
 from opsnb.core.text import plural, safe, size
 from opsnb.errors import NotReady

@@ -67,6 +67,11 @@ def name_of(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y%m%d%H%M%S")
 
 
+def stamp(now: datetime) -> str:
+    """A time as records write it: UTC, ISO 8601, to the second."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def next_name(now: datetime, taken: frozenset[str]) -> str:
     """A name for a new release: the time, or later where a clock stands still or went back.
 

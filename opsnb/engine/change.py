@@ -30,7 +30,9 @@ from opsnb.core.events import (
     Switched,
     Warned,
 )
-from opsnb.core.plan import Plan, plan_recovery, stamp
+from opsnb.core.layout import stamp
+from opsnb.core.plan import Plan
+from opsnb.core.recovery import plan_recovery
 from opsnb.core.release import Intent, Record, Site
 from opsnb.core.text import safe
 from opsnb.errors import (

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from opsnb.core import layout, listing
 from opsnb.core.events import Outcome, Phase, Sent
 from opsnb.core.manifest import Entry, Kind, Manifest
-from opsnb.core.plan import Build, Plan, Wish, refuse, revision_entry
+from opsnb.core.plan import Build, Plan, Wish
+from opsnb.core.plan_deploy import revision_entry
+from opsnb.core.refusal import refuse
 from opsnb.core.release import Record, State
 from opsnb.core.text import plural, safe, size
 from opsnb.engine.change import Change

@@ -10,7 +10,9 @@ from opsnb.core import listing
 from opsnb.core.links import Listing
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Kind
-from opsnb.core.plan import Plan, Unlisted, Wish, plan_deploy, refuse
+from opsnb.core.plan import Plan, Unlisted, Wish
+from opsnb.core.plan_deploy import plan_deploy
+from opsnb.core.refusal import refuse
 from opsnb.core.release import Site
 from opsnb.core.text import safe
 from opsnb.errors import RemoteError

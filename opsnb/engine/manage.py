@@ -7,8 +7,8 @@ from urllib.parse import quote_from_bytes
 
 from opsnb.core import layout, listing
 from opsnb.core.events import Outcome
+from opsnb.core.layout import stamp
 from opsnb.core.manifest import Kind, Manifest
-from opsnb.core.plan import stamp
 from opsnb.core.release import CurrentKind, Holder, Record, Release, Site, State
 from opsnb.core.text import plural, safe
 from opsnb.engine.change import Change

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from opsnb.core.config import Settings
 from opsnb.core.events import Outcome, Phase
-from opsnb.core.plan import Plan, plan_prune, plan_rollback, stamp
+from opsnb.core.layout import stamp
+from opsnb.core.plan import Plan
+from opsnb.core.plan_rollback import plan_prune, plan_rollback
 from opsnb.core.release import Record
 from opsnb.core.text import safe
 from opsnb.engine.change import Change

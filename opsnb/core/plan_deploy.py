@@ -1,0 +1,289 @@
+"""Planning a deploy: every decision about what will change is made here.
+
+Rule 1: a plan is a function of what was seen, of the configuration and of the time it is given.
+Rule 2: nothing here can touch a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from hashlib import sha256
+from urllib.parse import quote_from_bytes
+
+from opsnb.core import layout
+from opsnb.core.links import Linking, Listing, decide
+from opsnb.core.listing import Base
+from opsnb.core.manifest import Entry, Kind, Manifest, compare, parents
+from opsnb.core.plan import Build, Plan, Unlisted, Wish
+from opsnb.core.refusal import refuse
+from opsnb.core.release import Current, CurrentKind, Record, Release, Site, State, order
+from opsnb.core.retention import retain
+from opsnb.core.text import plural, safe, size
+from opsnb.errors import NotReady
+
+
+def plan_deploy(
+    site: Site,
+    base: Base | None,
+    shared: Mapping[bytes, Listing],
+    wish: Wish,
+    now: datetime,
+) -> Plan | Unlisted:
+    """Plan a deploy.
+
+    Args:
+        site: What a look at the server told.
+        base: The live release as it truly is; None when none is live.
+        shared: Listings of directories of ``shared/`` (see :func:`opsnb.core.links.decide`).
+        wish: What is asked for.
+        now: The present time, aware.
+
+    Returns:
+        The plan, or which directories of ``shared/`` must be listed before it can be made.
+
+    Raises:
+        NotReady: The site cannot take the release as it stands.
+    """
+    refuse(site)
+    settings = wish.settings
+    carried = _carried(base, wish)
+    tree = dict(wish.source) | {path: base.found[path] for path in carried if base}
+    linking = decide(tree, shared, settings.linked_dirs, settings.linked_files)
+    if linking.unlisted:
+        return Unlisted(linking.unlisted)
+    _refuse_links(linking)
+    carried = frozenset(path for path in carried if not _below(path, linking.links))
+    name = layout.next_name(now, site.names)
+    build = _build(site, base, wish, linking, carried)
+    record = _record(site, wish, build, name, now)
+    after = _with_live(site, record)
+    live_tree = {} if base is None else dict(base.manifest)
+    sent = sum(wish.source[path].size for path in build.send if path in wish.source)
+    plan = Plan(
+        verb="deploy",
+        name=name,
+        previous=site.current.name,
+        state_id=site.state_id,
+        build=build,
+        record=record,
+        difference=compare(live_tree, build.manifest),
+        send_bytes=sent,
+        carried=tuple(sorted(carried)),
+        overwritten=_overwritten(base, build),
+        after=settings.after_publish,
+        health=settings.health,
+        retention=retain(after, settings.keep_releases),
+        keep_releases=settings.keep_releases,
+        nothing=not wish.force and _nothing(site, base, wish, build, linking, carried),
+    )
+    _refuse_space(site, base, plan)
+    return replace(plan, warnings=_warnings(site, base, plan, linking, wish))
+
+
+def _carried(base: Base | None, wish: Wish) -> frozenset[bytes]:
+    """What of the live release's own content stays: not where the source has something."""
+    if base is None or wish.settings.base == "clean":
+        return frozenset()
+    return frozenset(
+        path
+        for path in base.carried
+        if path not in wish.source and not _under_file(path, wish.source)
+    )
+
+
+def _under_file(path: bytes, tree: Mapping[bytes, Entry]) -> bool:
+    return any(up in tree and tree[up].kind is not Kind.DIR for up in parents(path))
+
+
+def _below(path: bytes, tops: Iterable[bytes]) -> bool:
+    """Whether a path is one of ``tops`` or lies below one."""
+    tops = set(tops)
+    return path in tops or any(up in tops for up in parents(path))
+
+
+def _refuse_links(linking: Linking) -> None:
+    if linking.missing:
+        names = ", ".join(safe(path) for path in linking.missing)
+        raise NotReady(
+            f"linked_files names files that shared/ lacks: {names}",
+            "Put them into shared/ on the server, then deploy again. No release was made.",
+        )
+    if linking.blocked:
+        names = ", ".join(safe(path) for path in linking.blocked)
+        raise NotReady(f"these cannot be linked, since the source has a file above them: {names}")
+
+
+def _build(
+    site: Site, base: Base | None, wish: Wish, linking: Linking, carried: frozenset[bytes]
+) -> Build:
+    settings = wish.settings
+    hardlink = settings.copy_mode == "hardlink"
+    manifest = _manifest(wish, linking)
+    target = dict(manifest) | {
+        path: entry for path, entry in wish.source.items() if _below(path, linking.seed)
+    }
+    found = {} if base is None else base.found
+    send, modes = _to_send(found, target, hardlink)
+    drop = [] if base is None else _to_drop(base, target, carried, linking)
+    strict = settings.base == "clean" and not settings.before_publish
+    return Build(
+        base="" if base is None else base.name,
+        hardlink=hardlink,
+        drop=tuple(drop),
+        send=tuple(send),
+        modes=tuple(modes),
+        make=linking.make,
+        seed=linking.seed,
+        links=linking.links,
+        manifest=manifest,
+        carried=frozenset() if strict else None,
+        before=settings.before_publish,
+    )
+
+
+def _manifest(wish: Wish, linking: Linking) -> Manifest:
+    kept = [entry for path, entry in wish.source.items() if path not in linking.hidden]
+    if wish.revision and layout.REVISION not in wish.source:
+        kept.append(revision_entry(wish.revision))
+    return Manifest(kept)
+
+
+def revision_entry(revision: str) -> Entry:
+    """The ``REVISION`` file of a release."""
+    text = layout.revision_text(revision)
+    digest = sha256(text).hexdigest()
+    return Entry(layout.REVISION, Kind.FILE, 0o644, len(text), digest)
+
+
+def _to_send(
+    found: Mapping[bytes, Entry], target: Mapping[bytes, Entry], hardlink: bool
+) -> tuple[list[bytes], list[tuple[bytes, int]]]:
+    send: list[bytes] = []
+    modes: list[tuple[bytes, int]] = []
+    for path, entry in sorted(target.items()):
+        before = found.get(path)
+        shares_inode = hardlink and entry.kind is Kind.FILE
+        if before is None or not entry.same_content(before):
+            send.append(path)
+        elif entry.mode != before.mode and shares_inode:
+            send.append(path)
+        elif entry.mode != before.mode:
+            modes.append((path, entry.mode))
+    return send, modes
+
+
+def _to_drop(
+    base: Base, target: Mapping[bytes, Entry], carried: frozenset[bytes], linking: Linking
+) -> list[bytes]:
+    """What the copy must lose, the topmost paths only."""
+    needed = {up for path in carried for up in parents(path)} | carried
+    gone: list[bytes] = []
+    for path in sorted(base.found):
+        if gone and _below(path, gone[-1:]):
+            continue
+        entry, wanted = base.found[path], target.get(path)
+        if path in base.links:
+            gone.append(path)
+        elif _below(path, linking.links) and not _below(path, linking.seed):
+            gone.append(path)
+        elif wanted is None and path not in needed:
+            gone.append(path)
+        elif wanted is not None and wanted.kind is not entry.kind:
+            gone.append(path)
+    return gone
+
+
+def _record(site: Site, wish: Wish, build: Build, name: str, now: datetime) -> Record:
+    return Record(
+        name=name,
+        seq=site.counter + 1,
+        state=State.UNFINISHED,
+        at=layout.stamp(now),
+        by=wish.by,
+        host=wish.host,
+        revision=wish.revision,
+        source=wish.label,
+        previous=site.current.name,
+        files=build.manifest.files,
+        size=build.manifest.size,
+        manifest=build.manifest.id,
+        links=tuple(quote_from_bytes(path) for path in build.links),
+    )
+
+
+def _with_live(site: Site, record: Record) -> Site:
+    """The site after that release has been published and confirmed."""
+    others = [replace(release, live=False) for release in site.releases]
+    new = Release(record.name, record.good(), live=True)
+    current = Current(CurrentKind.RELEASE, name=record.name)
+    return replace(site, releases=order([*others, new]), current=current)
+
+
+def _overwritten(base: Base | None, build: Build) -> tuple[bytes, ...]:
+    if base is None:
+        return ()
+    sent = set(build.send)
+    return tuple(sorted(path for path in base.altered & base.drifted if path in sent))
+
+
+def _nothing(
+    site: Site,
+    base: Base | None,
+    wish: Wish,
+    build: Build,
+    linking: Linking,
+    carried: frozenset[bytes],
+) -> bool:
+    """Whether the live release already is what is asked for; a new revision alone is no change."""
+    if base is None or site.live is None or site.live.state is State.BAD:
+        return False
+    here = {path: entry for path, entry in build.manifest.items() if path != layout.REVISION}
+    there = {path: entry for path, entry in base.manifest.items() if path != layout.REVISION}
+    if layout.REVISION in wish.source:
+        here[layout.REVISION] = wish.source[layout.REVISION]
+        there |= {path: e for path, e in base.manifest.items() if path == layout.REVISION}
+    drifted = base.drifted - carried
+    links_same = frozenset(build.links) == base.links
+    return here == there and not drifted and links_same and not (linking.make or linking.seed)
+
+
+def _refuse_space(site: Site, base: Base | None, plan: Plan) -> None:
+    if plan.build is None or not site.exists or plan.nothing:
+        return
+    copied = [] if base is None else list(base.found.values())
+    shares = plan.build.hardlink
+    need = plan.send_bytes + (0 if shares else sum(entry.size for entry in copied))
+    inodes = len(plan.build.send) + (0 if shares else len(copied))
+    if need > site.free_bytes:
+        raise NotReady(
+            f"not enough room: the release needs {size(need)}, {size(site.free_bytes)} are free",
+            "`opsnb usage` shows what takes the room, `opsnb prune` gives it back.",
+        )
+    if site.free_inodes and inodes > site.free_inodes:
+        raise NotReady(
+            f"not enough inodes: the release needs {inodes:,}, {site.free_inodes:,} are free",
+            "`opsnb usage` shows what takes the room, `opsnb prune` gives it back.",
+        )
+
+
+def _warnings(
+    site: Site, base: Base | None, plan: Plan, linking: Linking, wish: Wish
+) -> tuple[str, ...]:
+    said = list(linking.warnings)
+    if site.current.kind is CurrentKind.DANGLING:
+        said.append(f"current leads to {safe(site.current.target)}, which does not exist")
+    if plan.overwritten:
+        count = plural(len(plan.overwritten), "file")
+        named = ", ".join(safe(path) for path in plan.overwritten[:3])
+        said.append(f"{count} changed on the server will be replaced by the source's: {named}")
+    if base is not None and wish.settings.base == "previous":
+        lost = [path for path in base.carried if path in wish.source]
+        said += [f"{safe(path)}, written on the server, gives way to the source's" for path in lost]
+    if site.hold:
+        said.append(f"held by {site.hold}")
+    if not plan.health:
+        said.append("no health check is configured: the switch will be taken as good")
+    said += [f"record {safe(name)} cannot be read" for name in site.broken]
+    return tuple(said)

@@ -1,0 +1,117 @@
+"""Planning what builds nothing: going back, going forward again, pruning. Pure."""
+
+from __future__ import annotations
+
+from opsnb.core.config import Settings
+from opsnb.core.plan import Plan
+from opsnb.core.refusal import refuse, refuse_current
+from opsnb.core.release import Release, Site, State, rollback_targets
+from opsnb.core.retention import retain
+from opsnb.core.text import safe
+from opsnb.errors import NoSuchRelease, NotReady
+
+
+def plan_rollback(site: Site, settings: Settings, to: str = "", why: str = "") -> Plan:
+    """Plan a rollback, or a roll forward to a release that a rollback left.
+
+    Args:
+        site: What a look at the server told.
+        settings: What is configured for the server.
+        to: The release to publish; empty for the good one before the live one.
+        why: The reason, for the record.
+
+    Raises:
+        NotReady: The site cannot switch as it stands.
+        NoSuchRelease: There is no such release, or it cannot be trusted.
+    """
+    if site.missing:
+        refuse(site)
+    refuse_current(site)
+    target = _chosen(site, to) if to else _previous(site)
+    live = site.live
+    back = live is not None and live.record is not None and target.seq < live.seq
+    left = live.name if live and back else ""
+    return Plan(
+        verb="rollback",
+        name=target.name,
+        previous=site.current.name,
+        state_id=site.state_id,
+        after=settings.after_publish,
+        health=settings.health,
+        marks_bad=left,
+        why=why,
+        nothing=target.live,
+        warnings=_rollback_warnings(site, target),
+    )
+
+
+def _previous(site: Site) -> Release:
+    targets = rollback_targets(site)
+    if targets:
+        return targets[0]
+    others = ", ".join(f"{safe(r.name)} ({r.state})" for r in site.releases if not r.live)
+    hint = f"There are: {others}." if others else "There is no other release."
+    if site.releases and not site.ours:
+        hint += " `opsnb adopt` gives the releases of another tool their records."
+    raise NoSuchRelease("no good release before the live one: nothing was changed", hint)
+
+
+def _chosen(site: Site, name: str) -> Release:
+    release = site.find(name)
+    if release is None or not release.present:
+        known = ", ".join(safe(r.name) for r in site.releases if r.present) or "none"
+        raise NoSuchRelease(f"no release is called {safe(name)}", f"There are: {known}.")
+    if release.record is None:
+        raise NoSuchRelease(
+            f"{safe(name)} has no record: nobody knows whether it is complete",
+            "`opsnb adopt` takes the releases of another tool over.",
+        )
+    if not release.complete or not release.real:
+        raise NoSuchRelease(f"{safe(name)} is {release.state}: it was never completed")
+    verdict = release.record.verdict
+    if release.state is State.BAD and verdict and not verdict.left:
+        raise NoSuchRelease(
+            f"{safe(name)} failed its checks: {safe(verdict.why)}",
+            "Deploy a mended version instead; a rollback only goes where visitors have been.",
+        )
+    return release
+
+
+def _rollback_warnings(site: Site, target: Release) -> tuple[str, ...]:
+    said = []
+    verdict = target.record.verdict if target.record else None
+    if verdict:
+        said.append(f"{target.name} was left by {safe(verdict.by)}: {safe(verdict.why)}")
+    if target.state is State.UNCONFIRMED:
+        said.append(f"{target.name} was never confirmed to work")
+    if site.hold:
+        said.append(f"held by {site.hold}")
+    return tuple(said)
+
+
+def plan_prune(site: Site, keep_releases: int) -> Plan:
+    """Plan the removal of old releases.
+
+    Args:
+        site: What a look at the server told.
+        keep_releases: How many good releases stay, the live one included.
+
+    Raises:
+        NotReady: opsnb has never been here, so nothing is its own to remove.
+    """
+    if not site.ours:
+        raise NotReady(
+            f"opsnb has no records at {site.deploy_to}: it removes only what it knows",
+            "`opsnb adopt` takes the releases of another tool over.",
+        )
+    retention = retain(site, keep_releases)
+    name = site.current.name
+    return Plan(
+        verb="prune",
+        name=name,
+        previous=name,
+        state_id=site.state_id,
+        retention=retention,
+        keep_releases=keep_releases,
+        nothing=not retention.remove,
+    )

@@ -1,0 +1,78 @@
+"""What opsnb refuses to touch, and what to do about it.
+
+Rule 1: a refusal comes before anything is made.
+Rule 2: it lists everything that is in the way, not only the first thing.
+"""
+
+from __future__ import annotations
+
+from opsnb.core.release import CurrentKind, Site
+from opsnb.core.text import safe
+from opsnb.errors import NotReady
+
+
+def refuse(site: Site) -> None:
+    """Refuse a site that cannot take an atomic release as it stands.
+
+    Raises:
+        NotReady: With everything that is in the way, and what to do about it.
+    """
+    if site.missing:
+        raise NotReady(
+            f"the server lacks what an atomic release needs: {', '.join(site.missing)}",
+            "`opsnb check` says more; install what is missing, then try again.",
+        )
+    refuse_current(site)
+    _refuse_odd(site)
+    if site.in_the_way:
+        shown = list(site.in_the_way[:20])
+        more = len(site.in_the_way) - len(shown)
+        names = ", ".join(shown) + (f" and {more} more" if more else "")
+        made_by = f" (laid out by {site.made_by})" if site.made_by else ""
+        hint = (
+            "`opsnb adopt` takes the releases over without touching them."
+            if site.made_by
+            else "Nothing was touched. Give an empty or a new path, or move these away."
+        )
+        raise NotReady(f"{site.deploy_to} holds something else{made_by}: {names}", hint)
+    if not site.writable:
+        raise NotReady(
+            f"{safe(site.user)} may not write to {site.deploy_to}",
+            "Give that user the directory, or connect as the one who owns it.",
+        )
+
+
+def _refuse_odd(site: Site) -> None:
+    """``releases`` and ``.opsnb`` must be directories of their own: a link could lead anywhere."""
+    for name, kind in site.entries.items():
+        if name in (b"releases", b".opsnb") and kind != "d":
+            path = f"{site.deploy_to}/{name.decode()}"
+            raise NotReady(f"{path} is not a directory of its own", "Move it away, or back.")
+
+
+def refuse_current(site: Site) -> None:
+    """Refuse a ``current`` that no rename can replace, or that leads out of the releases.
+
+    Raises:
+        NotReady: With what stands there, and what to do about it.
+    """
+    current = f"{site.deploy_to}/current"
+    match site.current.kind:
+        case CurrentKind.DIRECTORY:
+            raise NotReady(
+                f"{current} is a real directory, which no rename can replace atomically",
+                "Move it into releases/ under a name such as 20260101000000, point a link "
+                "current at it, and run `opsnb adopt`.",
+            )
+        case CurrentKind.FILE:
+            raise NotReady(f"{current} is a file, not a link", "Move it away, then try again.")
+        case CurrentKind.ELSEWHERE:
+            raise NotReady(
+                f"{current} leads to {safe(site.current.target)}, which is not in releases/",
+                "Point it at a release, or move it away, then try again.",
+            )
+        case CurrentKind.DANGLING if not site.ours:
+            raise NotReady(
+                f"{current} leads to {safe(site.current.target)}, which does not exist",
+                "Remove the link, then try again.",
+            )
