@@ -277,18 +277,21 @@ class Server:
             NotReady: The server cannot take the release as it stands.
             ConnectError: The server cannot be reached.
         """
-        wish, scanned = self._wish(source, revision, keep, force)
+        wish, scanned = self._wish(self._source(source), revision, keep, force)
         plan = self._ask(lambda remote: _planned(remote, wish))
         return DeployPlan(self.name, plan, wish, scanned)
 
-    def _wish(
-        self, source: str | os.PathLike[str], revision: str, keep: int | None, force: bool
-    ) -> tuple[Wish, Source]:
-        from opsnb.engine.source import scan  # noqa: PLC0415 - import opsnb stays quick
-
+    def _source(self, source: str | os.PathLike[str]) -> str:
         where = os.fspath(source) or self.settings.source
         if not where:
             raise ConfigError("no source is given", "Name a folder, or set `source` in opsnb.toml.")
+        return where
+
+    def _wish(
+        self, where: str, revision: str, keep: int | None, force: bool
+    ) -> tuple[Wish, Source]:
+        from opsnb.engine.source import scan  # noqa: PLC0415 - import opsnb stays quick
+
         settings = self._keeping(keep)
         scanned = scan(Path(where), settings.exclude)
         wish = Wish(
@@ -343,10 +346,11 @@ class Server:
         if isinstance(what, DeployPlan):
             if what.server != self.name:
                 raise ConfigError(f"that plan was made for {what.server}, not for {self.name}")
-            order = Order(what.wish, what.source, what.plan)
+            plan = what
+            order = Order(lambda: (plan.wish, plan.source), plan.plan)
         else:
-            wish, source = self._wish(what, revision, keep, force)
-            order = Order(wish, source)
+            folder = self._source(what)
+            order = Order(lambda: self._wish(folder, revision, keep, force))
         return self._change("deploy", DeployWork(order))
 
     def rollback(self, to: str | Plan = "", why: str = "") -> Job:

@@ -22,7 +22,7 @@ class Demo:
         self.web: WebServer | None = None
 
     def start(self) -> Demo:
-        """Start both; ``shared/`` gets its first content, as a site that has visitors would have."""
+        """Start both; ``shared/`` gets its first content, as on a site that has visitors."""
         self.sshd.start()
         seed_shared(self.sshd.deploy_to)
         self.web = WebServer(self.sshd.deploy_to / "current")

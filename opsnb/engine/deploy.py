@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from opsnb.core import layout, listing
@@ -36,13 +37,12 @@ class Order:
     """A deploy that was asked for.
 
     Attributes:
-        wish: What is asked for.
-        source: Where its content is.
+        prepare: Gives what is asked for and where its content is; it may take a while (a folder is
+            read), so it is called in a thread.
         plan: The plan that was agreed to; None when whatever is right may be done.
     """
 
-    wish: Wish
-    source: Source
+    prepare: Callable[[], tuple[Wish, Source]]
     plan: Plan | None = None
 
 
@@ -53,9 +53,12 @@ class DeployWork:
         order: What was asked for.
     """
 
+    wish: Wish
+    source: Source
+
     def __init__(self, order: Order) -> None:
-        self.wish, self.agreed = order.wish, order.plan
-        self.source = _with_revision(order.source, order.wish)
+        self._order = order
+        self.agreed = order.plan
 
     async def __call__(self, change: Change) -> None:
         """Carry it out under the lock."""
@@ -80,6 +83,8 @@ class DeployWork:
     async def _plan(self, change: Change) -> Plan:
         """Plan before the lock, so that a refusal touches nothing, and again under it."""
         async with change.phase(Phase.LOOK):
+            self.wish, source = await asyncio.to_thread(self._order.prepare)
+            self.source = _with_revision(source, self.wish)
             site = await change.remote.look()
             refuse(site)
             change.previous = change.live = site.current.name
