@@ -15,11 +15,12 @@ from opsnb.core import audit
 from opsnb.core.config import Address, Environment, Settings
 from opsnb.core.doctor import Finding, examine
 from opsnb.core.events import Event
-from opsnb.core.manifest import compare
+from opsnb.core.manifest import Manifest, compare
 from opsnb.core.plan import Plan, Wish
 from opsnb.core.plan_rollback import plan_prune, plan_rollback
 from opsnb.core.release import Site
 from opsnb.core.text import plural, safe, size
+from opsnb.core.usage import Usage
 from opsnb.errors import ConfigError, NoSuchRelease
 from opsnb.job import Job, Ran
 from opsnb.loop import LOOP
@@ -207,8 +208,11 @@ class Server:
         """What each release takes on the disk; see :func:`opsnb.tables.usage` for the columns."""
         from opsnb import tables  # noqa: PLC0415 - pandas only when a table is wanted
 
-        site = self.look()
-        return tables.usage(site, self._ask(lambda remote: remote.usage()))
+        return tables.usage(self.look(), self.used())
+
+    def used(self) -> list[Usage]:
+        """What each release and ``shared/`` take on the disk, as plain records."""
+        return self._ask(lambda remote: remote.usage())
 
     def diff(self, a: str, b: str) -> pd.DataFrame:
         """How release ``b`` differs from ``a``; see :func:`opsnb.tables.diff` for the columns.
@@ -222,6 +226,15 @@ class Server:
         """
         from opsnb import tables  # noqa: PLC0415 - pandas only when a table is wanted
 
+        old, new = self.manifests(a, b)
+        return tables.diff(old, new, compare(old, new))
+
+    def manifests(self, a: str, b: str) -> tuple[Manifest, Manifest]:
+        """The manifests of two releases.
+
+        Raises:
+            NoSuchRelease: One of them has none.
+        """
         site = self.look()
         for name in (a, b):
             release = site.find(name)
@@ -231,18 +244,21 @@ class Server:
                     f"{safe(name)} is no release with a manifest", f"There are: {known}."
                 )
         old = self._ask(lambda remote: remote.manifest(a))
-        new = self._ask(lambda remote: remote.manifest(b))
-        return tables.diff(old, new, compare(old, new))
+        return old, self._ask(lambda remote: remote.manifest(b))
 
     def log(self) -> pd.DataFrame:
         """The audit log, oldest first; see :func:`opsnb.tables.log` for the columns."""
         from opsnb import tables  # noqa: PLC0415 - pandas only when a table is wanted
 
-        return tables.log(audit.read(self._ask(lambda remote: remote.audit())))
+        return tables.log(audit.read(self.audit_log()))
+
+    def audit_log(self) -> bytes:
+        """The audit log as it stands on the server; see :mod:`opsnb.core.audit`."""
+        return self._ask(lambda remote: remote.audit())
 
     def verify_log(self) -> list[audit.Fault]:
         """Where the audit log has been tampered with; empty when it holds."""
-        return audit.verify(self._ask(lambda remote: remote.audit()))
+        return audit.verify(self.audit_log())
 
     def findings(self) -> list[Finding]:
         """Whether this server can take atomic releases, point by point."""
