@@ -1,0 +1,201 @@
+"""A job: waited for, awaited, iterated, left, cancelled; on a server that is a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from opsnb.core.config import Settings
+from opsnb.core.events import Ended, Log, Outcome
+from opsnb.errors import Interrupted, OpsnbError
+from opsnb.loop import LOOP
+from opsnb.server import Server
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "index.html").write_text("one")
+    return folder
+
+
+@pytest.fixture
+def server(tmp_path: Path):
+    made = Server(f"file://{tmp_path}/site")
+    yield made
+    made.close()
+
+
+def slow(server: Server, command: str = "echo begun; sleep 60") -> None:
+    server.settings = Settings.model_validate({"before_publish": [command]})
+
+
+def until_begun(job) -> None:
+    deadline = time.monotonic() + 20
+    while not any(isinstance(e, Log) and e.text == "begun" for e in job.events):
+        assert time.monotonic() < deadline, job.events
+        time.sleep(0.01)
+
+
+def test_waiting_gives_the_report(server: Server, source: Path) -> None:
+    report = server.deploy(source).wait()
+    assert report.outcome is Outcome.DONE
+    assert report.live == report.release == os.readlink(f"{server.deploy_to}/current")[-14:]
+    assert report.files == 1
+    assert report.switched is True
+
+
+async def test_a_job_can_be_awaited_on_any_loop(server: Server, source: Path) -> None:
+    report = await server.deploy(source)
+    assert report.outcome is Outcome.DONE
+
+
+def test_events_come_in_order_and_end_with_the_report(server: Server, source: Path) -> None:
+    names = [type(event).__name__ for event in server.deploy(source)]
+    assert names[0] == "Started"
+    assert names[-1] == "Ended"
+    assert names.index("Planned") < names.index("Switched") < names.index("Ended")
+
+
+async def test_events_can_be_iterated_without_blocking(server: Server, source: Path) -> None:
+    events = [event async for event in server.deploy(source)]
+    assert isinstance(events[-1], Ended)
+
+
+def test_to_stop_watching_is_not_to_stop_the_change(server: Server, source: Path) -> None:
+    slow(server, "echo begun; sleep 1")
+    job = server.deploy(source)
+    for _event in job:
+        break
+    assert job.wait().outcome is Outcome.DONE
+
+
+def test_a_timeout_ends_the_waiting_and_not_the_job(server: Server, source: Path) -> None:
+    slow(server, "echo begun; sleep 1")
+    job = server.deploy(source)
+    with pytest.raises(TimeoutError):
+        job.wait(0.05)
+    assert job.wait().outcome is Outcome.DONE
+
+
+def test_cancelling_ends_the_step_and_says_that_nothing_was_switched(
+    server: Server, source: Path
+) -> None:
+    slow(server)
+    job = server.deploy(source)
+    until_begun(job)
+    job.cancel()
+    with pytest.raises(Interrupted, match="before the switch") as failed:
+        job.wait(20)
+    assert failed.value.report.switched is False
+    assert not list(Path(server.deploy_to, "releases").iterdir())
+    assert not Path(server.deploy_to, "current").is_symlink()
+
+
+def test_cancelling_before_it_has_begun_still_ends_with_a_report(
+    server: Server, source: Path
+) -> None:
+    slow(server)
+    job = server.deploy(source)
+    job.cancel()
+    with pytest.raises(Interrupted):
+        job.wait(20)
+    assert job.report is not None
+    assert job.report.outcome is Outcome.NOT_DONE
+
+
+async def test_cancelling_the_awaiting_task_cancels_the_job_and_waits_for_it(
+    server: Server, source: Path
+) -> None:
+    slow(server)
+    job = server.deploy(source)
+    task = asyncio.ensure_future(job._awaited())
+    await asyncio.to_thread(until_begun, job)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert job.done
+    assert job.report is not None
+    assert job.report.exit_status == 130
+
+
+def test_an_interrupt_while_waiting_aborts_the_job(server: Server, source: Path) -> None:
+    slow(server)
+    job = server.deploy(source)
+
+    def interrupt() -> None:
+        until_begun(job)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(Interrupted, match="before the switch"):
+        job.wait(30)
+
+
+def test_a_failed_job_raises_its_error_with_the_report(server: Server, source: Path) -> None:
+    slow(server, "exit 3")
+    with pytest.raises(OpsnbError, match="exited with 3") as failed:
+        server.deploy(source).wait()
+    assert failed.value.exit_status == 20
+    assert failed.value.report.outcome is Outcome.NOT_DONE
+
+
+def test_two_jobs_on_two_servers_do_not_mix_their_lines(tmp_path: Path, source: Path) -> None:
+    servers = [Server(f"file://{tmp_path}/{name}", name=name) for name in ("a", "b")]
+    for server in servers:
+        line = f"for i in 1 2 3 4 5 6 7 8 9; do echo line of {server.name}; sleep 0.02; done"
+        server.settings = Settings.model_validate({"before_publish": [line]})
+    jobs = [server.deploy(source) for server in servers]
+    for job, server in zip(jobs, servers, strict=True):
+        job.wait()
+        lines = [e.text for e in job.events if isinstance(e, Log) and e.stream == "hook"]
+        assert lines == [f"line of {server.name}"] * 9
+        server.close()
+
+
+def test_running_jobs_are_found_again(server: Server, source: Path) -> None:
+    slow(server)
+    job = server.deploy(source)
+    assert server.jobs == [job]
+    assert "running" in repr(job)
+    job.cancel()
+    with pytest.raises(Interrupted):
+        job.wait(20)
+
+
+async def test_a_blocking_question_on_our_own_loop_is_refused(server: Server) -> None:
+    async def ask() -> None:
+        server.look()
+
+    with pytest.raises(OpsnbError, match="own thread"):
+        await asyncio.wrap_future(LOOP.submit(ask()))
+
+
+def test_a_program_that_ends_with_a_job_running_leaves_a_whole_site(
+    tmp_path: Path, source: Path
+) -> None:
+    program = (
+        "import sys, time\n"
+        "from opsnb.server import Server\n"
+        "from opsnb.core.config import Settings\n"
+        "s = Server(sys.argv[1], settings=Settings.model_validate("
+        "{'before_publish': ['echo begun; sleep 60']}))\n"
+        "job = s.deploy(sys.argv[2])\n"
+        "while not any(getattr(e, 'text', '') == 'begun' for e in job.events): time.sleep(0.01)\n"
+    )
+    url = f"file://{tmp_path}/site"
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", program, url, str(source)], check=True, timeout=60)
+    assert time.monotonic() - began < 30
+    server = Server(url)
+    assert server.deploy(source).wait().outcome is Outcome.DONE
+    server.close()
