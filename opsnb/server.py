@@ -144,7 +144,9 @@ class Server:
         try:
             self._address = Address.parse(url)
         except ValueError as error:
-            raise ConfigError(f"{safe(url)!r} is no server's address: {_first(error)}") from error
+            # Without what stands before the @: it may hold a password.
+            shown = safe(url.rpartition("@")[2])
+            raise ConfigError(f"{shown!r} is no server's address: {_first(error)}") from None
         self.url = url
         self.name = name or self._address.host or "local"
         self.settings = settings or Settings.model_validate({})
