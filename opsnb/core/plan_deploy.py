@@ -126,6 +126,8 @@ def _build(
     }
     found = {} if base is None else base.found
     send, modes = _to_send(found, target, hardlink)
+    kept = dict(manifest) | {path: found[path] for path in carried}
+    modes += _closed(kept, {path for path, _ in modes})
     drop = [] if base is None else _to_drop(base, target, carried, linking)
     strict = settings.base == "clean" and not settings.before_publish
     return Build(
@@ -172,6 +174,15 @@ def _to_send(
         elif entry.mode != before.mode:
             modes.append((path, entry.mode))
     return send, modes
+
+
+def _closed(tree: Mapping[bytes, Entry], known: set[bytes]) -> list[tuple[bytes, int]]:
+    """Directories that their owner may not write to: opened while they are filled, closed again."""
+    return [
+        (path, entry.mode)
+        for path, entry in tree.items()
+        if entry.kind is Kind.DIR and entry.mode & 0o700 != 0o700 and path not in known
+    ]
 
 
 def _to_drop(

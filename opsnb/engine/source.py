@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pathspec
@@ -175,7 +175,9 @@ def pieces(
     """
     for path in paths:
         entry = entries[path]
-        yield tar.header(entry, source.mtimes.get(path, 0))
+        # A directory stays open to its owner until it is filled; its own mode comes at the end.
+        open_ = replace(entry, mode=entry.mode | 0o700) if entry.kind is Kind.DIR else entry
+        yield tar.header(open_, source.mtimes.get(path, 0))
         if entry.kind is Kind.FILE:
             sent(1, 0)
             for piece in _content(source, entry):

@@ -208,10 +208,10 @@ watch() {
     still=0 last=
     while sleep 1; do
         printf '%s beat\n' "$N" >&2 || break
-        now= && read -r now <.opsnb/beat
+        now='' && read -r now <.opsnb/beat
         if [ "$now" = "$last" ]; then still=$((still + 1)); else still=0 last=$now; fi
         [ "$still" -lt 30 ] || break
-        t= && read -r t <.opsnb/token
+        t='' && read -r t <.opsnb/token
         [ "$t" = "$T" ] || break
     done
     kill -KILL 0
@@ -231,11 +231,11 @@ drop_lock() {
 }
 
 # The next three run beside the holder, in another shell: no fence.
-alive() { t= && read -r t <"$D/.opsnb/token" && [ "$t" = "$1" ] && beat "c$2"; }
-end_change() { t= && read -r t <"$D/.opsnb/token" && [ "$t" = "$2" ] && kill -KILL -- "-$1"; }
+alive() { t='' && read -r t <"$D/.opsnb/token" && [ "$t" = "$1" ] && beat "c$2"; }
+end_change() { t='' && read -r t <"$D/.opsnb/token" && [ "$t" = "$2" ] && kill -KILL -- "-$1"; }
 break_lock() {
     cd "$D" || exit 97
-    t= && read -r t <.opsnb/token
+    t='' && read -r t <.opsnb/token
     [ "$t" = "$2" ] || { say 'the lock has changed hands meanwhile'; exit 93; }
     printf '%s\n' "$(($2 + 1))" >.opsnb/tmp.token && mv -T .opsnb/tmp.token .opsnb/token || exit 1
     [ "$1" -le 1 ] || kill -KILL -- "-$1" 2>/dev/null
@@ -255,13 +255,14 @@ break_lock() {
 
 store() {
     fence
-    recv >".opsnb/tmp.$T" && mv -T ".opsnb/tmp.$T" ".opsnb/$1"
+    recv >".opsnb/tmp.$T" || { say 'not written: is the disk full?'; return 1; }
+    mv -T ".opsnb/tmp.$T" ".opsnb/$1"
 }
 forget() { fence; for path; do rm -f ".opsnb/$path"; done; }
 append() {
     fence
     [ ! -s .opsnb/audit.jsonl ] || [ -z "$(tail -c 1 .opsnb/audit.jsonl)" ] || echo >>.opsnb/audit.jsonl
-    recv >>.opsnb/audit.jsonl
+    recv >>.opsnb/audit.jsonl || { say 'not written: is the disk full?'; return 1; }
 }
 
 # The record is on the disk before the directory is, so that a directory of ours is never unknown.
@@ -318,6 +319,7 @@ discard() {
         p=releases/$name
         if [ -d "$p" ] && ! [ -L "$p" ]; then
             [ "$(cd "$p" && pwd -P)" != "$live" ] || { say "$name is live"; exit 95; }
+            [ -w "$p" ] || chmod u+rwx "$p"
             mv -T "$p" ".opsnb/trash/$name.$T" || exit 96
         fi
         rm -f ".opsnb/records/$name.json" ".opsnb/manifests/$name" ".opsnb/stats/$name" ".opsnb/carried/$name"
