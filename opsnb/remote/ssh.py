@@ -140,7 +140,7 @@ class SshConnection:
         options = await self._options(met)
         try:
             async with asyncio.timeout(self._timeout):
-                return await asyncssh.connect(options=options)
+                return await asyncssh.connect(self._address.host, options=options)
         except asyncssh.HostKeyNotVerifiable as error:
             raise self._host_key_error(met, options, error) from error
         except asyncssh.PermissionDenied as error:
