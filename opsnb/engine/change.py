@@ -346,10 +346,7 @@ class Change:
         """Give the lock up, however the connection is."""
         held, self.held = self.held, None
         if held:
-            # The line may be dead: then the server ends the lost step by itself within a minute,
-            # and taking the lock again, which comes next, waits for that.
-            with suppress(OpsnbError):
-                await held.kill()
+            await _end(held)
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -469,14 +466,30 @@ class Change:
             self.warn(f"what was built is left for the next change to clear: {safe(str(error))}")
 
     async def _leave(self) -> None:
+        """Give the lock back, or make sure on the server that it ends."""
         held, self.held = self.held, None
         if held is None:
             return
         try:
             async with asyncio.timeout(CLEANUP):
                 await held.release()
+        except asyncio.CancelledError:
+            # Too late: the change has ended. Only the lock must still go.
+            _uncancel()
+            await _end(held)
         except (TimeoutError, OpsnbError) as error:
-            self.warn(f"the lock was not given back; it ends by itself: {safe(str(error))}")
+            self.log(f"the lock was not given back, so it was ended: {safe(str(error))}")
+            await _end(held)
+
+
+async def _end(held: Held) -> None:
+    """End a lock and whatever step runs under it.
+
+    The line may be dead: then the server ends both by itself within a minute, and whoever takes
+    the lock next waits for that.
+    """
+    with suppress(OpsnbError):
+        await held.kill()
 
 
 def _uncancel() -> None:
