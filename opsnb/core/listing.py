@@ -110,8 +110,11 @@ def base(
         found.pop(path, None)
     for path, seen in present.items():
         found[path] = _with_digest(seen.entry, digests.get(path, ""))
+    # A link that the source itself has belongs to the source, wherever it leads.
     into_shared = frozenset(
-        path for path, entry in found.items() if leads_to_shared(entry, deploy_to)
+        path
+        for path, entry in found.items()
+        if manifest.get(path) != entry and leads_to_shared(entry, deploy_to)
     )
     return Base(
         name,

@@ -6,7 +6,8 @@ Rule 2: nothing here can touch a server.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
@@ -54,7 +55,8 @@ def plan_deploy(
     if linking.unlisted:
         return Unlisted(linking.unlisted)
     _refuse_links(linking)
-    carried = frozenset(path for path in carried if not _below(path, linking.links))
+    linked = frozenset(linking.links)
+    carried = frozenset(path for path in carried if not _below(path, linked))
     name = layout.next_name(now, site.names)
     build = _build(site, base, wish, linking, carried)
     record = _record(site, wish, build, name, now)
@@ -97,9 +99,8 @@ def _under_file(path: bytes, tree: Mapping[bytes, Entry]) -> bool:
     return any(up in tree and tree[up].kind is not Kind.DIR for up in parents(path))
 
 
-def _below(path: bytes, tops: Iterable[bytes]) -> bool:
+def _below(path: bytes, tops: AbstractSet[bytes]) -> bool:
     """Whether a path is one of ``tops`` or lies below one."""
-    tops = set(tops)
     return path in tops or any(up in tops for up in parents(path))
 
 
@@ -122,7 +123,7 @@ def _build(
     hardlink = settings.copy_mode == "hardlink"
     manifest = _manifest(wish, linking)
     target = dict(manifest) | {
-        path: entry for path, entry in wish.source.items() if _below(path, linking.seed)
+        path: entry for path, entry in wish.source.items() if _below(path, frozenset(linking.seed))
     }
     found = {} if base is None else base.found
     send, modes = _to_send(found, target, hardlink)
@@ -190,20 +191,19 @@ def _to_drop(
 ) -> list[bytes]:
     """What the copy must lose, the topmost paths only."""
     needed = {up for path in carried for up in parents(path)} | carried
-    gone: list[bytes] = []
+    linked, seeded = frozenset(linking.links), frozenset(linking.seed)
+    gone: set[bytes] = set()
     for path in sorted(base.found):
-        if gone and _below(path, gone[-1:]):
+        if _below(path, gone):
             continue
         entry, wanted = base.found[path], target.get(path)
-        if path in base.links:
-            gone.append(path)
-        elif _below(path, linking.links) and not _below(path, linking.seed):
-            gone.append(path)
+        if _below(path, linked) and not _below(path, seeded):
+            gone.add(path)
         elif wanted is None and path not in needed:
-            gone.append(path)
+            gone.add(path)
         elif wanted is not None and wanted.kind is not entry.kind:
-            gone.append(path)
-    return gone
+            gone.add(path)
+    return sorted(gone)
 
 
 def _record(site: Site, wish: Wish, build: Build, name: str, now: datetime) -> Record:
