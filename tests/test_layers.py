@@ -1,0 +1,161 @@
+"""The folder is the layer, and imports point one way."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import opsnb
+
+ROOT = Path(opsnb.__file__).parent
+
+# What each place may import of opsnb, besides itself.
+MAY = {
+    "errors": set(),
+    "core": {"errors"},
+    "tables": {"core"},
+    "remote": {"core", "errors"},
+    "engine": {"core", "errors", "remote"},
+    "loop": {"errors"},
+    "job": {"core", "errors", "loop"},
+    "server": {"core", "engine", "errors", "job", "loop", "remote", "tables"},
+    "embedded": {"errors"},
+    "project": {"core", "embedded", "errors", "server"},
+    "cli": {"__version__", "core", "embedded", "errors", "job", "project", "server", "tables"},
+    "__init__": {"core", "errors", "job", "project", "server"},
+    "__main__": {"cli"},
+}
+# Who else may be imported where; the standard library may be everywhere but in core.
+OUTSIDE = {
+    "core": {"pydantic"},
+    "remote": {"asyncssh"},
+    "engine": {"pathspec"},
+    "tables": {"pandas"},
+    "server": {"pandas"},
+    "embedded": {"asyncssh"},
+    "cli": {"click", "rich", "pandas"},
+}
+# What would make core impure: clocks, files, processes, networks, the environment.
+IMPURE = {"os", "pathlib", "time", "asyncio", "socket", "subprocess", "shutil", "tempfile", "io"}
+
+
+def place(path: Path, root: Path) -> str:
+    return path.relative_to(root).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module a file names in an import, wherever in it the import stands."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            assert node.module
+            if node.module in ("opsnb", "opsnb.core"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def faults(root: Path) -> list[str]:
+    """Every import that points the wrong way."""
+    found = []
+    for path in sorted(root.rglob("*.py")):
+        here = place(path, root)
+        for name in imports(path):
+            top, _, rest = name.partition(".")
+            if top == "opsnb":
+                there = rest.split(".")[0]
+                if there != here and there not in MAY[here]:
+                    found.append(f"{path.relative_to(root)} imports {name}")
+            elif top not in sys.stdlib_module_names and top not in OUTSIDE.get(here, set()):
+                found.append(f"{path.relative_to(root)} imports {name}")
+            elif here == "core" and top in IMPURE:
+                found.append(f"{path.relative_to(root)} imports {name}: core is pure")
+    return found
+
+
+def test_imports_point_one_way() -> None:
+    assert faults(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "line"),
+    [
+        ("core/plan.py", "from opsnb.engine import deploy"),
+        ("core/plan.py", "import os"),
+        ("core/plan.py", "def f():\n    import asyncssh"),
+        ("engine/deploy.py", "import pandas"),
+        ("remote/ssh.py", "from opsnb.engine.deploy import DeployWork"),
+        ("embedded/sshd.py", "from opsnb.core import plan"),
+        ("errors.py", "from opsnb.core.events import Report"),
+    ],
+)
+def test_the_control_a_wrong_import_is_found(tmp_path: Path, where: str, line: str) -> None:
+    file = tmp_path / where
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(line)
+    assert len(faults(tmp_path)) == 1
+
+
+def test_the_core_never_awaits_and_never_asks_the_clock() -> None:
+    for path in (ROOT / "core").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), path
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in ("now", "utcnow", "today", "environ"), path
+            if isinstance(node, ast.Name):
+                assert node.id not in ("open", "print", "input"), path
+
+
+def test_only_the_command_line_prints() -> None:
+    for path in ROOT.rglob("*.py"):
+        if place(path, ROOT) == "cli":
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            called = node.func if isinstance(node, ast.Call) else None
+            assert not (isinstance(called, ast.Name) and called.id == "print"), path
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    graph = {
+        "opsnb." + ".".join(path.relative_to(ROOT).with_suffix("").parts): set(imports(path))
+        for path in ROOT.rglob("*.py")
+    }
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " -> ".join([*above, name])
+        if name in done:
+            return
+        for other in graph[name] & set(graph):
+            visit(other, (*above, name))
+        done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_importing_opsnb_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, opsnb\n"
+        "heavy = {'pandas', 'numpy', 'asyncssh', 'ipywidgets', 'rich', 'click', 'pydantic'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == "[]"
+
+
+def test_the_public_names_are_there_and_no_others_are_promised() -> None:
+    for name in opsnb.__all__:
+        assert getattr(opsnb, name) is not None
+    assert set(opsnb.__all__) | {"__version__"} == set(dir(opsnb))
+    with pytest.raises(AttributeError):
+        opsnb.nonsense  # noqa: B018 - asking is the test
