@@ -1,0 +1,154 @@
+"""What a machine reads: one document for a question, one event a line for a change.
+
+Rule 1: ASCII only, so that no byte of it moves a cursor; nulls are null, bytes are integers,
+        times are ISO 8601 in UTC, lengths of time are seconds.
+Rule 2: names and paths are made safe as everywhere; two texts that differ stay different.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from opsnb.cli.streams import put
+from opsnb.core.text import safe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from opsnb.core.plan import Plan
+    from opsnb.server import DeployPlan
+
+
+def document(data: object) -> None:
+    """Print the answer to a question.
+
+    Args:
+        data: Plain data.
+    """
+    put(json.dumps(data, ensure_ascii=True, indent=2) + "\n")
+
+
+def line(data: Mapping[str, object]) -> None:
+    """Print one event of a change, or an error.
+
+    Args:
+        data: Plain data.
+    """
+    put(json.dumps(data, ensure_ascii=True) + "\n")
+
+
+def error(kind: str, message: str, hint: str, exit_status: int) -> None:
+    """Print an error.
+
+    Args:
+        kind: The name of its class.
+        message: What happened.
+        hint: What to do next.
+        exit_status: What a shell is told.
+    """
+    line({"error": kind, "message": message, "hint": hint, "exit_status": exit_status})
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, object]]:
+    """A table as a list of records.
+
+    Args:
+        frame: What a question answered.
+    """
+    columns = {str(name): [_plain(value) for value in frame[name]] for name in frame.columns}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _plain(value: Any) -> object:
+    import pandas as pd  # noqa: PLC0415 - a table is there, so pandas is loaded
+
+    if pd.isna(value):
+        return None
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, pd.Timedelta):
+        return round(value.total_seconds(), 3)
+    return value.item() if hasattr(value, "item") else value
+
+
+def deploy_plan(plan: DeployPlan) -> dict[str, object]:
+    """Everything that a deploy would do.
+
+    Args:
+        plan: The plan.
+    """
+    wish = plan.wish
+    asked = {"source": safe(wish.label), "revision": safe(wish.revision)}
+    return {**switch_plan(plan.plan, plan.server), **asked, **_build(plan.plan)}
+
+
+def switch_plan(plan: Plan, server: str) -> dict[str, object]:
+    """Everything that a rollback or a prune would do, which is part of what a deploy would.
+
+    Args:
+        plan: The plan.
+        server: The server's name.
+    """
+    return {
+        "verb": plan.verb,
+        "server": server,
+        "nothing": plan.nothing,
+        "release": safe(plan.name),
+        "previous": safe(plan.previous),
+        "hooks": _hooks(plan),
+        "health": [check.model_dump() for check in plan.health],
+        "keep_releases": plan.keep_releases,
+        "keep": _reasons(plan.retention.keep),
+        "remove": _reasons(plan.retention.remove),
+        "marks_bad": safe(plan.marks_bad),
+        "why": safe(plan.why),
+        "warnings": [safe(warning) for warning in plan.warnings],
+    }
+
+
+def _build(plan: Plan) -> dict[str, object]:
+    difference, build = plan.difference, plan.build
+    lists = {
+        "added": paths(difference.added),
+        "changed": paths(difference.changed),
+        "removed": paths(difference.removed),
+        "modes": paths(difference.modes),
+    }
+    counts = {name: len(listed) for name, listed in lists.items()}
+    return {
+        "counts": {**counts, "unchanged": difference.unchanged},
+        **lists,
+        "send": paths(build.send) if build else [],
+        "send_bytes": plan.send_bytes,
+        "base": safe(build.base) if build else "",
+        "hardlink": build.hardlink if build else False,
+        "links": paths(build.links) if build else [],
+        "make_shared": paths(build.make) if build else [],
+        "fill_shared": paths(build.seed) if build else [],
+        "carried": paths(plan.carried),
+        "overwritten": paths(plan.overwritten),
+    }
+
+
+def paths(listed: Iterable[bytes]) -> list[str]:
+    """Paths as text.
+
+    Args:
+        listed: Paths as the server has them.
+    """
+    return [safe(path) for path in listed]
+
+
+def _hooks(plan: Plan) -> list[dict[str, object]]:
+    before = plan.build.before if plan.build else ()
+    return [
+        {"when": when, "command": safe(hook.command), "timeout": hook.timeout}
+        for when, hooks in (("before_publish", before), ("after_publish", plan.after))
+        for hook in hooks
+    ]
+
+
+def _reasons(reasons: Mapping[str, str]) -> dict[str, str]:
+    return {safe(name): safe(why) for name, why in reasons.items()}

@@ -1,0 +1,66 @@
+"""``opsnb``: the verbs, together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from opsnb import __version__
+from opsnb.cli import change, look
+from opsnb.cli.border import Border
+from opsnb.cli.config import config
+from opsnb.cli.options import Setup
+from opsnb.cli.story import demo
+
+
+@click.group(cls=Border, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The configuration; ./opsnb.toml when not given.",
+)
+@click.option(
+    "--ssh-config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The ssh_config to read, in place of your own.",
+)
+@click.pass_context
+def opsnb(ctx: click.Context, config: Path | None, ssh_config: Path | None) -> None:
+    """Atomic releases over SSH.
+
+    SERVER is a name in opsnb.toml, or ssh://user@host[:port]/path, or file:///path.
+
+    Exit status: 0 done, 1 a bug in opsnb, 2 usage or configuration, 10 no connection,
+    11 not ready, 12 locked, 13 no such release or a stale plan, 20 failed before the switch,
+    21 failed after it and put back, 22 not put back, 23 unknown, 130 interrupted.
+    """
+    ctx.obj = Setup(config, ssh_config)
+
+
+for command in (
+    look.check,
+    look.plan,
+    change.deploy,
+    look.releases,
+    look.usage,
+    look.diff,
+    look.log,
+    change.rollback,
+    change.prune,
+    change.pin,
+    change.unpin,
+    change.adopt,
+    change.lock,
+    config,
+    demo,
+):
+    opsnb.add_command(command)
+
+
+def main() -> None:
+    """Run the command line of this process, and leave with its exit status."""
+    opsnb.main()

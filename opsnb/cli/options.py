@@ -1,0 +1,74 @@
+"""What the verbs have in common: the server they speak to, and the options they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from opsnb.project import Project
+    from opsnb.server import Server
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+DEFAULT = "opsnb.toml"
+
+
+@dataclass
+class Setup:
+    """The options before the verb.
+
+    Attributes:
+        config: The configuration file; None for ``./opsnb.toml``.
+        ssh_config: The ssh_config file; None for the user's own.
+    """
+
+    config: Path | None = None
+    ssh_config: Path | None = None
+
+    def server(self, name: str) -> Server:
+        """A server by its name or its address; its connection is closed when the command ends.
+
+        Args:
+            name: A name in ``opsnb.toml``, or ``ssh://…``, or ``file:///…``.
+
+        Raises:
+            ConfigError: There is no such server, or the configuration is wrong.
+        """
+        project = self._project(name)
+        click.get_current_context().call_on_close(project.close)
+        return project.server(name)
+
+    def _project(self, name: str) -> Project:
+        from opsnb.core.config import parse  # noqa: PLC0415 - `--help` needs no configuration
+        from opsnb.project import Project, load  # noqa: PLC0415 - as above
+
+        if self.config is None and "://" in name and not Path(DEFAULT).exists():
+            return Project(parse(""), self.ssh_config)
+        return load(self.config or DEFAULT, self.ssh_config)
+
+
+with_setup = click.make_pass_decorator(Setup, ensure=True)
+server_argument = click.argument("server", metavar="SERVER")
+source_argument = click.argument("source", metavar="[SOURCE]", required=False, default="")
+json_option = click.option("as_json", "--json", is_flag=True, help="Answer in JSON.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would happen, and stop.")
+keep_option = click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many good releases stay, the live one included; as configured when not given.",
+)
+
+
+def wish_options(command: Command) -> Command:
+    """The options that say what is to be released."""
+    revision = click.option(
+        "--revision", default="", metavar="R", help="What the source is, for instance a commit."
+    )
+    force = click.option("--force", is_flag=True, help="Make a release even if it changes nothing.")
+    return revision(keep_option(force(command)))
