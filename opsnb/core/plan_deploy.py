@@ -62,7 +62,8 @@ def plan_deploy(
     record = _record(site, wish, build, name, now)
     after = _with_live(site, record)
     live_tree = {} if base is None else dict(base.manifest)
-    sent = sum(wish.source[path].size for path in build.send if path in wish.source)
+    entries = dict(wish.source) | dict(build.manifest)
+    sent = sum(entries[path].size for path in build.send)
     plan = Plan(
         verb="deploy",
         name=name,

@@ -171,6 +171,15 @@ class Change:
             raise LockLost("the lock is not held")
         return self.held
 
+    def saw(self, site: Site) -> Site:
+        """Remember what is live, for the report; the site itself."""
+        self.previous = self.live = site.current.name
+        return site
+
+    async def look(self) -> Site:
+        """Look before the lock is taken: a refusal then touches nothing."""
+        return self.saw(await self.remote.look())
+
     async def take(self, why: str, *, through_hold: bool = False) -> Site:
         """Take the lock, look, and clear what a dead change left.
 
@@ -190,8 +199,8 @@ class Change:
                     f"{self.actor.server} is held by {site.hold}",
                     f"`opsnb lock {self.actor.server} release --force` takes the hold away.",
                 )
-            self.site = site = await self._recover(site)
-        return site
+            self.site = site = await self._recover(self.saw(site))
+        return self.saw(site)
 
     async def _acquire(self, why: str, wait: float) -> None:
         deadline = time.monotonic() + wait

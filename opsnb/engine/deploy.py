@@ -85,15 +85,13 @@ class DeployWork:
         async with change.phase(Phase.LOOK):
             self.wish, source = await asyncio.to_thread(self._order.prepare)
             self.source = _with_revision(source, self.wish)
-            site = await change.remote.look()
+            site = await change.look()
             refuse(site)
-            change.previous = change.live = site.current.name
             if self.agreed is None:
                 plan = await plan_for(change.remote, site, self.wish, change.actor.now())
                 if plan.nothing:
                     return plan
         site = await change.take(f"deploy {safe(self.wish.label)}")
-        change.previous = change.live = site.current.name
         plan = await plan_for(change.remote, site, self.wish, change.actor.now())
         if self.agreed and plan.meaning != self.agreed.meaning:
             raise StalePlan(

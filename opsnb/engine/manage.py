@@ -28,9 +28,8 @@ class PinWork:
 
     async def __call__(self, change: Change) -> None:
         """Carry it out under the lock."""
-        self._find(await change.remote.look())
+        self._find(await change.look())
         site = await change.take(change.verb)
-        change.previous = change.live = site.current.name
         change.release = self._name
         record = self._find(site)
         if record.pinned == self._pinned:
@@ -62,13 +61,12 @@ class HoldWork:
 
     async def __call__(self, change: Change) -> None:
         """Carry it out under the lock."""
-        site = await change.remote.look()
+        site = await change.look()
         if not site.ours:
             raise NotReady(
                 f"opsnb has never deployed to {site.deploy_to}", "There is nothing to hold back."
             )
         site = await change.take("hold")
-        change.previous = change.live = site.current.name
         actor = change.actor
         hold = Holder(actor.by, actor.host, stamp(actor.now()), self._why)
         await change.audit("hold.acquire", why=self._why)
@@ -89,18 +87,16 @@ class UnholdWork:
 
     async def __call__(self, change: Change) -> None:
         """Carry it out; what was forced is written into the audit log."""
-        site = await change.remote.look()
+        site = await change.look()
         if site.holder:
             await self._break(change, site.holder)
         elif not site.hold:
             change.outcome = Outcome.NOTHING
-            change.live = site.current.name
             return
         hold = site.hold
         if hold and hold.who != change.actor.by and not self._force:
             raise Locked(f"held by {hold}", "`--force` takes it away all the same.")
         site = await change.take("release", through_hold=True)
-        change.previous = change.live = site.current.name
         if site.hold:
             forced = site.hold.who != change.actor.by
             await change.audit("hold.release", of=str(site.hold), forced=forced)
@@ -130,18 +126,19 @@ class AdoptWork:
 
     async def __call__(self, change: Change) -> None:
         """Carry it out under the lock."""
-        if not _strangers(_adoptable(await change.remote.look())):
+        first = _adoptable(await change.look())
+        made_by = first.made_by or "another tool"
+        if not _strangers(first):
             change.outcome = Outcome.NOTHING
             return
         site = _adoptable(await change.take("adopt"))
-        change.previous = change.live = site.current.name
         strangers = _strangers(site)
         counter = site.counter
         names = [release.name for release in strangers]
-        await change.audit("adopt.begin", releases=names, made_by=site.made_by)
+        await change.audit("adopt.begin", releases=names, made_by=made_by)
         for release in strangers:
             counter += 1
-            await _adopt(change, site, release, counter)
+            await _adopt(change, site, release, counter, made_by)
         change.warnings += [f"{safe(name)} is adopted" for name in names]
         await change.audit("adopt.done", releases=names)
         await change.lock.flush()
@@ -157,10 +154,15 @@ def _adoptable(site: Site) -> Site:
 
 
 def _strangers(site: Site) -> list[Release]:
-    return [release for release in site.releases if release.real and release.record is None]
+    """Releases without a record; a name that is no plain text is left alone, as prune does."""
+    return [
+        release
+        for release in site.releases
+        if release.real and release.record is None and safe(release.name) == release.name
+    ]
 
 
-async def _adopt(change: Change, site: Site, release: Release, seq: int) -> None:
+async def _adopt(change: Change, site: Site, release: Release, seq: int, made_by: str) -> None:
     name = release.name
     seen = listing.read(await change.lock.finish(name))
     links = [path for path in seen if listing.leads_to_shared(seen[path].entry, site.deploy_to)]
@@ -179,7 +181,7 @@ async def _adopt(change: Change, site: Site, release: Release, seq: int) -> None
             at=stamp(change.actor.now()),
             by=change.actor.by,
             host=change.actor.host,
-            source=f"adopted from {site.made_by or 'another tool'}",
+            source=f"adopted from {made_by}",
             files=manifest.files,
             size=manifest.size,
             manifest=manifest.id,

@@ -41,9 +41,8 @@ class RollbackWork:
 
     async def __call__(self, change: Change) -> None:
         """Carry it out under the lock."""
-        plan_rollback(await change.remote.look(), self._settings, self._to, self._why)
+        plan_rollback(await change.look(), self._settings, self._to, self._why)
         site = await change.take("rollback")
-        change.previous = change.live = site.current.name
         made = plan_rollback(site, self._settings, self._to, self._why)
         plan = _agreed(made, self._plan, change.actor.server)
         change.planned(plan)
@@ -81,9 +80,8 @@ class PruneWork:
 
     async def __call__(self, change: Change) -> None:
         """Carry it out under the lock."""
-        plan_prune(await change.remote.look(), self._keep)
+        plan_prune(await change.look(), self._keep)
         site = await change.take("prune")
-        change.previous = change.live = site.current.name
         plan = _agreed(plan_prune(site, self._keep), self._plan, change.actor.server)
         change.planned(plan)
         if plan.nothing:

@@ -2,8 +2,9 @@
 #
 # It is sent down the standard input of `exec /bin/sh -s` after two lines that set N (a nonce) and
 # D (deploy_to); nothing follows until it has said that it is ready, so no shell reads too far.
-# Then each line is a call: the name of a function below and its quoted arguments. A payload
-# follows as frames: a line with a length, and so many bytes; "0" ends it, "x" gives it up.
+# Then each line is a call: the name of a function below and its quoted arguments. After a call that
+# begins with "< " a payload follows, which is the function's standard input: frames of a line with
+# a length, and so many bytes; "0" ends it, "x" gives it up.
 # The reply is what the function prints, then "NONCE STATUS" on a line of its own, on both streams.
 #
 # Rule 1: a function that changes something calls `fence` first: it runs only under the lock.
@@ -30,15 +31,15 @@ field() { printf '%s\0%s\0' "$1" "$2"; }
 # A sign of life is any change of this file: no two may be alike. C counts calls, B frames of one.
 beat() { printf '%s\n' "$1" >"$D/.opsnb/beat"; }
 
-# Copy the payload to standard output. When its reader dies, tell the client to stop sending,
-# and swallow the rest so that the next call is read from its beginning.
+# Copy the payload to standard output, all of it, whoever reads it. When its reader dies, tell the
+# client to stop sending, and swallow the rest: a call is only ever read where a call begins.
+# When the client dies in the middle, so does everything here: nobody may act on half a payload.
 recv() {
     to=out
     while read -r n <&3; do
         case $n in
-        0) [ "$to" = out ]; return ;;
-        [1-9]*) ;;
-        *) return 1 ;;
+        0 | x) return ;;
+        '' | *[!0-9]*) kill -KILL 0 ;;
         esac
         if [ "$to" = out ]; then
             dd bs="$n" count=1 iflag=fullblock 2>/dev/null <&3 || { to=nowhere; printf '%s stop\n' "$N" >&2; }
@@ -48,7 +49,7 @@ recv() {
         B=$((B + 1))
         [ -z "$T" ] || beat "u$C.$B"
     done
-    return 1
+    kill -KILL 0
 }
 
 # --- looking: reads only ---------------------------------------------------------------------
@@ -136,7 +137,7 @@ changes() {
 
 manifest() { cat "$D/.opsnb/manifests/$1"; }
 audit() { [ ! -f "$D/.opsnb/audit.jsonl" ] || cat "$D/.opsnb/audit.jsonl"; }
-hashes() { cd "$D/releases/$1" || exit 97; recv | xargs -0 -r sha256sum -z --; }
+hashes() { cd "$D/releases/$1" || exit 97; xargs -0 -r sha256sum -z --; }
 shared() {
     field "$1" ''
     cd "$D/shared/$1" 2>/dev/null || return 0
@@ -224,7 +225,7 @@ fence() {
 }
 
 drop_lock() {
-    cd "$D" && rm -f .opsnb/holder.json
+    ( fence && rm -f .opsnb/holder.json )
     [ -z "$W" ] || kill "$W" 2>/dev/null
     T= W=
     exec 9>&-
@@ -255,14 +256,14 @@ break_lock() {
 
 store() {
     fence
-    recv >".opsnb/tmp.$T" || { say 'not written: is the disk full?'; return 1; }
+    cat >".opsnb/tmp.$T" || { say 'not written: is the disk full?'; return 1; }
     mv -T ".opsnb/tmp.$T" ".opsnb/$1"
 }
 forget() { fence; for path; do rm -f ".opsnb/$path"; done; }
 append() {
     fence
     [ ! -s .opsnb/audit.jsonl ] || [ -z "$(tail -c 1 .opsnb/audit.jsonl)" ] || echo >>.opsnb/audit.jsonl
-    recv >>.opsnb/audit.jsonl || { say 'not written: is the disk full?'; return 1; }
+    cat >>.opsnb/audit.jsonl || { say 'not written: is the disk full?'; return 1; }
 }
 
 # The record is on the disk before the directory is, so that a directory of ours is never unknown.
@@ -275,13 +276,13 @@ copy() {
     cp $how "releases/$1/." "releases/$2/" &&
         find "releases/$2" -type d ! -perm -700 -exec chmod u+rwx {} +
 }
-drop() { fence; cd "releases/$1" && recv | xargs -0 -r rm -rf --one-file-system --; }
+drop() { fence; cd "releases/$1" && xargs -0 -r rm -rf --one-file-system --; }
 unpack() {
     fence
-    recv | tar -x -p -f - --no-same-owner --delay-directory-restore --warning=no-timestamp \
+    tar -x -p -f - --no-same-owner --delay-directory-restore --warning=no-timestamp \
         -C "releases/$1"
 }
-modes() { fence; cd "releases/$1" && recv | xargs -0 -r chmod -- "$2"; }
+modes() { fence; cd "releases/$1" && xargs -0 -r chmod -- "$2"; }
 make_shared() { fence; mkdir -p "shared/$1"; }
 seed() {
     fence
@@ -289,8 +290,8 @@ seed() {
     case $2 in */*) mkdir -p "shared/${2%/*}" || return ;; esac
     mv -T "releases/$1/$2" "shared/$2"
 }
-make_dirs() { fence; cd "releases/$1" && recv | xargs -0 -r mkdir -p --; }
-link() { fence; cd "releases/$1" && recv | xargs -0 -r -n 2 ln -s -T --; }
+make_dirs() { fence; cd "releases/$1" && xargs -0 -r mkdir -p --; }
+link() { fence; cd "releases/$1" && xargs -0 -r -n 2 ln -s -T --; }
 finish() { fence; survey "$1" >"$D/.opsnb/tmp.$T" && cd "$D" && mv -T ".opsnb/tmp.$T" ".opsnb/stats/$1" && cat ".opsnb/stats/$1"; }
 flush() { fence; sync -f .; }
 
@@ -305,7 +306,7 @@ publish() {
 
 hook() {
     fence
-    line=$(recv && printf x) || exit 1
+    line=$(cat && printf x) || exit 1
     cd "$1" || exit 97
     shift
     env "$@" /bin/sh -c "${line%x}" 2>&1 </dev/null 3<&- 9>&-
@@ -344,6 +345,7 @@ serve() {
     while IFS= read -r call <&3; do
         C=$((C + 1))
         case $call in
+        '< '*) recv | ( eval "${call#< }" ) ;;
         take\ * | drop_lock*) eval "$call" ;;
         *) ( eval "$call" ) ;;
         esac

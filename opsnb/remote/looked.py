@@ -123,8 +123,8 @@ def _with_records(site: Site, found: _Found) -> Site:
     records: dict[str, Record] = {}
     broken: list[str] = []
     for line in found.one.get("records", b"").splitlines():
-        path, _, text = line.partition(b":")
-        name = safe(path.rpartition(b"/")[2].removesuffix(b".json"))
+        path, _, text = line.partition(b".json:")
+        name = path.rpartition(b"/")[2].decode("utf-8", "surrogateescape")
         try:
             record = Record.decode(text)
         except ValueError:

@@ -163,7 +163,7 @@ class Shell:
     ) -> Reply:
         self._stop.clear()
         self._out.listen(on_output)
-        await self._pipes.write(line + b"\n")
+        await self._pipes.write((b"< " if payload is not None else b"") + line + b"\n")
         if payload is not None:
             await self._send(payload)
         status, out = await self._out.reply()
