@@ -148,7 +148,7 @@ async def test_a_hook_that_leaves_a_process_behind_does_not_hold_the_lock(tmp_pa
     said: list[bytes] = []
     began = time.monotonic()
     status = await held.hook(
-        "releases/20260101000000", "setsid sleep 30 & echo left", {}, 20, said.append
+        "releases/20260101000000", "setsid sleep 8 & echo left", {}, 20, said.append
     )
     assert status == 0
     assert time.monotonic() - began < 10
