@@ -45,6 +45,16 @@ class _Met:
     algorithm: str = ""
 
 
+@dataclass(frozen=True)
+class _Hop:
+    """A host to connect to: the server, or one on the way to it."""
+
+    host: str
+    options: asyncssh.SSHClientConnectionOptions
+    met: _Met
+    through: asyncssh.SSHClientConnection | None
+
+
 class _Client(asyncssh.SSHClient):
     """Remembers an untrusted host key, for the message. It never trusts one."""
 
@@ -75,6 +85,7 @@ class SshConnection:
         self._ssh_config = ssh_config
         self._timeout = connect_timeout
         self._connection: asyncssh.SSHClientConnection | None = None
+        self._hops: list[asyncssh.SSHClientConnection] = []
         self._connecting = asyncio.Lock()
 
     async def dial(self) -> Pipes:
@@ -116,6 +127,7 @@ class SshConnection:
             with suppress(TimeoutError, OSError, asyncssh.Error):
                 async with asyncio.timeout(5):
                     await connection.wait_closed()
+        self._drop_hops()
 
     @property
     def _name(self) -> str:
@@ -136,43 +148,62 @@ class SshConnection:
         raise AssertionError("unreachable")
 
     async def _connect_once(self) -> asyncssh.SSHClientConnection:
-        met = _Met()
-        options = await self._options(met)
+        """Connect through every jump host, each checked as strictly as the server itself."""
+        address = self._address
+        target = await self._options(address.host, address.user, address.port, None)
+        through: asyncssh.SSHClientConnection | None = None
+        jumps = target.options.tunnel if isinstance(target.options.tunnel, str) else ""
+        try:
+            for jump in filter(None, jumps.split(",")):
+                through = await self._reach(await self._options(*_jump(jump), through))
+                self._hops.append(through)
+            if through:
+                target = await self._options(address.host, address.user, address.port, through)
+            return await self._reach(target)
+        except BaseException:
+            self._drop_hops()
+            raise
+
+    async def _reach(self, hop: _Hop) -> asyncssh.SSHClientConnection:
+        options = hop.options
         try:
             async with asyncio.timeout(self._timeout):
-                return await asyncssh.connect(self._address.host, options=options)
+                return await asyncssh.connect(hop.host, options=options, tunnel=hop.through)
         except asyncssh.HostKeyNotVerifiable as error:
-            raise self._host_key_error(met, options, error) from error
+            raise _host_key_error(hop, error) from error
         except asyncssh.PermissionDenied as error:
             raise LoginError(
-                f"{self._name} refused the login of {safe(options.username)}: {safe(error.reason)}",
+                f"{hop.host} refused the login of {safe(options.username)}: {safe(error.reason)}",
                 "Check the user in the address, and that its key is in your agent or ~/.ssh.",
             ) from error
         except TimeoutError as error:
             raise ConnectError(
-                f"{self._name} did not answer within {self._timeout:g} s",
+                f"{hop.host} did not answer within {self._timeout:g} s",
                 "Is the host up, and is the port reachable from here?",
             ) from error
         except _BUSY:
             raise
         except (OSError, asyncssh.Error) as error:
             raise ConnectError(
-                f"cannot connect to {self._name}: {_said(error)}",
+                f"cannot connect to {hop.host}: {_said(error)}",
                 "Try `ssh` to the same address; opsnb reads the same ~/.ssh/config.",
             ) from error
 
-    async def _options(self, met: _Met) -> asyncssh.SSHClientConnectionOptions:
+    async def _options(
+        self, host: str, user: str, port: int, through: asyncssh.SSHClientConnection | None
+    ) -> _Hop:
+        met = _Met()
         given: dict[str, object] = {}
-        if self._address.user:
-            given["username"] = self._address.user
-        if self._address.port:
-            given["port"] = self._address.port
+        if user:
+            given["username"] = user
+        if port:
+            given["port"] = port
         if self._ssh_config is not None:
             given["config"] = [str(self._ssh_config)]
         try:
             options: asyncssh.SSHClientConnectionOptions
             options = await asyncssh.SSHClientConnectionOptions.construct(
-                host=self._address.host,
+                host=host,
                 client_factory=lambda: _Client(met),
                 encryption_algs=CIPHERS,
                 keepalive_interval=KEEPALIVE,
@@ -185,31 +216,46 @@ class SshConnection:
             raise ConnectError(f"ssh's configuration cannot be used: {_said(error)}") from error
         if options.known_hosts is None:
             raise HostKeyError(
-                f"ssh's configuration switches the host key check of {self._name} off "
+                f"ssh's configuration switches the host key check of {host} off "
                 "(UserKnownHostsFile none)",
                 "opsnb never connects unchecked. Name a known_hosts file there instead.",
             )
-        return options
+        return _Hop(host, options, met, through)
 
-    def _host_key_error(
-        self, met: _Met, options: asyncssh.SSHClientConnectionOptions, error: Exception
-    ) -> HostKeyError:
-        if not met.fingerprint:
-            return HostKeyError(f"the host key of {self._name} is not trusted: {_said(error)}")
-        shown = f"{met.algorithm} {met.fingerprint}"
-        place = met.host if met.port == 22 else f"[{met.host}]:{met.port}"
-        if _known(options, met):
-            return HostKeyError(
-                f"the host key of {self._name} has CHANGED: it now shows {shown}",
-                "Nothing was sent. Either the server was set up anew or somebody stands between. "
-                "Ask whoever runs it for the fingerprint; only if it is the one above, run "
-                f"`ssh-keygen -R '{place}'` and connect once with ssh to accept the new one.",
-            )
+    def _drop_hops(self) -> None:
+        """Close the jump hosts' connections, the last one first."""
+        while self._hops:
+            self._hops.pop().abort()
+
+
+def _jump(text: str) -> tuple[str, str, int]:
+    """Host, user and port of one part of ``ProxyJump``."""
+    user, _, place = text.rpartition("@")
+    host, colon, port = place.rpartition(":")
+    if not colon or not port.isdigit():
+        return place.strip("[]"), user, 0
+    return host.strip("[]"), user, int(port)
+
+
+def _host_key_error(hop: _Hop, error: Exception) -> HostKeyError:
+    """Say that a host key is not trusted, whether another one is known, and what to do."""
+    met = hop.met
+    if not met.fingerprint:
+        return HostKeyError(f"the host key of {hop.host} is not trusted: {_said(error)}")
+    shown = f"{met.algorithm} {met.fingerprint}"
+    place = met.host if met.port == 22 else f"[{met.host}]:{met.port}"
+    if _known(hop.options, met):
         return HostKeyError(
-            f"the host key of {self._name} is unknown: {shown}",
-            "Nothing was sent. Ask whoever runs the server for the fingerprint; if it is the one "
-            "above, connect once with ssh (same address) and accept it, then try again.",
+            f"the host key of {hop.host} has CHANGED: it now shows {shown}",
+            "Nothing was sent. Either the server was set up anew or somebody stands between. "
+            "Ask whoever runs it for the fingerprint; only if it is the one above, run "
+            f"`ssh-keygen -R '{place}'` and connect once with ssh to accept the new one.",
         )
+    return HostKeyError(
+        f"the host key of {hop.host} is unknown: {shown}",
+        "Nothing was sent. Ask whoever runs the server for the fingerprint; if it is the one "
+        "above, connect once with ssh (same address) and accept it, then try again.",
+    )
 
 
 def _known(options: asyncssh.SSHClientConnectionOptions, met: _Met) -> bool:

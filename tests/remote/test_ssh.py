@@ -1,0 +1,227 @@
+"""SSH to a real sshd: whom opsnb trusts, how it says no, how many connections it makes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from opsnb.core.events import Outcome
+from opsnb.errors import ConnectError, HostKeyError, LoginError
+from opsnb.server import Server
+from tests.support.proxy import Relay
+from tests.support.sshd import RealSshd, require
+
+
+@pytest.fixture(scope="module")
+def sshd() -> Iterator[RealSshd]:
+    with RealSshd() as running:
+        yield running
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "index").write_text("one")
+    return folder
+
+
+def configured(sshd: RealSshd, folder: Path, known: str, extra: str = "") -> Path:
+    """An ssh_config that reads another known_hosts file."""
+    config, hosts = folder / "ssh_config", folder / "known_hosts"
+    hosts.write_text(known)
+    config.write_text(
+        f"{extra}IdentityFile {sshd.client_key}\nIdentitiesOnly yes\nUserKnownHostsFile {hosts}\n"
+    )
+    return config
+
+
+def server(sshd: RealSshd, config: Path, user: str = "") -> Server:
+    return Server(f"ssh://{user or sshd.user}@127.0.0.1:{sshd.port}/srv/x", ssh_config=config)
+
+
+def key_line(folder: Path, host: str) -> str:
+    """A known_hosts line with another key."""
+    keygen = require("ssh-keygen")
+    subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", folder / "other"], check=True)
+    return f"{host} {(folder / 'other.pub').read_text()}"
+
+
+def test_an_unknown_host_key_is_refused_with_its_fingerprint_before_any_login(
+    sshd: RealSshd, tmp_path: Path
+) -> None:
+    before = sshd.log()
+    with pytest.raises(HostKeyError, match="SHA256:") as refused:
+        server(sshd, configured(sshd, tmp_path, "")).look()
+    assert "unknown" in refused.value.message
+    assert "connect once with ssh" in refused.value.hint
+    shown = subprocess.run(
+        [require("ssh-keygen"), "-l", "-f", sshd.known_hosts],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout.split()[1] in refused.value.message
+    assert "Accepted" not in sshd.log()[len(before) :]
+    assert "Failed" not in sshd.log()[len(before) :]
+
+
+def test_a_changed_host_key_says_so(sshd: RealSshd, tmp_path: Path) -> None:
+    line = key_line(tmp_path, f"[127.0.0.1]:{sshd.port}")
+    with pytest.raises(HostKeyError, match="CHANGED"):
+        server(sshd, configured(sshd, tmp_path, line)).look()
+
+
+def test_a_revoked_host_key_is_refused(sshd: RealSshd, tmp_path: Path) -> None:
+    known = sshd.known_hosts.read_text()
+    with pytest.raises(HostKeyError):
+        server(sshd, configured(sshd, tmp_path, f"{known}@revoked {known}")).look()
+
+
+def test_a_hashed_known_hosts_file_is_understood(sshd: RealSshd, tmp_path: Path) -> None:
+    config = configured(sshd, tmp_path, sshd.known_hosts.read_text())
+    subprocess.run(
+        [require("ssh-keygen"), "-q", "-H", "-f", tmp_path / "known_hosts"],
+        check=True,
+        capture_output=True,
+    )
+    assert "127.0.0.1" not in (tmp_path / "known_hosts").read_text()
+    one = server(sshd, config)
+    assert one.look().user == sshd.user
+    one.close()
+
+
+def test_a_configuration_that_switches_the_check_off_is_refused(
+    sshd: RealSshd, tmp_path: Path
+) -> None:
+    config = tmp_path / "ssh_config"
+    config.write_text(f"IdentityFile {sshd.client_key}\nUserKnownHostsFile none\n")
+    with pytest.raises(HostKeyError, match="UserKnownHostsFile none"):
+        server(sshd, config).look()
+
+
+def test_a_refused_login_says_who_was_refused(sshd: RealSshd, tmp_path: Path) -> None:
+    config = configured(sshd, tmp_path, sshd.known_hosts.read_text())
+    with pytest.raises(LoginError, match="nobody-here"):
+        server(sshd, config, user="nobody-here").look()
+
+
+def test_a_closed_port_fails_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    with pytest.raises(ConnectError, match="cannot connect"):
+        Server(f"ssh://x@127.0.0.1:{port}/srv/x").look()
+
+
+def test_a_silent_server_fails_by_the_deadline(tmp_path: Path) -> None:
+    from opsnb.core.config import Settings
+
+    settings = Settings.model_validate({"connect_timeout": 1})
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        began = time.monotonic()
+        with pytest.raises(ConnectError, match="within 1 s"):
+            Server(
+                f"ssh://x@127.0.0.1:{listening.getsockname()[1]}/srv/x", settings=settings
+            ).look()
+        assert time.monotonic() - began < 20
+
+
+def test_a_host_alias_of_the_ssh_config_is_followed(sshd: RealSshd) -> None:
+    one = Server(f"ssh://{sshd.alias}/srv/x", ssh_config=sshd.ssh_config)
+    assert one.look().user == sshd.user
+    one.close()
+
+
+def test_a_jump_host_is_used_and_its_key_is_checked(sshd: RealSshd, tmp_path: Path) -> None:
+    with RealSshd() as jump:
+        known = jump.known_hosts.read_text() + sshd.known_hosts.read_text()
+        keys = f"IdentityFile {jump.client_key}\n"
+        extra = f"{keys}Host inner\n  HostName 127.0.0.1\n  Port {sshd.port}\n  User {sshd.user}\n"
+        extra += f"  ProxyJump {jump.user}@127.0.0.1:{jump.port}\nHost *\n"
+        one = Server("ssh://inner/srv/x", ssh_config=configured(sshd, tmp_path, known, extra))
+        assert one.look().user == sshd.user
+        one.close()
+        assert "Accepted publickey" in jump.log()
+        without = configured(sshd, tmp_path, sshd.known_hosts.read_text(), extra)
+        with pytest.raises(HostKeyError, match="SHA256:"):
+            Server("ssh://inner/srv/x", ssh_config=without).look()
+
+
+def test_a_whole_deploy_takes_one_connection(sshd: RealSshd, source: Path) -> None:
+    with Relay(sshd.port) as relay:
+        one = Server(f"ssh://web1{sshd.home}/counted", ssh_config=sshd.via(relay.port))
+        for text in ("two", "three"):
+            (source / "index").write_text(text)
+            assert one.deploy(source).wait().outcome is Outcome.DONE
+        one.rollback().wait()
+        one.look()
+        one.close()
+        assert relay.accepted == 1
+
+
+def test_a_connection_that_died_while_idle_is_made_again_for_a_question(sshd: RealSshd) -> None:
+    with Relay(sshd.port) as relay:
+        one = Server(f"ssh://web1{sshd.home}/idle", ssh_config=sshd.via(relay.port))
+        one.look()
+        relay.cut()
+        assert one.look().user == sshd.user
+        assert relay.accepted == 2
+        one.close()
+
+
+def test_two_sessions_on_a_connection_are_enough(source: Path) -> None:
+    with RealSshd(options={"MaxSessions": "2"}) as small:
+        one = Server(small.url(), ssh_config=small.ssh_config)
+        assert one.deploy(source).wait().outcome is Outcome.DONE
+        one.close()
+
+
+def test_many_connections_at_once_get_through_a_small_maxstartups() -> None:
+    with RealSshd(options={"MaxStartups": "3:30:10"}) as small:
+        servers = [Server(small.url(), ssh_config=small.ssh_config) for _ in range(6)]
+
+        async def all_of_them() -> list[object]:
+            return await asyncio.gather(*(asyncio.to_thread(one.look) for one in servers))
+
+        assert len(asyncio.run(all_of_them())) == 6
+        for one in servers:
+            one.close()
+
+
+@pytest.mark.parametrize("after", [200, 2_000, 6_000, 12_000, 20_000, 30_000, 40_000])
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_a_link_cut_at_any_byte_gives_a_true_verdict_and_the_next_deploy_succeeds(
+    sshd: RealSshd, source: Path, direction: str, after: int
+) -> None:
+    where = f"{sshd.home}/cut-{direction}-{after}"
+    straight = Server(f"ssh://web1{where}", ssh_config=sshd.ssh_config)
+    first = straight.deploy(source).wait()
+    (source / "index").write_text("two" * 5000)
+    with Relay(sshd.port) as relay:
+        one = Server(f"ssh://web1{where}", ssh_config=sshd.via(relay.port))
+        one.look()
+        relay.cut_after(**{direction: after})
+        job = one.deploy(source)
+        while not job.done:
+            time.sleep(0.05)
+        report = job.report
+        one.close()
+    assert report is not None
+    site = straight.look()
+    live = site.live
+    assert live is not None
+    assert live.complete
+    if report.switched is not None:
+        assert (site.current.name == report.release) is report.switched
+        assert (site.current.name == first.release) is not report.switched
+    (source / "index").write_text("three")
+    assert straight.deploy(source).wait().outcome is Outcome.DONE
+    assert straight.look().debris == 0
+    assert straight.verify_log() == []
+    straight.close()
