@@ -14,6 +14,7 @@ from hashlib import sha256
 from urllib.parse import quote_from_bytes
 
 from opsnb.core import layout
+from opsnb.core.config import Settings
 from opsnb.core.links import Linking, Listing, decide
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Entry, Kind, Manifest, compare, parents
@@ -49,20 +50,22 @@ def plan_deploy(
     """
     refuse(site)
     settings = wish.settings
-    carried = _carried(base, wish)
-    tree = dict(wish.source) | {path: base.found[path] for path in carried if base}
+    source = _source(wish)
+    carried = _carried(base, source, settings.base)
+    tree = _standing(base, carried) | dict(source)
     linking = decide(tree, shared, settings.linked_dirs, settings.linked_files)
     if linking.unlisted:
         return Unlisted(linking.unlisted)
     _refuse_links(linking)
-    linked = frozenset(linking.links)
+    linked, seeded = frozenset(linking.links), frozenset(linking.seed)
+    moved = frozenset(path for path in carried if _below(path, seeded))
     carried = frozenset(path for path in carried if not _below(path, linked))
     name = layout.next_name(now, site.names)
-    build = _build(site, base, wish, linking, carried)
+    build = _build(base, source, settings, linking, carried, moved)
     record = _record(site, wish, build, name, now)
     after = _with_live(site, record)
     live_tree = {} if base is None else dict(base.manifest)
-    entries = dict(wish.source) | dict(build.manifest)
+    entries = dict(source) | dict(build.manifest)
     sent = sum(entries[path].size for path in build.send)
     plan = Plan(
         verb="deploy",
@@ -82,18 +85,31 @@ def plan_deploy(
         nothing=not wish.force and _nothing(site, base, wish, build, linking, carried),
     )
     _refuse_space(site, base, plan)
-    return replace(plan, warnings=_warnings(site, base, plan, linking, wish))
+    return replace(plan, warnings=_warnings(site, base, source, plan, linking, settings))
 
 
-def _carried(base: Base | None, wish: Wish) -> frozenset[bytes]:
+def _source(wish: Wish) -> Manifest:
+    """What a release is made of: the source and, where it has none itself, its ``REVISION``."""
+    if not wish.revision or layout.REVISION in wish.source:
+        return wish.source
+    return Manifest([*wish.source.values(), revision_entry(wish.revision)])
+
+
+def _carried(base: Base | None, source: Manifest, kind: str) -> frozenset[bytes]:
     """What of the live release's own content stays: not where the source has something."""
-    if base is None or wish.settings.base == "clean":
+    if base is None or kind == "clean":
         return frozenset()
     return frozenset(
-        path
-        for path in base.carried
-        if path not in wish.source and not _under_file(path, wish.source)
+        path for path in base.carried if path not in source and not _under_file(path, source)
     )
+
+
+def _standing(base: Base | None, carried: frozenset[bytes]) -> dict[bytes, Entry]:
+    """What is carried, with the directories above it, which the source may have no more."""
+    if base is None:
+        return {}
+    above = {up for path in carried for up in parents(path)}
+    return {path: base.found[path] for path in carried | above}
 
 
 def _under_file(path: bytes, tree: Mapping[bytes, Entry]) -> bool:
@@ -118,19 +134,23 @@ def _refuse_links(linking: Linking) -> None:
 
 
 def _build(
-    site: Site, base: Base | None, wish: Wish, linking: Linking, carried: frozenset[bytes]
+    base: Base | None,
+    source: Manifest,
+    settings: Settings,
+    linking: Linking,
+    carried: frozenset[bytes],
+    moved: frozenset[bytes],
 ) -> Build:
-    settings = wish.settings
     hardlink = settings.copy_mode == "hardlink"
-    manifest = _manifest(wish, linking)
+    manifest = Manifest(entry for path, entry in source.items() if path not in linking.hidden)
     target = dict(manifest) | {
-        path: entry for path, entry in wish.source.items() if _below(path, frozenset(linking.seed))
+        path: entry for path, entry in source.items() if _below(path, frozenset(linking.seed))
     }
     found = {} if base is None else base.found
     send, modes = _to_send(found, target, hardlink)
-    kept = dict(manifest) | {path: found[path] for path in carried}
+    kept = _standing(base, carried) | dict(manifest)
     modes += _closed(kept, {path for path, _ in modes})
-    drop = [] if base is None else _to_drop(base, target, carried, linking)
+    drop = [] if base is None else _to_drop(base, target, carried | moved, linking)
     strict = settings.base == "clean" and not settings.before_publish
     return Build(
         base="" if base is None else base.name,
@@ -145,13 +165,6 @@ def _build(
         carried=frozenset() if strict else None,
         before=settings.before_publish,
     )
-
-
-def _manifest(wish: Wish, linking: Linking) -> Manifest:
-    kept = [entry for path, entry in wish.source.items() if path not in linking.hidden]
-    if wish.revision and layout.REVISION not in wish.source:
-        kept.append(revision_entry(wish.revision))
-    return Manifest(kept)
 
 
 def revision_entry(revision: str) -> Entry:
@@ -188,10 +201,10 @@ def _closed(tree: Mapping[bytes, Entry], known: set[bytes]) -> list[tuple[bytes,
 
 
 def _to_drop(
-    base: Base, target: Mapping[bytes, Entry], carried: frozenset[bytes], linking: Linking
+    base: Base, target: Mapping[bytes, Entry], stays: frozenset[bytes], linking: Linking
 ) -> list[bytes]:
     """What the copy must lose, the topmost paths only."""
-    needed = {up for path in carried for up in parents(path)} | carried
+    needed = {up for path in stays for up in parents(path)} | stays
     linked, seeded = frozenset(linking.links), frozenset(linking.seed)
     gone: set[bytes] = set()
     for path in sorted(base.found):
@@ -281,7 +294,12 @@ def _refuse_space(site: Site, base: Base | None, plan: Plan) -> None:
 
 
 def _warnings(
-    site: Site, base: Base | None, plan: Plan, linking: Linking, wish: Wish
+    site: Site,
+    base: Base | None,
+    source: Manifest,
+    plan: Plan,
+    linking: Linking,
+    settings: Settings,
 ) -> tuple[str, ...]:
     said = list(linking.warnings)
     if site.current.kind is CurrentKind.DANGLING:
@@ -290,8 +308,8 @@ def _warnings(
         count = plural(len(plan.overwritten), "file")
         named = ", ".join(safe(path) for path in plan.overwritten[:3])
         said.append(f"{count} changed on the server will be replaced by the source's: {named}")
-    if base is not None and wish.settings.base == "previous":
-        lost = [path for path in base.carried if path in wish.source]
+    if base is not None and settings.base == "previous":
+        lost = sorted(path for path in base.carried if path in source)
         said += [f"{safe(path)}, written on the server, gives way to the source's" for path in lost]
     if site.hold:
         said.append(f"held by {site.hold}")

@@ -363,8 +363,20 @@ class Site:
 
 
 def order(releases: list[Release]) -> tuple[Release, ...]:
-    """Releases oldest first: those without a record by name, then the others by counter."""
-    return tuple(sorted(releases, key=lambda release: (release.seq, release.name)))
+    """Releases oldest first: those without a record by name, then the others by counter.
+
+    Names that are numbers (Deployer's 1, 2, … 10) are in the order of the numbers.
+    """
+    return tuple(
+        sorted(
+            releases,
+            key=lambda r: (
+                r.seq,
+                int(r.name) if r.name.isascii() and r.name.isdigit() else 0,
+                r.name,
+            ),
+        )
+    )
 
 
 def rollback_targets(site: Site) -> tuple[Release, ...]:
