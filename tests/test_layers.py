@@ -40,6 +40,17 @@ OUTSIDE = {
     "embedded": {"asyncssh"},
     "cli": {"click", "rich", "pandas"},
 }
+# Where alone a library may be imported when the program runs (not only to check types).
+HOMES = {
+    "asyncssh": ("remote/ssh.py", "embedded/"),
+    "pandas": ("tables.py", "cli/json_out.py"),
+    "pathspec": ("engine/source.py",),
+    "pydantic": ("core/config.py",),
+    "rich": ("cli/",),
+    "click": ("cli/",),
+    "ipywidgets": (),
+    "anywidget": (),
+}
 # What would make core impure: clocks, files, processes, networks, the environment.
 IMPURE = {"os", "pathlib", "time", "asyncio", "socket", "subprocess", "shutil", "tempfile", "io"}
 
@@ -78,6 +89,62 @@ def faults(root: Path) -> list[str]:
             elif here == "core" and top in IMPURE:
                 found.append(f"{path.relative_to(root)} imports {name}: core is pure")
     return found
+
+
+def run_time(tree: ast.Module) -> Iterator[str]:
+    """The libraries a module imports when it runs, at once or later."""
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield from (a.value for a in node.args if isinstance(a, ast.Constant))
+
+
+def strays(root: Path) -> list[str]:
+    """Every library imported at run time outside its home."""
+    return [
+        f"{path.relative_to(root)} imports {name}"
+        for path in sorted(root.rglob("*.py"))
+        for name in run_time(ast.parse(path.read_text("utf-8")))
+        if name in HOMES and not str(path.relative_to(root)).startswith(HOMES[name] or ("-",))
+    ]
+
+
+def test_every_library_stays_in_its_home() -> None:
+    assert strays(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "line", "wrong"),
+    [
+        ("remote/posix.py", "import asyncssh", 1),
+        ("remote/ssh.py", "import asyncssh", 0),
+        ("server.py", "def f():\n    import pandas as pd", 1),
+        ("server.py", "from importlib import import_module\nimport_module('pandas')", 1),
+        ("server.py", "if TYPE_CHECKING:\n    import pandas as pd", 0),
+        ("server.py", "if TYPE_CHECKING:\n    pass\nelse:\n    pass\nimport pandas.api", 1),
+        ("core/plan.py", "from pydantic import BaseModel", 1),
+        ("job.py", "import ipywidgets", 1),
+        ("engine/deploy.py", "from rich.console import Console", 1),
+    ],
+)
+def test_the_control_a_library_out_of_its_home_is_found(
+    tmp_path: Path, where: str, line: str, wrong: int
+) -> None:
+    file = tmp_path / where
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(line)
+    assert len(strays(tmp_path)) == wrong
 
 
 def test_imports_point_one_way() -> None:
@@ -127,18 +194,26 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
         "opsnb." + ".".join(path.relative_to(ROOT).with_suffix("").parts): set(imports(path))
         for path in ROOT.rglob("*.py")
     }
+    assert circle(graph) == ()
+    # The control.
+    assert circle({"a": {"b"}, "b": {"c", "x"}, "c": {"b"}}) == ("a", "b", "c", "b")
+
+
+def circle(graph: dict[str, set[str]]) -> tuple[str, ...]:
+    """The way to and around a circle; empty when there is none."""
     done: set[str] = set()
 
-    def visit(name: str, above: tuple[str, ...]) -> None:
-        assert name not in above, " -> ".join([*above, name])
-        if name in done:
-            return
-        for other in graph[name] & set(graph):
-            visit(other, (*above, name))
+    def visit(name: str, above: tuple[str, ...]) -> tuple[str, ...]:
+        if name in above:
+            return (*above, name)
+        if name not in done:
+            for other in sorted(graph[name] & set(graph)):
+                if found := visit(other, (*above, name)):
+                    return found
         done.add(name)
+        return ()
 
-    for name in graph:
-        visit(name, ())
+    return next((found for name in graph if (found := visit(name, ()))), ())
 
 
 def test_importing_opsnb_loads_nothing_heavy() -> None:

@@ -64,6 +64,6 @@ def verify(log: bytes) -> list[Fault]:
 def _entry(text: bytes) -> dict[str, Any] | None:
     try:
         entry = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -164,6 +165,14 @@ class ServerTable(Settings):
         return url
 
 
+class _At(ValueError):
+    """What is wrong with one key, found out by looking at others."""
+
+    def __init__(self, where: tuple[str, ...], message: str) -> None:
+        super().__init__(message)
+        self.where = where
+
+
 class Config(_Table):
     """The whole of ``opsnb.toml``."""
 
@@ -176,8 +185,9 @@ class Config(_Table):
         for name, server in self.servers.items():
             if server.environment and server.environment not in self.environments:
                 known = ", ".join(self.environments) or "none is defined"
-                raise ValueError(
-                    f"servers.{name}.environment: no environment {server.environment!r} ({known})"
+                raise _At(
+                    ("servers", name, "environment"),
+                    f"no environment {server.environment!r} ({known})",
                 )
         return self
 
@@ -240,17 +250,19 @@ class Address(_Table):
             raise ValueError(form)
         if parts.password is not None:
             raise ValueError("a password does not belong in an address: use keys or an agent")
-        path = "/" + unquote(parts.path).strip("/")
-        host = parts.hostname or ""
-        if parts.scheme == "ssh" and not re.fullmatch(r"[\w.:%-]+", host):
+        path = "/" + "/".join(part for part in unquote(parts.path).split("/") if part)
+        user, host = unquote(parts.username or ""), parts.hostname or ""
+        if parts.scheme == "ssh" and not re.fullmatch(r"[\w.:%][\w.:%-]*", host):
             raise ValueError(form)
+        if parts.scheme == "file" and parts.netloc:
+            raise ValueError("file:// names no host: expected file:///absolute/path")
         if path == "/" or any(part in (".", "..") for part in path.split("/")):
             raise ValueError("the path must be a directory of its own, without . and ..")
-        if re.search(r"[\x00-\x1f\x7f]", path + host):
+        if re.search(r"[\x00-\x1f\x7f]", path + user):
             raise ValueError("the address holds a control character")
         return cls(
             scheme="ssh" if parts.scheme == "ssh" else "file",
-            user=unquote(parts.username or ""),
+            user=user,
             host=host,
             port=parts.port or 0,
             path=path,
@@ -279,7 +291,8 @@ def parse(text: str, filename: str = "opsnb.toml") -> Config:
 
 def _messages(error: ValidationError, text: str, filename: str) -> Iterable[str]:
     for detail in error.errors():
-        where = detail["loc"]
+        cause = detail.get("ctx", {}).get("error")
+        where = cause.where if isinstance(cause, _At) else detail["loc"]
         key = ".".join(str(part) for part in where) or "file"
         yield f"{filename}:{locate(text, where)}: {key}: {_reason(detail)}"
 
@@ -291,6 +304,7 @@ def _reason(detail: Any) -> str:
 
 
 _TABLE = re.compile(r"\s*\[{1,2}\s*(.+?)\s*\]{1,2}\s*(#.*)?$")
+_PART = re.compile(r"\"[^\"]*\"|'[^']*'|[^.\s]+")
 _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
 
 
@@ -301,23 +315,28 @@ def locate(text: str, path: tuple[int | str, ...]) -> int:
         text: A TOML text.
         path: The key's parts. What cannot be found is looked for one level up.
     """
-    wanted = [part for part in path if isinstance(part, str)]
+    wanted = list(path)
     while wanted:
-        table: list[str] = []
+        table: list[int | str] = []
+        tables: Counter[tuple[str, ...]] = Counter()
         for number, line in enumerate(text.splitlines(), 1):
             header, key = _TABLE.match(line), _KEY.match(line)
             if header and not key:
-                table = _parts(header[1])
+                name = tuple(_parts(header[1]))
+                table = [*name]
+                if line.lstrip().startswith("[["):
+                    table.append(tables[name])
+                    tables[name] += 1
                 if table == wanted:
                     return number
-            elif key and table + _parts(key[1]) == wanted:
+            elif key and [*table, *_parts(key[1])] == wanted:
                 return number
         wanted.pop()
     return 1
 
 
 def _parts(dotted: str) -> list[str]:
-    return [part.strip().strip("\"'") for part in dotted.split(".")]
+    return [part.strip("\"'") for part in _PART.findall(dotted)]
 
 
 def default_file() -> str:

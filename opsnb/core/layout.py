@@ -10,6 +10,8 @@
         ├── lock            the file whose flock(2) is the lock; never removed
         ├── token           the last fencing token that was given out
         ├── beat            the holder's sign of life
+        ├── reserve         64 KiB, given up on a full disk so that it can still be pruned
+        ├── reserve         64 KiB that are given up when the disk is full
         ├── holder.json     who has the lock
         ├── hold.json       a hold placed by hand
         ├── intent.json     a switch that has been begun and not yet settled
@@ -75,24 +77,25 @@ def stamp(now: datetime) -> str:
 def next_name(now: datetime, taken: frozenset[str]) -> str:
     """A name for a new release: the time, or later where a clock stands still or went back.
 
-    A name must sort after every other, since other tools and people read the order from it.
+    A name must sort after every other that is a time, since other tools and people read the order
+    from it.
 
     Args:
         now: The present time, aware.
         taken: Names that exist already, of any shape.
     """
-    newest = max((name for name in taken if is_name(name)), default="")
-    candidate = name_of(now)
-    if candidate > newest:
-        return candidate
-    return name_of(_moment(newest, now) + timedelta(seconds=1))
+    after = [moment + timedelta(seconds=1) for name in taken if (moment := _moment(name))]
+    return name_of(max([now, *after]))
 
 
-def _moment(name: str, otherwise: datetime) -> datetime:
+def _moment(name: str) -> datetime | None:
+    """The time that a name is; None for what is no time, or one with no second after it."""
+    if not is_name(name) or name.startswith("9999"):
+        return None
     try:
         return datetime.strptime(name, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except ValueError:
-        return otherwise
+        return None
 
 
 def revision_text(revision: str) -> bytes:

@@ -25,7 +25,7 @@ class Linking:
     Attributes:
         links: Paths in the release that become links, in order.
         make: Listed directories that ``shared/`` lacks and that are to be made, empty.
-        seed: Listed directories that ``shared/`` lacks and that the source fills, once.
+        seed: Listed directories that ``shared/`` lacks and that the release fills, once.
         missing: Listed files that ``shared/`` lacks.
         hidden: Source paths that a listed link hides.
         warnings: What the user should know.

@@ -143,11 +143,10 @@ def _build(
 ) -> Build:
     hardlink = settings.copy_mode == "hardlink"
     manifest = Manifest(entry for path, entry in source.items() if path not in linking.hidden)
-    target = dict(manifest) | {
-        path: entry for path, entry in source.items() if _below(path, frozenset(linking.seed))
-    }
+    seeds = {path: entry for path, entry in source.items() if _below(path, frozenset(linking.seed))}
+    target = dict(manifest) | seeds
     found = {} if base is None else base.found
-    send, modes = _to_send(found, target, hardlink)
+    send, modes = _to_send(found, target, seeds, hardlink)
     kept = _standing(base, carried) | dict(manifest)
     modes += _closed(kept, {path for path, _ in modes})
     drop = [] if base is None else _to_drop(base, target, carried | moved, linking)
@@ -175,16 +174,24 @@ def revision_entry(revision: str) -> Entry:
 
 
 def _to_send(
-    found: Mapping[bytes, Entry], target: Mapping[bytes, Entry], hardlink: bool
+    found: Mapping[bytes, Entry],
+    target: Mapping[bytes, Entry],
+    seeds: Mapping[bytes, Entry],
+    hardlink: bool,
 ) -> tuple[list[bytes], list[tuple[bytes, int]]]:
+    """What to send, and which modes to set at the end.
+
+    A mode comes with the content where setting it would reach further: into the live release,
+    which shares the inode, or into ``shared/``, where the path has moved by then.
+    """
     send: list[bytes] = []
     modes: list[tuple[bytes, int]] = []
     for path, entry in sorted(target.items()):
         before = found.get(path)
-        shares_inode = hardlink and entry.kind is Kind.FILE
+        reaches_further = path in seeds or (hardlink and entry.kind is Kind.FILE)
         if before is None or not entry.same_content(before):
             send.append(path)
-        elif entry.mode != before.mode and shares_inode:
+        elif entry.mode != before.mode and reaches_further:
             send.append(path)
         elif entry.mode != before.mode:
             modes.append((path, entry.mode))

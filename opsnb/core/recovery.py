@@ -44,8 +44,10 @@ def plan_recovery(site: Site, now: datetime) -> Recovery:
     if intent is None:
         return Recovery(discard=tuple(unfinished), forget=tuple(forget))
     happened = site.current.name == intent.name
-    never_live = site.find(intent.name)
-    if intent.verb == "deploy" and not happened and never_live and not never_live.live:
+    target = site.find(intent.name)
+    # One that is good or bad has been live, whatever stands at ``current`` now.
+    never_live = target is not None and target.present and target.state is State.UNCONFIRMED
+    if intent.verb == "deploy" and not happened and never_live:
         unfinished = sorted({*unfinished, intent.name})
     return Recovery(
         tuple(_settle(site, intent, now)) if happened else (),

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from opsnb.core import layout
 from opsnb.core.text import safe
@@ -29,6 +29,36 @@ class State(StrEnum):
     GOOD = "good"
     BAD = "bad"
     UNRECORDED = "unrecorded"
+
+
+T = TypeVar("T")
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+_KINDS: dict[str, type] = {"str": str, "int": int, "bool": bool, "State": State}
+
+
+def _known(cls: type[Any], data: dict[str, Any]) -> dict[str, Any]:
+    """The fields that this version knows; a later one may have written more."""
+    return {field.name: data[field.name] for field in fields(cls) if field.name in data}
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _checked(made: T) -> T:
+    """What was read, when every value is of its field's type.
+
+    Raises:
+        TypeError: One is not.
+    """
+    for item in fields(made):  # type: ignore[arg-type]  # only ever given dataclasses
+        value, kind = getattr(made, item.name), _KINDS.get(str(item.type))
+        plain = kind is None or type(value) is kind
+        if not plain or (kind is int and not 0 <= value < 2**63):
+            raise TypeError(f"{item.name} is {value!r}")
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +130,14 @@ class Record:
             ValueError: It is not a record.
         """
         try:
-            data: dict[str, Any] = json.loads(line)
-            verdict = data.pop("verdict", None)
-            known = {key: data[key] for key in cls.__dataclass_fields__ if key in data}
-            known["links"] = tuple(known.get("links", ()))
+            known = _known(cls, json.loads(line))
+            known["links"] = tuple(map(_text, known.get("links", ())))
             known["state"] = State(known["state"])
-            record = cls(**known, verdict=Verdict(**verdict) if verdict else None)
-        except (TypeError, KeyError, AttributeError) as error:
+            verdict = known.get("verdict")
+            known["verdict"] = Verdict(**_known(Verdict, verdict)) if verdict else None
+            return _checked(cls(**known))
+        except _UNREADABLE as error:
             raise ValueError(f"not a record: {safe(line[:200])}") from error
-        if not isinstance(record.seq, int) or not isinstance(record.name, str):
-            raise ValueError(f"not a record: {safe(line[:200])}")
-        return record
 
     def bad(self, by: str, at: str, why: str, *, left: bool) -> Record:
         """The same release, marked bad."""
@@ -220,9 +247,8 @@ class Holder:
             ValueError: It is not that.
         """
         try:
-            data = json.loads(line)
-            return cls(**{key: data[key] for key in cls.__dataclass_fields__ if key in data})
-        except (TypeError, AttributeError) as error:
+            return _checked(cls(**_known(cls, json.loads(line))))
+        except _UNREADABLE as error:
             raise ValueError(f"not a holder: {safe(line[:200])}") from error
 
     def __str__(self) -> str:
@@ -261,8 +287,8 @@ class Intent:
             ValueError: It is not that.
         """
         try:
-            return cls(**json.loads(line))
-        except (TypeError, AttributeError) as error:
+            return _checked(cls(**_known(cls, json.loads(line))))
+        except _UNREADABLE as error:
             raise ValueError(f"not an intent: {safe(line[:200])}") from error
 
 

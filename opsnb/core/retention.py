@@ -75,7 +75,7 @@ def _counted(site: Site, keep_releases: int) -> list[Release]:
     others = [
         release
         for release in reversed(site.releases)
-        if release.present and release.state is State.GOOD and not release.live
+        if release.present and release.real and release.state is State.GOOD and not release.live
     ]
     return live + others[: max(0, keep_releases - len(live))]
 
@@ -85,7 +85,8 @@ def _unsure(site: Site, keep_releases: int) -> list[Release]:
     usable = [
         release
         for release in reversed(site.releases)
-        if release.present and release.state in (State.GOOD, State.UNCONFIRMED)
+        if release.present and release.real
+        if release.state in (State.GOOD, State.UNCONFIRMED)
     ]
     return [release for release in usable[:keep_releases] if release.state is State.UNCONFIRMED]
 

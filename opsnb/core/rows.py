@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from opsnb.core import layout
@@ -54,9 +54,12 @@ def _time(text: str, name: str = "") -> datetime | None:
     if not text and layout.is_name(name):
         text = f"{name[:8]}T{name[8:]}Z"
     try:
-        return datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text)
     except ValueError:
         return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    # What a table's nanoseconds cannot hold is not a time that anything was released at.
+    return at if 1700 <= at.year <= 2200 else None
 
 
 def _note(release: Release, site: Site) -> str:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pathspec
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from opsnb.core.manifest import Entry, Kind, Manifest
 from opsnb.core.text import safe
@@ -25,6 +26,8 @@ from opsnb.remote import tar
 IGNORE_FILE = ".deployignore"
 ALWAYS = (".git", f"/{IGNORE_FILE}")
 CHUNK = 1 << 20
+# What a rule matches, and whether it keeps that out.
+_Rule = tuple[re.Pattern[str], bool]
 
 
 @dataclass(frozen=True)
@@ -57,15 +60,17 @@ def scan(root: Path, exclude: Sequence[str] = ()) -> Source:
         SourceError: It is no folder, is empty, cannot be read, or holds something that is neither
             file, directory nor link.
     """
-    root = root.expanduser().absolute()
-    if not root.is_dir():
-        raise SourceError(f"the source {safe(str(root))} is not a folder", "Build it first?")
     try:
+        root = root.expanduser().absolute()
+        if not root.is_dir():
+            raise SourceError(f"the source {safe(str(root))} is not a folder", "Build it first?")
         scanned = _Scan(os.fsencode(root), _rules(root, exclude))
         scanned.walk(b"")
     except OSError as error:
         name = safe(os.fsencode(error.filename or root))
         raise SourceError(f"cannot read {name}: {error.strerror}") from error
+    except RuntimeError as error:
+        raise SourceError(f"the source {safe(str(root))} is nobody's home: {error}") from error
     if scanned.odd:
         raise SourceError(
             "the source holds what cannot be released: " + ", ".join(scanned.odd[:20]),
@@ -78,19 +83,42 @@ def scan(root: Path, exclude: Sequence[str] = ()) -> Source:
     return Source(root, Manifest(scanned.entries), scanned.mtimes, scanned.excluded)
 
 
-def _rules(root: Path, exclude: Sequence[str]) -> pathspec.GitIgnoreSpec:
+def _rules(root: Path, exclude: Sequence[str]) -> list[_Rule]:
     listed = root / IGNORE_FILE
     own = listed.read_text("utf-8", "surrogateescape").splitlines() if listed.is_file() else []
     try:
-        return pathspec.GitIgnoreSpec.from_lines([*ALWAYS, *exclude, *own])
+        # To git, dir/**/ is every directory inside dir; pathspec takes it for dir/ itself.
+        lines = [re.sub(r"(?<=/\*\*)/\s*$", "/*/", rule) for rule in (*ALWAYS, *exclude, *own)]
+        patterns = [GitIgnoreSpecPattern(line) for line in lines]
     except ValueError as error:
         raise SourceError(f"a rule of `exclude` or {IGNORE_FILE} is wrong: {error}") from error
+    # The last rule that matches decides.
+    return [(p.regex, p.include) for p in reversed(patterns) if p.regex and p.include is not None]
+
+
+def _ignored(rules: Sequence[_Rule], path: str, is_dir: bool) -> bool:
+    """Whether git would ignore a path none of whose directories it ignores."""
+    # No rule can name a line break, and to a regular expression it would be the end.
+    path = path.replace("\n", "\x01")
+    return next((ignores for regex, ignores in rules if _matches(regex, path, is_dir)), False)
+
+
+def _matches(regex: re.Pattern[str], path: str, is_dir: bool) -> bool:
+    """Whether a rule matches the path itself; its one named group has matched a directory's end."""
+    found = regex.search(path)
+    if found and not found.lastgroup:
+        return True
+    if not is_dir:
+        return False
+    below = regex.search(path + "/")
+    ends_here = below is not None and below.end() == len(path) + 1
+    return bool(below and below.lastgroup) and (ends_here or regex.fullmatch("/") is not None)
 
 
 class _Scan:
     """One walk through a folder."""
 
-    def __init__(self, root: bytes, rules: pathspec.GitIgnoreSpec) -> None:
+    def __init__(self, root: bytes, rules: Sequence[_Rule]) -> None:
         self.root = root
         self.rules = rules
         self.entries: list[Entry] = []
@@ -105,8 +133,7 @@ class _Scan:
         for item in listed:
             path = directory + b"/" + item.name if directory else item.name
             is_dir = item.is_dir(follow_symlinks=False)
-            shown = os.fsdecode(path) + ("/" if is_dir else "")
-            if self.rules.match_file(shown):
+            if _ignored(self.rules, os.fsdecode(path), is_dir):
                 self.excluded += 1
                 continue
             self._add(path, item)

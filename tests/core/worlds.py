@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from opsnb.core.config import Settings
@@ -108,7 +109,7 @@ def base(
         found,
         into,
         frozenset(path for path in found if path not in manifest) - into - above,
-        frozenset(path for path in manifest if found[path] != manifest[path]),
+        frozenset(path for path in manifest if found.get(path) != manifest[path]),
         frozenset(path.encode() for path in drifted) | {e.path for e in extra},
     )
 
@@ -129,26 +130,39 @@ def deploy(
     revision: str = "",
     force: bool = False,
 ) -> Plan:
-    """Plan a deploy in a small world; ``shared`` is a listing by directory."""
+    """Plan a deploy in a small world; ``shared`` is a listing by directory, {} where not given."""
     where = on or (site(release(live.name, 1, live=True)) if live else site())
     known = {
         path.encode(): {name.encode(): kind for name, kind in listing.items()}
         for path, listing in (shared or {"": {}}).items()
     }
     wish = Wish(source, "dist", config or settings(), revision, "ops", "jump", force)
-    plan = plan_deploy(where, live, known, wish, now)
-    assert isinstance(plan, Plan), plan
-    return plan
+    asked: set[bytes] = set()
+    while True:
+        plan = plan_deploy(where, live, known, wish, now)
+        if isinstance(plan, Plan):
+            return plan
+        assert not asked & set(plan.paths), "asked again for what it has been told"
+        asked |= set(plan.paths)
+        known |= {path: known.get(path, {}) for path in plan.paths}
 
 
-def carry_out(plan: Plan, live: Base | None, source: Manifest) -> dict[bytes, Entry]:
-    """What a plan's steps make, step by step, as the server's tools would."""
+def carry_out(
+    plan: Plan, live: Base | None, source: Manifest
+) -> tuple[dict[bytes, Entry], dict[bytes, Entry]]:
+    """What a plan's steps make, step by step, as the server's tools would.
+
+    Returns:
+        What the release holds, and what has moved into ``shared/``.
+    """
     build = plan.build
     assert build is not None
     made: dict[bytes, Entry] = {}
+    moved: dict[bytes, Entry] = {}
     if build.base:
         assert live is not None
-        made = dict(live.found)
+        # The copy opens every directory to its owner.
+        made = {path: opened(entry) for path, entry in live.found.items()}
     for path in build.drop:
         assert path in made, f"drops {path!r}, which is not there"
         made = {p: e for p, e in made.items() if p != path and not p.startswith(path + b"/")}
@@ -156,7 +170,9 @@ def carry_out(plan: Plan, live: Base | None, source: Manifest) -> dict[bytes, En
     for path in build.send:
         _put(made, entries[path])
     for path in build.seed:
-        made = {p: e for p, e in made.items() if p != path and not p.startswith(path + b"/")}
+        seeded = {p for p in made if p == path or p.startswith(path + b"/")}
+        assert made[path].kind is Kind.DIR, f"seeds {path!r}, which is no directory"
+        moved |= {p: made.pop(p) for p in seeded}
     for path in build.links:
         assert path not in made, f"links {path!r}, which is there"
         for up in parents(path):
@@ -165,8 +181,15 @@ def carry_out(plan: Plan, live: Base | None, source: Manifest) -> dict[bytes, En
         made[path] = Entry(path, Kind.LINK, target=link_target(path))
     for path, mode in build.modes:
         old = made[path]
+        assert all(made[up].kind is Kind.DIR for up in parents(path)), f"{path!r} through a link"
+        assert old.kind is not Kind.LINK, f"chmod of {path!r} follows a link"
         made[path] = Entry(path, old.kind, mode, old.size, old.sha256, old.target)
-    return made
+    return made, moved
+
+
+def opened(entry: Entry) -> Entry:
+    """A directory as its owner may write to it; anything else as it is."""
+    return replace(entry, mode=entry.mode | 0o700) if entry.kind is Kind.DIR else entry
 
 
 def _put(made: dict[bytes, Entry], entry: Entry) -> None:
@@ -175,4 +198,4 @@ def _put(made: dict[bytes, Entry], entry: Entry) -> None:
         assert made[up].kind is Kind.DIR, f"{entry.path!r} would go through {up!r}"
     there = made.get(entry.path)
     assert there is None or there.kind is entry.kind, f"{entry.path!r} is of another kind"
-    made[entry.path] = entry
+    made[entry.path] = opened(entry)
