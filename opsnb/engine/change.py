@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from opsnb.core import audit, layout
 from opsnb.core.events import (
@@ -33,7 +34,7 @@ from opsnb.core.events import (
 from opsnb.core.layout import stamp
 from opsnb.core.plan import Plan
 from opsnb.core.recovery import plan_recovery
-from opsnb.core.release import Intent, Record, Site
+from opsnb.core.release import Current, CurrentKind, Intent, Record, Site
 from opsnb.core.text import safe
 from opsnb.errors import (
     ConnectError,
@@ -118,8 +119,9 @@ class Change:
     removed: Mapping[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     _phases: list[tuple[str, float]] = field(default_factory=list)
-    _tail: bytes = b""
+    _tail: bytes | None = b""
     _begun: bool = False
+    _earlier: bool | None = False
     _began: float = field(default_factory=time.monotonic)
 
     # --- words ---------------------------------------------------------------------------------
@@ -260,7 +262,10 @@ class Change:
             "what": what,
             **facts,
         }
+        if self._tail is None:
+            self._tail = (await self.remote.look()).audit_tail
         text = audit.line(self._tail, entry)
+        self._tail = None  # not known while it is not known whether the line was written
         await self.lock.append_audit(text)
         self._begun = True
         self._tail = text.rstrip(b"\n")
@@ -298,30 +303,46 @@ class Change:
         if finished:
             await self.put(finished)
         await self.lock.flush()
-        self.switched = None
+        self._earlier, self.switched = self.switched, None
         try:
             await self.lock.publish(name, site.current.target)
-        except (Disconnected, StepTimedOut) as error:
-            await self._settle(name, error)
-        except RemoteError:
-            self.switched = False
+        except LockLost:
+            self.switched = self._earlier
             raise
+        except RemoteError as error:
+            await self._settle(name, error)
         self.switched, self.live = True, name
-        self.site = await self.remote.look()
+        now = Current(CurrentKind.RELEASE, layout.release(name).encode(), name)
+        self.site = replace(self.site or site, current=now)
         self.actor.emit(Switched(actor.server, actor.at(), name, before))
 
+    @property
+    def put_back(self) -> bool:
+        """Whether the switch happened, and what was live before it is live again."""
+        return bool(self.switched and self.previous and self.live == self.previous)
+
     async def _settle(self, name: str, error: OpsnbError) -> None:
-        """Find out whether a publish happened whose answer was lost.
+        """Find out whether a publish happened whose answer was lost, or that failed half way.
 
         Raises:
             OpsnbError: The error itself, when it did not happen.
             OutcomeUnknown: The server cannot be asked.
         """
-        self.log(f"the answer to the switch was lost ({error.message}): looking again")
-        site = await self.regain()
-        self.switched = site.current.name == name
-        if not self.switched:
+        self.log(f"the switch did not end well ({error.message}): looking again")
+        lost = self.lock.broken or isinstance(error, (Disconnected, StepTimedOut))
+        site = await (self.regain() if lost else self._look_again())
+        self.live = site.current.name
+        if self.live != name:
+            self.switched = self._earlier
             raise error
+        if not lost:
+            self.warn(f"{safe(name)} is live, but its switch did not end well: {error.message}")
+
+    async def _look_again(self) -> Site:
+        try:
+            return await self.remote.look()
+        except OpsnbError:
+            return await self.regain()
 
     async def regain(self) -> Site:
         """End the lost step on the server, take the lock again, and look.
@@ -367,7 +388,7 @@ class Change:
             outcome=self._outcome(error),
             release=self.release,
             previous=self.previous,
-            live=self.live,
+            live="" if self.switched is None else self.live,
             switched=self.switched,
             seconds=time.monotonic() - self._began,
             phases=tuple(self._phases),
@@ -386,6 +407,8 @@ class Change:
         by_status = {21: Outcome.RESTORED, 22: Outcome.NOT_RESTORED, 23: Outcome.UNKNOWN}
         if error.exit_status in by_status:
             return by_status[error.exit_status]
+        if self.put_back:
+            return Outcome.RESTORED
         if self.switched is None:
             return Outcome.UNKNOWN
         return Outcome.NOT_RESTORED if self.switched else Outcome.NOT_DONE
@@ -405,9 +428,9 @@ class Change:
             await work(self)  # type: ignore[misc]  # a coroutine function, typed by its callers
         except asyncio.CancelledError:
             _uncancel()
-            error = await self._interrupted()
+            error = await self._ending(self._interrupted())
         except OpsnbError as failed:
-            error = await self._failed(failed)
+            error = await self._ending(self._failed(failed))
         except BaseException:
             # A bug of ours must not keep the server locked by its signs of life.
             await self._let_go()
@@ -417,14 +440,37 @@ class Change:
         self.actor.emit(Ended(self.actor.server, self.actor.at(), report))
         return report, error
 
+    async def _ending(self, step: Coroutine[Any, Any, OpsnbError]) -> OpsnbError:
+        """Clear up. A cancellation cuts that short; the lock is ended all the same."""
+        try:
+            return await step
+        except asyncio.CancelledError:
+            _uncancel()
+        await _surely(self._let_go())
+        self.warn("interrupted while clearing up: the next change clears what is left")
+        if self.switched is None:
+            return OutcomeUnknown(
+                "interrupted before the server had said what happened",
+                "Look again: `opsnb releases` shows what is live.",
+            )
+        return self._stopped()
+
     async def _interrupted(self) -> OpsnbError:
         self.log("interrupted: ending the step that runs on the server")
-        if self.held is not None and (self.switched is None or self.held.broken):
+        if self.switched is None or (self.held is not None and self.held.broken):
             try:
                 await self._find_out()
             except OutcomeUnknown as unknown:
                 return unknown
         await self._abandon("interrupted")
+        return self._stopped()
+
+    def _stopped(self) -> Interrupted:
+        if self.put_back:
+            return Interrupted(
+                f"interrupted after {safe(self.live)} was put back",
+                f"{safe(self.release)} failed after the switch; it stays for you to look at.",
+            )
         if self.switched:
             return Interrupted(
                 f"interrupted after the switch: {safe(self.live)} is live, unconfirmed",
@@ -434,6 +480,8 @@ class Change:
 
     async def _failed(self, error: OpsnbError) -> OpsnbError:
         """Clear up after an error, and say it as what it means for the site."""
+        if isinstance(error, LockLost) and self.switched:
+            return self._after_the_switch(error)
         if self.held is None or isinstance(error, (LockLost, OutcomeUnknown)):
             return error
         if self.held.broken or isinstance(error, ConnectError):
@@ -446,20 +494,23 @@ class Change:
         if isinstance(error, (Restored, NotRestored)):
             return error
         if self.switched:
-            return NotRestored(
-                f"after the switch: {error.message}",
-                f"{safe(self.live)} is live, unconfirmed. Look at it; `opsnb rollback "
-                f"{self.actor.server}` goes back.",
-            )
+            return self._after_the_switch(error)
         began = bool(self.building)
         await self._abandon(error.message)
         return DeployFailed(error.message, error.hint) if began else error
+
+    def _after_the_switch(self, error: OpsnbError) -> NotRestored:
+        return NotRestored(
+            f"after the switch: {error.message}",
+            f"{safe(self.live)} is live, unconfirmed. Look at it; `opsnb rollback "
+            f"{self.actor.server}` goes back.",
+        )
 
     async def _find_out(self) -> None:
         site = await self.regain()
         self.live = site.current.name
         if self.switched is None:
-            self.switched = site.current.name == self.release
+            self.switched = self._earlier or site.current.name == self.release
 
     async def _abandon(self, why: str) -> None:
         """Remove what was being built, and write down that it failed."""
@@ -467,9 +518,10 @@ class Change:
             return
         try:
             async with asyncio.timeout(CLEANUP):
-                await self.audit(f"{self.verb}.failed", release=self.release, why=why)
+                # First of all what may fill the disk, on which the log is to be written.
                 if self.building and self.building != self.live:
                     await self.lock.discard([self.building])
+                await self.audit(f"{self.verb}.failed", release=self.release, why=why)
                 await self.lock.forget([layout.INTENT])
         except (TimeoutError, OpsnbError) as error:
             self.warn(f"what was built is left for the next change to clear: {safe(str(error))}")
@@ -499,6 +551,17 @@ async def _end(held: Held) -> None:
     """
     with suppress(OpsnbError):
         await held.kill()
+
+
+async def _surely(step: Coroutine[Any, Any, None]) -> None:
+    """Wait for a step, however often the waiting is cancelled; the step has its own deadlines."""
+    task = asyncio.ensure_future(step)
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            _uncancel()
+    await task
 
 
 def _uncancel() -> None:

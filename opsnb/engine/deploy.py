@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from opsnb.core import layout, listing
 from opsnb.core.events import Outcome, Phase, Sent
@@ -21,12 +22,16 @@ from opsnb.engine.look import plan_for
 from opsnb.engine.source import Source, pieces, stream
 from opsnb.errors import (
     CheckFailed,
+    ConnectError,
     DeployFailed,
+    Disconnected,
     NotRestored,
     OpsnbError,
     OutcomeUnknown,
+    RemoteError,
     Restored,
     StalePlan,
+    StepTimedOut,
 )
 
 TELL_EVERY = 0.1
@@ -275,16 +280,9 @@ async def _put_back(change: Change, plan: Plan, record: Record, error: OpsnbErro
         await change.regain()
     bad = record.bad(change.actor.by, record.at, why, left=False)
     try:
-        if plan.verb == "deploy":
-            await change.put(bad)
-        if not plan.previous:
-            await change.audit("deploy.failed", release=plan.name, why=why)
-            await change.lock.forget([layout.INTENT])
-            raise CheckFailed("there is no previous release")
-        await change.switch(plan.previous, why, verb="restore")
-        await change.audit(f"{plan.verb}.restored", release=plan.name, live=change.live, why=why)
-        await change.lock.forget([layout.INTENT])
-        await change.lock.flush()
+        await _restore(change, plan, bad, why)
+    except OutcomeUnknown:
+        raise
     except OpsnbError as second:
         raise NotRestored(
             f"{why}; and the previous release was not put back: {second.message}",
@@ -294,6 +292,45 @@ async def _put_back(change: Change, plan: Plan, record: Record, error: OpsnbErro
     raise Restored(
         why, f"{safe(change.live)} is live again; {safe(plan.name)} stays for you to look at."
     ) from error
+
+
+async def _restore(change: Change, plan: Plan, bad: Record, why: str) -> None:
+    """Mark the release bad and publish the previous one, once more if the line breaks meanwhile.
+
+    Visitors come first: what cannot be written down is a warning.
+    """
+    if not plan.previous:
+        await change.put(bad)
+        await change.audit("deploy.failed", release=plan.name, why=why)
+        await change.lock.forget([layout.INTENT])
+        raise CheckFailed("there is no previous release")
+    for last in (False, True):
+        if change.lock.broken:
+            await change.regain()
+        try:
+            if plan.verb == "deploy":
+                await _noting(change, change.put(bad))
+            await change.switch(plan.previous, why, verb="restore")
+            break
+        except (ConnectError, Disconnected, StepTimedOut):
+            if last:
+                raise
+    facts = {"release": plan.name, "live": change.live, "why": why}
+    await _noting(change, _restored(change, plan.verb, facts))
+
+
+async def _restored(change: Change, verb: str, facts: Mapping[str, str]) -> None:
+    await change.audit(f"{verb}.restored", **facts)
+    await change.lock.forget([layout.INTENT])
+    await change.lock.flush()
+
+
+async def _noting(change: Change, step: Coroutine[Any, Any, None]) -> None:
+    """A step that writes down what is so in any case: its failure is no failure of the change."""
+    try:
+        await step
+    except RemoteError as error:
+        change.warn(f"not everything could be written down: {error.message}")
 
 
 async def finish(change: Change, plan: Plan) -> None:
@@ -319,6 +356,9 @@ async def prune(change: Change, plan: Plan) -> None:
     names = list(plan.retention.remove)
     for name in names:
         change.log(f"removing {safe(name)}: {plan.retention.remove[name]}")
+    gone = set(names)
     if not await change.lock.discard(names):
         change.warn("some files of removed releases could not be deleted: .opsnb/trash")
-    change.removed = dict(plan.retention.remove)
+        site = await change.remote.look()
+        gone -= {release.name for release in site.releases if release.present}
+    change.removed = {name: why for name, why in plan.retention.remove.items() if name in gone}

@@ -109,7 +109,8 @@ ours() {
     field intent "$(text .opsnb/intent.json)"
     field tail "$([ -f .opsnb/audit.jsonl ] && tail -n 1 .opsnb/audit.jsonl | tr -d '\0')"
     [ -w .opsnb ] || field readonly 1
-    find .opsnb . -maxdepth 1 \( -name 'tmp.*' -o -name '.current.opsnb.*' \) -printf 'debris\0%P\0'
+    find .opsnb -maxdepth 1 -name 'tmp.*' -printf 'debris\0%P\0'
+    find . -maxdepth 1 -name '.current.opsnb.*' -printf 'debris\0%P\0'
     [ -d .opsnb/trash ] && find .opsnb/trash -mindepth 1 -maxdepth 1 -printf 'debris\0%P\0'
 }
 
@@ -129,24 +130,28 @@ survey() {
 # What a release was made to hold beyond its manifest, an empty line, and what has changed since.
 changes() {
     s=$D/.opsnb/stats/$1 c=$D/.opsnb/carried/$1
+    [ -d "$D/releases/$1" ] || exit 97
     [ -f "$s" ] || s=/dev/null
     [ ! -f "$c" ] || cat "$c"
     printf '\0'
     survey "$1" | comm -z -3 "$s" -
 }
 
+stats() { cat "$D/.opsnb/stats/$1"; }
 manifest() { cat "$D/.opsnb/manifests/$1"; }
 audit() { [ ! -f "$D/.opsnb/audit.jsonl" ] || cat "$D/.opsnb/audit.jsonl"; }
 hashes() { cd "$D/releases/$1" || exit 97; xargs -0 -r sha256sum -z --; }
+
+# For each path below shared/ what it holds, and an empty name.
 shared() {
-    field "$1" ''
-    cd "$D/shared/$1" 2>/dev/null || return 0
-    find . -mindepth 1 -maxdepth 1 -printf '%y%P\0'
+    xargs -0 -r -n 1 /bin/sh -c '
+        cd "$0/$1" 2>/dev/null && find . -mindepth 1 -maxdepth 1 -printf "%y%P\0"
+        printf "\0"' "$D/shared"
 }
 
 # name, apparent bytes, bytes on disk, bytes that only this one holds, files; a line each.
 usage() {
-    cd "$D" || exit 97
+    cd "$D" 2>/dev/null || return 0
     [ -d releases ] && find releases -mindepth 1 \
         \( ! -path 'releases/*/*' -printf 'R %f\n' \) -o -type f -printf '%i %n %b %s\n' | sizes
     [ -d shared ] && { echo 'R shared'; find shared/ -type f -printf '%i %n %b %s\n'; } | sizes
@@ -188,6 +193,7 @@ take() {
         [ "$tries" -lt 5 ] || return 91
         sleep 0.1
     done
+    room
     T=0
     [ ! -f .opsnb/token ] || read -r T <.opsnb/token
     case $T in '' | *[!0-9]*) T=0 ;; esac
@@ -199,6 +205,16 @@ take() {
     watch &
     W=$!
     printf '%s %s\n' "$T" "$$"
+}
+
+# A full disk must not keep anybody from pruning it or from going back: 64 KiB are held in reserve,
+# and given up when there is no more, for what a change writes about itself.
+room() {
+    if dd if=/dev/zero of=.opsnb/tmp.room bs=4096 count=16 2>/dev/null; then
+        mv -T .opsnb/tmp.room .opsnb/reserve
+    else
+        rm -f .opsnb/tmp.room .opsnb/reserve
+    fi
 }
 
 # End the whole change when its client is gone (writing fails), is frozen (no sign of life for
@@ -260,20 +276,31 @@ store() {
     mv -T ".opsnb/tmp.$T" ".opsnb/$1"
 }
 forget() { fence; for path; do rm -f ".opsnb/$path"; done; }
+# A line of the log is there as a whole or not at all, also on a full disk.
 append() {
     fence
-    [ ! -s .opsnb/audit.jsonl ] || [ -z "$(tail -c 1 .opsnb/audit.jsonl)" ] || echo >>.opsnb/audit.jsonl
-    cat >>.opsnb/audit.jsonl || { say 'not written: is the disk full?'; return 1; }
+    l=.opsnb/audit.jsonl
+    [ ! -s "$l" ] || [ -z "$(tail -c 1 "$l")" ] || echo >>"$l"
+    was=$(stat -c %s "$l" 2>/dev/null || echo 0)
+    cat >>"$l" && return
+    dd if=/dev/null of="$l" bs=1 seek="$was" 2>/dev/null
+    say 'not written: is the disk full?'
+    return 1
 }
 
 # The record is on the disk before the directory is, so that a directory of ours is never unknown.
-begin() { store "records/$1.json" && sync ".opsnb/records/$1.json" && made "releases/$1"; }
+# What stands there already is not ours, and gets no record that would make it ours.
+begin() {
+    fence
+    [ ! -e "releases/$1" ] && [ ! -L "releases/$1" ] || { say "releases/$1 is there already"; exit 1; }
+    store "records/$1.json" && sync ".opsnb/records/$1.json" && made "releases/$1"
+}
 made() { mkdir "$1" && chmod a+rx "$1"; }
 
 copy() {
     fence
     case $3 in hardlink) how=-al ;; *) how='-a --reflink=auto' ;; esac
-    cp $how "releases/$1/." "releases/$2/" &&
+    [ -d "releases/$2" ] && cp $how "releases/$1/." "releases/$2/" &&
         find "releases/$2" -type d ! -perm -700 -exec chmod u+rwx {} +
 }
 drop() { fence; cd "releases/$1" && xargs -0 -r rm -rf --one-file-system --; }
@@ -283,12 +310,13 @@ unpack() {
         -C "releases/$1"
 }
 modes() { fence; cd "releases/$1" && xargs -0 -r chmod -- "$2"; }
-make_shared() { fence; mkdir -p "shared/$1"; }
+make_shared() { fence; cd shared && xargs -0 -r mkdir -p --; }
 seed() {
     fence
-    [ -e "shared/$2" ] || [ -L "shared/$2" ] && return
-    case $2 in */*) mkdir -p "shared/${2%/*}" || return ;; esac
-    mv -T "releases/$1/$2" "shared/$2"
+    xargs -0 -r -n 1 /bin/sh -c '
+        [ -e "shared/$1" ] || [ -L "shared/$1" ] && exit
+        case $1 in */*) mkdir -p "shared/${1%/*}" || exit ;; esac
+        mv -T "$0/$1" "shared/$1"' "releases/$1"
 }
 make_dirs() { fence; cd "releases/$1" && xargs -0 -r mkdir -p --; }
 link() { fence; cd "releases/$1" && xargs -0 -r -n 2 ln -s -T --; }
@@ -312,13 +340,13 @@ hook() {
     env "$@" /bin/sh -c "${line%x}" 2>&1 </dev/null 3<&- 9>&-
 }
 
-# A release leaves by one rename; what then remains is nobody's.
+# A release leaves by one rename; what then remains is nobody's. What has no record is not ours.
 discard() {
     fence
     live=$(cd current 2>/dev/null && pwd -P)
     for name; do
         p=releases/$name
-        if [ -d "$p" ] && ! [ -L "$p" ]; then
+        if [ -d "$p" ] && ! [ -L "$p" ] && [ -f ".opsnb/records/$name.json" ]; then
             [ "$(cd "$p" && pwd -P)" != "$live" ] || { say "$name is live"; exit 95; }
             [ -w "$p" ] || chmod u+rwx "$p"
             mv -T "$p" ".opsnb/trash/$name.$T" || exit 96

@@ -49,6 +49,12 @@ class LocalPipes:
             self._process.stdin.close()
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        # A process that a hook left in a session of its own may keep its ends of the pipes for
+        # ever, and wait() waits for those; asyncio has no public way to close ours. Closing them
+        # before the shell has been reaped would reap it behind asyncio's back.
+        while self._process.returncode is None:  # noqa: ASYNC110 - no other way to be told
+            await asyncio.sleep(0.002)
+        self._process._transport.close()  # type: ignore[attr-defined]
         await self._process.wait()
 
 

@@ -54,12 +54,13 @@ def read_site(out: bytes, deploy_to: str) -> Site:
     Raises:
         RemoteError: It is not such an answer.
     """
-    found = _collect(out)
-    one = found.one
     try:
+        found = _collect(out)
+        one = found.one
         blocks, block_size, inodes, file_system = one["room"].decode("ascii").split(" ", 3)
         free, free_inodes = int(blocks) * int(block_size), int(inodes)
-    except (KeyError, ValueError) as error:
+        current = _current(one)
+    except (LookupError, ValueError) as error:
         raise RemoteError("the server's answer to a look makes no sense") from error
     above = one.get("above", b"").decode("utf-8", "surrogateescape")
     site = Site(
@@ -76,7 +77,7 @@ def read_site(out: bytes, deploy_to: str) -> Site:
         writable="writable" in one and "readonly" not in one,
         missing=tuple(safe(line) for line in one.get("missing", b"").splitlines()),
         audit_tail=one.get("tail", b""),
-        current=_current(one),
+        current=current,
     )
     return _with_records(site, found)
 
@@ -152,7 +153,7 @@ def _with_records(site: Site, found: _Found) -> Site:
         holder=_holder(holder) if "holder" in found.one else None,
         hold=_holder(hold) if hold else None,
         intent=_intent(intent),
-        broken=tuple(broken),
+        broken=tuple(dict.fromkeys(broken)),
     )
 
 

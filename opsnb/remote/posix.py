@@ -111,7 +111,7 @@ class PosixRemote:
 
     async def changes(self, name: str) -> Changes:
         """See :meth:`Remote.changes`."""
-        reply = _good(await self.ask("changes", name, timeout=self._step_timeout), "changes")
+        reply = _good(await self.ask("changes", name, timeout=self._step_timeout), "list")
         if reply.out.startswith(b"\0"):
             carried, rest = b"", reply.out[1:]
         else:
@@ -130,16 +130,23 @@ class PosixRemote:
 
     async def shared(self, paths: Iterable[bytes]) -> dict[bytes, Listing]:
         """See :meth:`Remote.shared`."""
-        listings: dict[bytes, Listing] = {}
-        for path in paths:
-            reply = _good(await self.ask("shared", path), "list shared/")
-            listed = [item for item in reply.out.split(b"\0")[2:] if item]
-            listings[path] = {item[1:]: chr(item[0]) for item in listed}
-        return listings
+        asked = list(paths)
+        reply = _good(await self.ask("shared", payload=_listed(asked)), "list shared/")
+        listings: list[Listing] = []
+        listed: dict[bytes, str] = {}
+        for item in reply.out.split(b"\0")[:-1]:
+            if item:
+                listed[item[1:]] = chr(item[0])
+            else:
+                listings.append(listed)
+                listed = {}
+        if len(listings) != len(asked):
+            raise RemoteError("the server's listing of shared/ is cut short")
+        return dict(zip(asked, listings, strict=True))
 
     async def usage(self) -> list[Usage]:
         """See :meth:`Remote.usage`."""
-        reply = _good(await self.ask("usage", timeout=self._step_timeout), "usage")
+        reply = _good(await self.ask("usage", timeout=self._step_timeout), "measure")
         rows = [line.split(b"\t") for line in reply.out.splitlines() if line.count(b"\t") == 4]
         return [
             Usage(row[0].decode("utf-8", "surrogateescape"), *map(int, row[1:])) for row in rows
@@ -147,7 +154,7 @@ class PosixRemote:
 
     async def audit(self) -> bytes:
         """See :meth:`Remote.audit`."""
-        return _good(await self.ask("audit"), "audit").out
+        return _good(await self.ask("audit"), "read the log").out
 
     async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
         """See :meth:`Remote.lock`."""
@@ -200,6 +207,7 @@ class PosixHeld:
         self._pid = pid
         self._step_timeout = step_timeout
         self._switches = 0
+        self._hooked = False
         self._alive = asyncio.create_task(self._beat())
 
     @property
@@ -266,11 +274,11 @@ class PosixHeld:
 
     async def make_shared(self, path: bytes) -> None:
         """See :meth:`Held.make_shared`."""
-        await self._step("make a directory in shared/", "make_shared", path)
+        await self._step("make a directory in shared/", "make_shared", payload=_listed([path]))
 
     async def seed(self, name: str, path: bytes) -> None:
         """See :meth:`Held.seed`."""
-        await self._step("seed shared/", "seed", name, path)
+        await self._step("seed shared/", "seed", name, payload=_listed([path]))
 
     async def link(self, name: str, paths: Iterable[bytes]) -> None:
         """See :meth:`Held.link`."""
@@ -282,7 +290,12 @@ class PosixHeld:
 
     async def finish(self, name: str) -> bytes:
         """See :meth:`Held.finish`."""
-        return (await self._step("list the release", "finish", name)).out
+        reply = await self._step("list the release", "finish", name)
+        if not self._hooked:
+            return reply.out
+        # What a hook left running may be talking between the answers of this shell.
+        asked = await self._remote.ask("stats", name, timeout=self._step_timeout)
+        return _good(asked, "list the release").out
 
     async def store(self, path: str, content: bytes) -> None:
         """See :meth:`Held.store`."""
@@ -319,11 +332,13 @@ class PosixHeld:
         """See :meth:`Held.hook`."""
         pairs_ = [f"{key}={value}" for key, value in environment.items()]
         line = [command.encode("utf-8", "surrogateescape")]
+        self._hooked = True
         reply = await self._shell.call(
             "hook", directory, *pairs_, payload=line, timeout=timeout, on_output=on_output
         )
         if reply.status == LOCK_LOST:
-            _good(reply, "run a hook")
+            # The hook's own status may be the same: the lock itself knows.
+            await self._step("run a hook", "fence")
         return reply.status
 
     async def discard(self, names: Sequence[str]) -> bool:

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from opsnb.core import listing
-from opsnb.core.config import Address
 from opsnb.core.manifest import Entry, Kind
-from opsnb.embedded.sshd import EmbeddedServer
-from opsnb.errors import StepFailed
+from opsnb.core.release import CurrentKind, Holder
+from opsnb.errors import Disconnected, LockLost, RemoteError, StepFailed, StepTimedOut
 from opsnb.remote import tar
-from opsnb.remote.local import local_remote
-from opsnb.remote.ssh import ssh_remote
-from tests.support.sshd import RealSshd
+from tests.faults.guarantees import snapshot
+from tests.remote.conftest import Place
+from tests.support.disk import small_disk
+from tests.support.site import NASTY
 
-ONE, TWO = "20260101000000", "20260101000001"
+ONE, TWO, NONE = "20260101000000", "20260101000001", "29990101000000"
 NAMES = [b"new\nline", b"-rf", b"quote'\"$(x)", b"\xff", b" a ", b"n" * 255]
-
-
-@pytest.fixture(params=["folder", "embedded", "sshd"])
-def remote(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Any]:
-    if request.param == "folder":
-        yield local_remote(str(tmp_path / "site"), 60, 20)
-    elif request.param == "embedded":
-        with EmbeddedServer() as server:
-            yield ssh_remote(Address.parse(server.url), server.ssh_config, 60, 20)
-    else:
-        with RealSshd() as sshd:
-            yield ssh_remote(Address.parse(sshd.url()), sshd.ssh_config, 60, 20)
+SECONDS = 20.0
 
 
 def record(name: str, seq: int) -> bytes:
@@ -93,4 +91,584 @@ async def test_every_kind_of_remote_keeps_the_contract(remote: Any) -> None:
     assert {use.name for use in await remote.usage()} == {TWO, "shared"}
     await held.release()
     assert (await remote.look()).holder is None
+
+
+# --- looking ---------------------------------------------------------------------------------
+
+
+async def test_looking_makes_nothing_and_answers_for_a_path_that_is_not_there(
+    remote: Any, where: Path
+) -> None:
+    site = await remote.look()
+    assert (site.exists, site.ours, site.missing, site.writable) == (False, False, (), True)
+    assert site.free_bytes > 0
+    assert site.current.kind is CurrentKind.NONE
+    assert await remote.audit() == b""
+    assert await remote.usage() == []
+    assert len(await remote.manifest(ONE)) == 0
+    assert await remote.shared([b"a", b"b"]) == {b"a": {}, b"b": {}}
+    assert remote.deploy_to == str(where)
+    assert snapshot(where.parent).keys().isdisjoint({where.name})
+
+
+async def test_a_connection_that_was_closed_is_made_again_for_a_question(remote: Any) -> None:
+    first = await remote.look()
     await remote.close()
+    assert (await remote.look()).user == first.user
+
+
+@pytest.mark.parametrize("name", NASTY)
+async def test_any_legal_name_passes_through_every_method(
+    remote: Any, held: Any, where: Path, name: bytes
+) -> None:
+    deep = b"in " + name[:200] + b"/" + name
+    await held.begin(ONE, record(ONE, 1))
+    await held.unpack(ONE, stream({name: b"1", deep: b"22"}))
+    await held.modes(ONE, [(name, 0o755), (deep, 0o600)])
+    assert await remote.hashes(ONE, [name, deep]) == {
+        name: hashlib.sha256(b"1").hexdigest(),
+        deep: hashlib.sha256(b"22").hexdigest(),
+    }
+    seen = listing.read(await held.finish(ONE))
+    assert seen[name].entry == Entry(name, Kind.FILE, 0o755, 1)
+    assert seen[deep].entry == Entry(deep, Kind.FILE, 0o600, 2)
+    await held.drop(ONE, [name])
+    await held.link(ONE, [name])
+    await held.make_shared(name)
+    await held.seed(ONE, b"in " + name[:200])
+    shared = await remote.shared([name, b"in " + name[:200], b"nothing"])
+    assert shared == {name: {}, b"in " + name[:200]: {name: "f"}, b"nothing": {}}
+    assert set((await remote.look()).shared) == {name, b"in " + name[:200]}
+    seen = listing.read(await held.finish(ONE))
+    assert seen[name].entry.target == b"../../shared/" + name
+    await held.begin(TWO, record(TWO, 2))
+    await held.copy(ONE, TWO, hardlink=False)
+    await held.drop(TWO, [name])
+    assert listing.read(await held.finish(TWO)) == {}
+    assert name in os.listdir(os.fsencode(where / "shared"))
+    assert not [path for path in snapshot(where) if path.endswith("pwned")]
+
+
+async def test_twenty_megabytes_arrive_as_they_were_sent(remote: Any, held: Any) -> None:
+    block = os.urandom(1 << 20)
+
+    async def big() -> AsyncIterator[bytes]:
+        yield tar.header(Entry(b"big", Kind.FILE, 0o644, 20 << 20), 0)
+        for _ in range(20):
+            yield block
+        for end in tar.trailer():
+            yield end
+
+    await held.begin(ONE, record(ONE, 1))
+    await held.unpack(ONE, big())
+    digest = hashlib.sha256(block * 20).hexdigest()
+    assert await remote.hashes(ONE, [b"big"]) == {b"big": digest}
+
+
+# --- steps that fail -------------------------------------------------------------------------
+
+Step = Callable[[Any], Awaitable[object]]
+
+FAILING: dict[str, Step] = {
+    "unpack nowhere": lambda held: held.unpack(NONE, stream({b"x": b"x" * 3_000_000})),
+    "unpack what is no tar": lambda held: held.unpack(ONE, garbage()),
+    "copy nothing": lambda held: held.copy(NONE, ONE, hardlink=False),
+    "copy into nothing": lambda held: held.copy(ONE, NONE, hardlink=False),
+    "drop nowhere": lambda held: held.drop(NONE, [b"x"]),
+    "modes nowhere": lambda held: held.modes(NONE, [(b"x", 0o644)]),
+    "mode of nothing": lambda held: held.modes(ONE, [(b"nothing", 0o644)]),
+    "link nowhere": lambda held: held.link(NONE, [b"x"]),
+    "link over a file": lambda held: held.link(ONE, [b"file"]),
+    "link below a file": lambda held: held.link(ONE, [b"file/below"]),
+    "seed nothing": lambda held: held.seed(ONE, b"nothing"),
+    "make a directory below a file": lambda held: held.make_shared(b"file/below"),
+    "finish nothing": lambda held: held.finish(NONE),
+    "store nowhere": lambda held: held.store(".opsnb/nowhere/file", b"x"),
+    "begin twice": lambda held: held.begin(ONE, record(ONE, 1)),
+    "publish nothing": lambda held: held.publish(NONE, b""),
+    "publish when current is another": lambda held: held.publish(ONE, b"releases/other"),
+}
+
+
+async def garbage() -> AsyncIterator[bytes]:
+    yield b"this is no tar archive" * 100_000
+
+
+@pytest.mark.parametrize("what", FAILING)
+async def test_a_step_that_fails_says_so_changes_nothing_and_leaves_the_shell_usable(
+    remote: Any, held: Any, where: Path, what: str
+) -> None:
+    await held.begin(ONE, record(ONE, 1))
+    await held.unpack(ONE, stream({b"file": b"x"}))
+    await held.seed(ONE, b"file")
+    await held.unpack(ONE, stream({b"file": b"y"}))
+    before = everything_but_signs_of_life(where)
+    for _twice in range(2):
+        with pytest.raises(StepFailed) as failed:
+            await FAILING[what](held)
+        assert failed.value.status not in (0, 92)
+        assert not held.broken
+    assert everything_but_signs_of_life(where) == before
+    await held.flush()
+    await held.publish(ONE, b"")
+    assert (await remote.look()).current.name == ONE
+
+
+def everything_but_signs_of_life(where: Path) -> dict[str, object]:
+    """A site without what any step under the lock may touch."""
+    return {
+        path: seen
+        for path, seen in snapshot(where).items()
+        if path not in (".opsnb/beat", ".opsnb") and not path.startswith(".opsnb/tmp.")
+    }
+
+
+@pytest.mark.parametrize("name", [b"nothing", b"dir"])
+async def test_hashing_what_is_no_file_fails(remote: Any, held: Any, name: bytes) -> None:
+    await held.begin(ONE, record(ONE, 1))
+    await held.link(ONE, [b"dir/x"])
+    with pytest.raises(RemoteError):
+        await remote.hashes(ONE, [name])
+    with pytest.raises(RemoteError):
+        await remote.changes(NONE)
+    assert (await remote.look()).ours
+
+
+@pytest.fixture
+def small(place: Place, where: Path) -> Iterator[Path]:
+    """The site on a file system of one megabyte."""
+    with small_disk(where, "1m") as disk:
+        yield place.own(disk)
+
+
+async def test_a_full_disk_fails_the_step_and_room_mends_it(
+    remote: Any, small: Path, held: Any
+) -> None:
+    await held.begin(ONE, record(ONE, 1))
+    await held.append_audit(b'{"what": "before"}\n')
+    with pytest.raises(StepFailed):
+        await held.unpack(ONE, stream({b"big": b"x" * 5_000_000}))
+    with pytest.raises(StepFailed):
+        await held.store(".opsnb/hold.json", b"x" * 100_000)
+    assert not (small / ".opsnb" / "hold.json").exists(), "never half a file"
+    assert not held.broken
+    assert await held.discard([ONE])
+    await held.append_audit(b'{"what": "after"}\n')
+    await held.begin(TWO, record(TWO, 2))
+    await held.unpack(TWO, stream({b"small": b"x"}))
+    assert await remote.audit() == b'{"what": "before"}\n{"what": "after"}\n'
+
+
+# --- hooks -----------------------------------------------------------------------------------
+
+
+async def hooked(held: Any, command: str, **env: str) -> tuple[int, bytes]:
+    """Run a hook in a new release; its exit status and all of its output."""
+    said: list[bytes] = []
+    await held.begin(TWO, record(TWO, 2))
+    status = await held.hook(f"releases/{TWO}", command, env, SECONDS, said.append)
+    return status, b"".join(said)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        b"",
+        b"\n",
+        b"no line break",
+        b"line\n",
+        b"\n\nblank lines\n\n",
+        b"a\0b\0\n\0",
+        b"\xff\xfe\x1b[2J",
+        b"0 91\n\nabc 0\n",
+        b"x" * 300_000 + b"\n" * 1000,
+    ],
+    ids=range(9),
+)
+async def test_a_hooks_output_arrives_byte_by_byte_as_it_was(
+    held: Any, where: Path, place: Place, output: bytes
+) -> None:
+    text = where / "text"
+    text.write_bytes(output)
+    place.own(text)
+    assert await hooked(held, 'cat "$TEXT"; cat "$TEXT" >&2', TEXT=str(text)) == (0, output * 2)
+
+
+@pytest.mark.parametrize("status", [1, 3, 91, 92, 93, 94, 95, 96, 97, 126, 127, 130, 255])
+async def test_a_hooks_exit_status_is_its_own_whatever_it_is(held: Any, status: int) -> None:
+    assert await hooked(held, f"exit {status}") == (status, b"")
+    await held.flush()
+
+
+async def test_a_hooks_command_and_environment_arrive_as_they_were(held: Any) -> None:
+    value = 'it\'s "$HOME" `x` \\ ünï * '
+    command = 'printf "%s" "$VALUE"\n\n# a comment with \'quotes\'\nprintf "%s" \'\\n $x\''
+    status, said = await hooked(held, command, VALUE=value)
+    assert (status, said) == (0, value.encode() + b"\\n $x")
+
+
+async def test_a_hooks_output_is_told_while_it_runs(held: Any, where: Path, place: Place) -> None:
+    """The hook goes on only when a file appears that is made on hearing its first words."""
+    go = where / "go"
+    said: list[bytes] = []
+
+    def hear(data: bytes) -> None:
+        said.append(data)
+        if b"".join(said) == b"ready? ":
+            go.write_text("")
+            place.own(go)
+
+    await held.begin(ONE, record(ONE, 1))
+    command = "printf 'ready? '; while [ ! -e ../../go ]; do sleep 0.05; done; echo steady"
+    assert await held.hook(f"releases/{ONE}", command, {}, SECONDS, hear) == 0
+    assert b"".join(said) == b"ready? steady\n"
+
+
+async def test_a_hook_reads_nothing_of_ours(held: Any) -> None:
+    assert await hooked(held, "cat; cat <&3; cat <&9; echo end") == (
+        0,
+        (await hooked_errors()) + b"end\n",
+    )
+
+
+async def hooked_errors() -> bytes:
+    """What this machine's /bin/sh says of two descriptors that are not open."""
+    done = await asyncio.create_subprocess_exec(
+        "/bin/sh",
+        "-c",
+        "cat; cat <&3; cat <&9; :",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={"LC_ALL": "C"},
+        close_fds=True,
+    )
+    out, _ = await done.communicate()
+    return out
+
+
+@pytest.mark.parametrize("how", ["sleep 30 & echo $!", "setsid sleep 30 & echo $!"])
+async def test_a_process_left_by_a_hook_holds_neither_the_call_nor_the_lock_nor_the_end(
+    remote: Any, held: Any, how: str
+) -> None:
+    """Also one in a session of its own, that nobody ends, with its hands on our pipes."""
+    began = time.monotonic()
+    status, said = await hooked(held, how)
+    assert status == 0
+    assert is_alive(int(said))
+    await held.flush()
+    await held.release()
+    again = await remote.lock("tester", "here", "now", "again")
+    assert again is not None
+    await again.release()
+    await remote.close()
+    assert time.monotonic() - began < 15
+
+
+async def test_a_hook_over_its_time_is_ended_on_the_server_with_its_children(
+    remote: Any, held: Any
+) -> None:
+    said: list[bytes] = []
+    await held.begin(ONE, record(ONE, 1))
+    command = "sleep 300 & echo $!; (sleep 301; :) & echo $!; echo $$; wait"
+    with pytest.raises(StepTimedOut):
+        await held.hook(f"releases/{ONE}", command, {}, 1.0, said.append)
+    assert held.broken
+    pids = [int(word) for word in b"".join(said).split()]
+    assert len(pids) == 3
+    await until(lambda: not any(map(is_alive, pids)))
+    again = await taken(remote)
+    await again.release()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+async def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+async def taken(remote: Any) -> Any:
+    """The lock, as soon as it is free."""
+    deadline = time.monotonic() + SECONDS
+    while not (held := await remote.lock("tester", "here", "now", "again")):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+    return held
+
+
+# --- what must stay --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["directory", "file", "link to a directory of its own"])
+async def test_publishing_over_what_is_no_release_link_is_refused(
+    held: Any, where: Path, place: Place, what: str
+) -> None:
+    await held.begin(ONE, record(ONE, 1))
+    current = where / "current"
+    if what == "directory":
+        (current / "inside").mkdir(parents=True)
+    elif what == "file":
+        current.write_text("precious")
+    else:
+        (where / "elsewhere").mkdir()
+        current.symlink_to("elsewhere")
+    place.own(current)
+    before = everything_but_signs_of_life(where)
+    with pytest.raises(StepFailed):
+        await held.publish(ONE, b"")
+    assert everything_but_signs_of_life(where) == before
+
+
+async def test_a_link_in_releases_is_never_published(held: Any, where: Path) -> None:
+    (where / "elsewhere").mkdir()
+    (where / "releases" / NONE).symlink_to(where / "elsewhere")
+    with pytest.raises(StepFailed):
+        await held.publish(NONE, b"")
+    assert "current" not in snapshot(where)
+
+
+async def test_discarding_refuses_the_live_release_and_follows_no_link(
+    held: Any, where: Path, place: Place
+) -> None:
+    canary = where.parent / f"{where.name}-canary"
+    (canary / "deep").mkdir(parents=True)
+    (canary / "deep" / "file").write_text("alive")
+    place.own(canary)
+    await held.begin(ONE, record(ONE, 1))
+    await held.hook(f"releases/{ONE}", f"ln -s {canary} inside; ln -s / root", {}, 9, ignore)
+    await held.publish(ONE, b"")
+    with pytest.raises(StepFailed) as refused:
+        await held.discard([ONE])
+    assert refused.value.status == 95
+    (where / "releases" / NONE).symlink_to(canary)
+    await held.store(f".opsnb/records/{NONE}.json", record(NONE, 9))
+    (where / ".opsnb" / "trash" / "thing").symlink_to(canary)
+    before = snapshot(canary)
+    assert await held.discard([NONE])
+    assert await held.sweep()
+    await held.begin(TWO, record(TWO, 2))
+    await held.publish(TWO, f"releases/{ONE}".encode())
+    assert await held.discard([ONE])
+    assert snapshot(canary) == before
+    assert not (where / "releases" / ONE).exists()
+    assert not any((where / ".opsnb" / "trash").iterdir())
+
+
+def ignore(_data: bytes) -> None:
+    return
+
+
+async def test_a_directory_without_a_record_is_neither_begun_in_nor_discarded(
+    held: Any, where: Path, place: Place
+) -> None:
+    (where / "releases" / NONE).mkdir()
+    (where / "releases" / NONE / "file").write_text("somebody else's")
+    place.own(where / "releases" / NONE)
+    before = snapshot(where / "releases")
+    with pytest.raises(StepFailed):
+        await held.begin(NONE, record(NONE, 9))
+    assert not (where / ".opsnb" / "records" / f"{NONE}.json").exists()
+    await held.discard([NONE])
+    assert snapshot(where / "releases") == before
+
+
+async def test_writing_over_hard_links_leaves_the_live_release_alone(
+    held: Any, where: Path
+) -> None:
+    await held.begin(ONE, record(ONE, 1))
+    await held.unpack(ONE, stream({b"a": b"live", b"sub/b": b"live", b"c": b"live"}))
+    await held.publish(ONE, b"")
+    before = snapshot(where / "releases" / ONE)
+    await held.begin(TWO, record(TWO, 2))
+    await held.copy(ONE, TWO, hardlink=True)
+    inodes = [(where / "releases" / name / "a").stat().st_ino for name in (ONE, TWO)]
+    assert inodes[0] == inodes[1]
+    await held.unpack(TWO, stream({b"a": b"new", b"sub/b": b"", b"d": b"x"}))
+    await held.drop(TWO, [b"c"])
+    assert snapshot(where / "releases" / ONE) == before
+    assert (where / "releases" / TWO / "a").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("hardlink", [True, False])
+async def test_dropping_links_into_shared_leaves_shared_alone(
+    held: Any, where: Path, place: Place, *, hardlink: bool
+) -> None:
+    (where / "shared" / "uploads" / "deep").mkdir(parents=True)
+    (where / "shared" / "uploads" / "deep" / "photo").write_text("precious")
+    (where / "shared" / "file").write_text("precious")
+    place.own(where / "shared")
+    before = snapshot(where / "shared")
+    await held.begin(ONE, record(ONE, 1))
+    await held.link(ONE, [b"uploads", b"file", b"up/deep"])
+    await held.begin(TWO, record(TWO, 2))
+    await held.copy(ONE, TWO, hardlink=hardlink)
+    await held.drop(TWO, [b"uploads", b"file", b"up"])
+    await held.unpack(TWO, stream({b"uploads/deep/photo": b"the source's", b"file": b"its own"}))
+    assert await held.discard([ONE])
+    assert snapshot(where / "shared") == before
+
+
+async def test_shared_is_seeded_once(held: Any, where: Path) -> None:
+    for name, text in ((ONE, b"first"), (TWO, b"second")):
+        await held.begin(name, record(name, 1))
+        await held.unpack(name, stream({b"a/up/file": text, b"b/file": text}))
+        await held.seed(name, b"a/up")
+    assert (where / "shared" / "a" / "up" / "file").read_bytes() == b"first"
+    assert not (where / "releases" / ONE / "a" / "up").exists()
+    assert (where / "releases" / TWO / "a" / "up" / "file").read_bytes() == b"second"
+    (where / "shared" / "b").symlink_to("nowhere")
+    await held.seed(TWO, b"b")
+    assert os.readlink(where / "shared" / "b") == "nowhere", "a dangling link is there, too"
+
+
+# --- the lock --------------------------------------------------------------------------------
+
+
+async def test_the_lock_is_one_mans_its_token_grows_and_it_names_its_holder(
+    remote: Any, place: Place, where: Path
+) -> None:
+    other, tokens = place.remote(where), []
+    for _ in range(3):
+        held = await remote.lock("me 'quoted' \n \x1b", "here", "now", 'why "so"')
+        tokens.append(held.token)
+        assert await other.lock("other", "there", "now", "too") is None
+        holder = (await other.look()).holder
+        assert (holder.who, holder.why) == ("me 'quoted' \n \x1b", 'why "so"')
+        assert holder.token == held.token
+        await held.release()
+        held = await other.lock("other", "there", "now", "too")
+        tokens.append(held.token)
+        await held.release()
+    assert tokens == sorted(set(tokens))
+    await other.close()
+
+
+async def test_the_lock_of_a_killed_step_is_free_at_once(remote: Any, held: Any) -> None:
+    await held.begin(ONE, record(ONE, 1))
+    running = asyncio.create_task(
+        held.hook(f"releases/{ONE}", "echo on; sleep 300", {}, 300, ignore)
+    )
+    await asyncio.sleep(0.5)
+    await held.kill()
+    with pytest.raises((Disconnected, LockLost)):
+        await running
+    assert held.broken
+    await (await taken(remote)).release()
+
+
+HOLDING = """
+import asyncio, sys
+from pathlib import Path
+from opsnb.core.config import Address
+from opsnb.remote.local import local_remote
+from opsnb.remote.ssh import ssh_remote
+
+async def main(url, config):
+    address = Address.parse(url)
+    remote = (
+        ssh_remote(address, Path(config), 60, 20) if config else local_remote(address.path, 60, 20)
+    )
+    assert await remote.lock("doomed", "here", "now", "to be killed")
+    print("held", flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main(sys.argv[1], sys.argv[2]))
+"""
+
+
+def started(argv: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(argv, stdout=subprocess.PIPE)
+
+
+async def test_kill_9_of_the_whole_client_frees_the_lock(
+    remote: Any, place: Place, where: Path
+) -> None:
+    argv = [sys.executable, "-c", HOLDING, place.url(where), str(place.config or "")]
+    with started(argv) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"held\n"
+        assert (await remote.look()).holder.who == "doomed"
+        assert await remote.lock("tester", "here", "now", "too early") is None
+        client.kill()
+    await (await taken(remote)).release()
+
+
+ROBBED: dict[str, Step] = {
+    "begin": lambda held: held.begin(TWO, record(TWO, 2)),
+    "copy": lambda held: held.copy(ONE, TWO, hardlink=False),
+    "drop": lambda held: held.drop(ONE, [b"file"]),
+    "unpack": lambda held: held.unpack(ONE, stream({b"file": b"z" * 600_000})),
+    "modes": lambda held: held.modes(ONE, [(b"file", 0o777)]),
+    "make_shared": lambda held: held.make_shared(b"made"),
+    "seed": lambda held: held.seed(ONE, b"file"),
+    "link": lambda held: held.link(ONE, [b"link/deep"]),
+    "finish": lambda held: held.finish(ONE),
+    "store": lambda held: held.store(".opsnb/hold.json", b"{}"),
+    "forget": lambda held: held.forget([f".opsnb/records/{ONE}.json"]),
+    "append_audit": lambda held: held.append_audit(b"{}\n"),
+    "flush": lambda held: held.flush(),
+    "publish": lambda held: held.publish(ONE, b""),
+    "hook": lambda held: held.hook(f"releases/{ONE}", "rm -f file", {}, SECONDS, ignore),
+    "discard": lambda held: held.discard([ONE]),
+    "sweep": lambda held: held.sweep(),
+}
+
+
+async def test_after_a_robbery_every_method_says_so_and_changes_nothing(
+    remote: Any, held: Any, place: Place, where: Path
+) -> None:
+    """The robbed shell is alive: its watch, which would end it, is stopped by this test."""
+    methods = {name for name in dir(type(held)) if not name.startswith("_")}
+    assert methods - set(ROBBED) == {"broken", "kill", "release"}, "every method is tried"
+    await held.begin(ONE, record(ONE, 1))
+    await held.unpack(ONE, stream({b"file": b"x"}))
+    with watch_stopped(held._pid):
+        thief = place.remote(where)
+        seen = (await thief.look()).holder
+        # pid 0: as when the thief may not send signals to the holder
+        await thief.break_lock(Holder("", "", "", "", token=seen.token, pid=0))
+        new = await thief.lock("thief", "there", "now", "robbery")
+        assert new.token > held.token
+        before = everything_but_signs_of_life(where)
+        for name, step in ROBBED.items():
+            with pytest.raises(LockLost):
+                await step(held)
+            assert everything_but_signs_of_life(where) == before, name
+        await held.release()
+        assert (await thief.look()).holder.token == new.token
+        await new.flush()
+        await new.release()
+        await thief.close()
+
+
+@contextmanager
+def watch_stopped(pid: int) -> Iterator[None]:
+    """Keep the agent's own children, which is its watch alone, from noticing anything."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    assert len(children) == 1
+    os.kill(int(children[0]), signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        if is_alive(int(children[0])):
+            os.kill(int(children[0]), signal.SIGCONT)
+
+
+async def test_what_is_made_can_be_read_by_a_web_server(
+    remote: Any, place: Place, where: Path
+) -> None:
+    """Whatever umask the login has: the directories above a release let others pass."""
+    held = await remote.lock("tester", "here", "now", "umask")
+    await held.begin(ONE, record(ONE, 1))
+    await held.release()
+    for path in (where, where / "releases", where / "releases" / ONE):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o055 == 0o055
