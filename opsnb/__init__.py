@@ -11,7 +11,8 @@
     report = web1.deploy(plan).wait()       # or: await web1.deploy(plan)
     web1.rollback()
 
-Importing this loads neither pandas nor asyncssh: each comes when it is first needed.
+Importing this loads neither pandas nor asyncssh: each comes when it is first needed. In IPython it
+also tells the shell how to show opsnb's objects, and nothing else is changed.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from typing import TYPE_CHECKING
 
 from opsnb import errors
 from opsnb.errors import OpsnbError
+from opsnb.notebook.mode import shell as _shell
 
 if TYPE_CHECKING:
     from opsnb.core.events import Outcome, Report
     from opsnb.job import Job
+    from opsnb.notebook.console import console
     from opsnb.project import DemoProject, Project, demo, load
     from opsnb.server import DeployPlan, Server
 
@@ -38,6 +41,7 @@ _HOMES = {
     "Project": "opsnb.project",
     "Report": "opsnb.core.events",
     "Server": "opsnb.server",
+    "console": "opsnb.notebook.console",
     "demo": "opsnb.project",
     "load": "opsnb.project",
 }
@@ -51,6 +55,7 @@ __all__ = [
     "Project",
     "Report",
     "Server",
+    "console",
     "demo",
     "errors",
     "load",
@@ -65,3 +70,9 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
+
+
+if (_running := _shell()) is not None:
+    from opsnb.notebook.formatters import register as _register
+
+    _register(_running)

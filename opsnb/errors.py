@@ -30,6 +30,7 @@ Rule 2: errors of other libraries are translated where they enter (``remote/``),
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 
@@ -54,6 +55,16 @@ class OpsnbError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it: the words alone, or the trace with ``OPSNB_DEBUG=1``.
+
+        Raises:
+            NotImplementedError: The trace is wanted; IPython then shows its own.
+        """
+        if os.environ.get("OPSNB_DEBUG") == "1":
+            raise NotImplementedError
+        return [f"{type(self).__name__}: {self.message}", *([self.hint] if self.hint else [])]
 
 
 class ConfigError(OpsnbError):

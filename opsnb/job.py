@@ -11,14 +11,32 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
 
-from opsnb.core.events import Event, Log, Report
+from opsnb.core.events import Event, Log, Report, Warned
 from opsnb.core.progress import Progress, fold
 from opsnb.errors import OpsnbError
+from opsnb.joblog import JobLog
 from opsnb.loop import BEAT, LOOP, wait
 
 Ran = tuple[Report, OpsnbError | None]
 KEPT_LINES = 100_000
+
+
+class Company(Protocol):
+    """What keeps somebody company who waits for a job: it may show what happens meanwhile."""
+
+    def beat(self) -> None:
+        """Called a few times a second, in the thread that waits."""
+
+    def end(self) -> None:
+        """Called when the job has ended, before its result is given."""
+
+
+# Who to ask for company when somebody begins to wait: a notebook shows the job then.
+COMPANIONS: list[Callable[[Job], Company | None]] = []
 
 
 class Job:
@@ -28,18 +46,27 @@ class Job:
         verb: What kind of change.
         server: The server's name.
         work: Carries it out on opsnb's loop, telling of its events.
+        by: Who began it, and on which machine.
     """
 
     def __init__(
-        self, verb: str, server: str, work: Callable[[Callable[[Event], None]], Awaitable[Ran]]
+        self,
+        verb: str,
+        server: str,
+        work: Callable[[Callable[[Event], None]], Awaitable[Ran]],
+        by: str = "",
     ) -> None:
         self.verb = verb
         self.server = server
+        self.by = by
         self._news = threading.Condition()
         self._events: list[Event] = []
         self._progress = Progress()
         self._lines = 0
         self._dropped = 0
+        self._waiting = 0
+        self._log = JobLog(verb, server)
+        self._fault_told = False
         self._task: asyncio.Task[Ran] | None = None
         self._cancelled = False
         self._ran: Future[Ran] = LOOP.submit(self._main(work))
@@ -49,9 +76,19 @@ class Job:
         if self._cancelled:
             # Cancelled before it began: let it begin, so that it ends with a report.
             asyncio.get_running_loop().call_soon(task.cancel)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            self._log.close()
 
     def _tell(self, event: Event) -> None:
+        self._log.add(event)
+        self._keep(event)
+        if self._log.fault and not self._fault_told:
+            self._fault_told = True
+            self._keep(Warned(event.server, event.at, self._log.fault))
+
+    def _keep(self, event: Event) -> None:
         with self._news:
             if isinstance(event, Log):
                 self._lines += 1
@@ -74,10 +111,45 @@ class Job:
         with self._news:
             return list(self._events)
 
+    def since(self, told: int) -> tuple[list[Event], int]:
+        """What was told after the first ``told`` events.
+
+        Args:
+            told: How many were told already; those that are no longer kept count.
+
+        Returns:
+            The events that came since and are kept, and how many were told in all.
+        """
+        with self._news:
+            return self._since(told), self._dropped + len(self._events)
+
+    @property
+    def log_file(self) -> Path | None:
+        """Where the whole log is; None when it could not be kept (a warning says why)."""
+        return self._log.path
+
+    @property
+    def waited(self) -> bool:
+        """Whether somebody waits for it, so that an interrupt of theirs aborts it."""
+        return self._waiting > 0
+
+    @property
+    def aborting(self) -> bool:
+        """Whether it was told to stop and has not ended yet."""
+        return self._cancelled and not self.done
+
     @property
     def done(self) -> bool:
         """Whether it has ended."""
         return self._ran.done()
+
+    def when_done(self, call: Callable[[], None]) -> None:
+        """Call something when it has ended, on opsnb's thread; at once when it has ended already.
+
+        Args:
+            call: What to call; it must not wait for anything.
+        """
+        self._ran.add_done_callback(lambda _: call())
 
     @property
     def report(self) -> Report | None:
@@ -104,11 +176,13 @@ class Job:
             TimeoutError: It has not ended yet.
             OpsnbError: It failed; ``error.report`` is the report.
         """
-        try:
-            return _result(wait(self._ran, timeout))
-        except KeyboardInterrupt:
-            self.cancel()
-            return _result(wait(self._ran))
+        with self._accompanied() as beat:
+            try:
+                wait(self._ran, timeout, beat)
+            except KeyboardInterrupt:
+                self.cancel()
+                wait(self._ran, None, beat)
+        return _result(self._ran.result())
 
     def __await__(self) -> Generator[object, None, Report]:
         return self._awaited().__await__()
@@ -116,15 +190,42 @@ class Job:
     async def _awaited(self) -> Report:
         # The short timeout is a heartbeat: a kernel's interrupt does not wake an idle loop.
         waiting = asyncio.wrap_future(self._ran)
-        try:
-            while not waiting.done():
-                await asyncio.wait([waiting], timeout=BEAT)
-        except asyncio.CancelledError:
-            self.cancel()
-            while not waiting.done():
-                await asyncio.wait([waiting], timeout=BEAT)
-            raise
+        with self._accompanied() as beat:
+            try:
+                while not waiting.done():
+                    await asyncio.wait([waiting], timeout=BEAT)
+                    beat()
+            except asyncio.CancelledError:
+                self.cancel()
+                while not waiting.done():
+                    await asyncio.wait([waiting], timeout=BEAT)
+                    beat()
+                raise asyncio.CancelledError(self._ended()) from None
         return _result(waiting.result())
+
+    def _ended(self) -> str:
+        report = self.report
+        return report.sentence if report else "the change has ended"
+
+    @contextmanager
+    def _accompanied(self) -> Iterator[Callable[[], None]]:
+        """Count who waits, and keep them company."""
+        company = [found for ask in COMPANIONS if (found := ask(self)) is not None]
+
+        def beat() -> None:
+            for friend in company:
+                friend.beat()
+
+        with self._news:
+            self._waiting += 1
+        try:
+            yield beat
+        finally:
+            with self._news:
+                self._waiting -= 1
+            if self.done:
+                for friend in company:
+                    friend.end()
 
     def __iter__(self) -> Iterator[Event]:
         """Its events from the first, as they come, until it ends. Leaving early stops nothing."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
@@ -85,12 +85,15 @@ class LoopThread:
             loop.close()
 
 
-def wait(future: Future[T], timeout: float | None = None) -> T:
+def wait(
+    future: Future[T], timeout: float | None = None, beat: Callable[[], None] = lambda: None
+) -> T:
     """Wait for a future in steps, so that an interrupt is noticed on every platform.
 
     Args:
         future: What to wait for.
         timeout: Seconds to wait at most; None for ever.
+        beat: Called after every step.
 
     Raises:
         TimeoutError: It was not done in time.
@@ -107,6 +110,7 @@ def wait(future: Future[T], timeout: float | None = None) -> T:
                 left -= step
                 if left <= 0:
                     raise
+            beat()
 
 
 async def _cancel_all() -> None:

@@ -15,11 +15,12 @@ from opsnb.core import audit
 from opsnb.core.config import Address, Environment, Settings
 from opsnb.core.doctor import Finding, examine
 from opsnb.core.events import Event
+from opsnb.core.facts import plan_text
 from opsnb.core.manifest import Manifest, compare
 from opsnb.core.plan import Plan, Wish
 from opsnb.core.plan_rollback import plan_prune, plan_rollback
 from opsnb.core.release import Site
-from opsnb.core.text import plural, safe, size
+from opsnb.core.text import safe
 from opsnb.core.usage import Usage
 from opsnb.errors import ConfigError, NoSuchRelease
 from opsnb.job import Job, Ran
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from opsnb.remote.base import Remote
 
 T = TypeVar("T")
+REMEMBERED = 20  # jobs that have ended
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class DeployPlan:
         return self.plan.nothing
 
     def __str__(self) -> str:
-        return "\n".join(describe(self.plan, self.server))
+        return plan_text(self.plan, self.server)
 
     def __repr__(self) -> str:
         difference = self.plan.difference
@@ -65,55 +67,6 @@ class DeployPlan:
             f"<DeployPlan {self.plan.name} for {self.server}: +{len(difference.added)} "
             f"~{len(difference.changed)} -{len(difference.removed)}>"
         )
-
-
-def describe(plan: Plan, server: str) -> list[str]:
-    """A plan in words, a line for each thing that will happen.
-
-    Args:
-        plan: The plan.
-        server: The server's name.
-    """
-    if plan.nothing:
-        said = {
-            "prune": "there is nothing to remove",
-            "rollback": f"{plan.name} is live already",
-            "deploy": f"the live release {plan.previous} is already what the source holds",
-        }
-        return [f"nothing to do on {server}: {said[plan.verb]}"]
-    lines = [f"{plan.verb} on {server}"]
-    if plan.verb != "prune":
-        lines.append(f"  current: {plan.previous or 'nothing'} -> {plan.name}")
-    lines += _describe_build(plan)
-    lines += [f"  after the switch: run {safe(hook.command)}" for hook in plan.after]
-    lines += [f"  check: {safe(check.url or check.command)}" for check in plan.health]
-    if plan.marks_bad:
-        lines.append(f"  mark {plan.marks_bad} bad")
-    lines += [f"  remove {safe(name)}: {why}" for name, why in plan.retention.remove.items()]
-    return lines + [f"  note: {warning}" for warning in plan.warnings]
-
-
-def _describe_build(plan: Plan) -> list[str]:
-    build, difference = plan.build, plan.difference
-    if build is None:
-        return []
-    counts = (
-        f"  files: +{len(difference.added)} ~{len(difference.changed)} "
-        f"-{len(difference.removed)}, {difference.unchanged} unchanged"
-    )
-    lines = [counts, f"  send: {plural(len(build.send), 'path')}, {size(plan.send_bytes)}"]
-    if build.base:
-        how = "hard links to" if build.hardlink else "a copy of"
-        lines.append(f"  begin with {how} {build.base}")
-    if build.links:
-        lines.append("  link to shared/: " + ", ".join(safe(path) for path in build.links))
-    lines += [f"  make shared/{safe(path)}" for path in build.make]
-    lines += [f"  fill shared/{safe(path)} from this release, once" for path in build.seed]
-    if plan.carried:
-        names = ", ".join(safe(path) for path in plan.carried[:5])
-        more = f" and {len(plan.carried) - 5} more" if len(plan.carried) > 5 else ""
-        lines.append(f"  carry over what was written on the server: {names}{more}")
-    return lines + [f"  before the switch: run {safe(hook.command)}" for hook in build.before]
 
 
 class Server:
@@ -126,6 +79,9 @@ class Server:
         environment: The environment it belongs to.
         environment_name: That environment's name.
         ssh_config: The ssh_config file to read; None for the user's own.
+
+    Attributes:
+        jobs: The changes that run, and the last 20 that ended, the newest last.
 
     Raises:
         ConfigError: The address cannot be read.
@@ -446,8 +402,10 @@ class Server:
             actor = Actor(self.name, who(), platform.node(), emit, _now)
             return await Change(remote, actor, verb, self.settings.lock_wait).run(work)
 
-        job = Job(verb, self.name, run)
-        self.jobs = [*(old for old in self.jobs if not old.done), job]
+        job = Job(verb, self.name, run, safe(f"{who()}@{platform.node()}"))
+        ended = [old for old in self.jobs if old.done]
+        forgotten = ended[: max(0, len(ended) - REMEMBERED)]
+        self.jobs = [*(old for old in self.jobs if old not in forgotten), job]
         return job
 
 

@@ -21,6 +21,20 @@ from opsnb.core.events import (
 )
 
 TAIL = 200
+_STEPS = {
+    "deploy": tuple(Phase),
+    "rollback": (Phase.LOCK, Phase.PUBLISH, Phase.CONFIRM, Phase.RECORD),
+    "prune": (Phase.LOCK, Phase.PRUNE, Phase.RECORD),
+}
+
+
+def steps(verb: str) -> tuple[Phase, ...]:
+    """The phases that a kind of change may go through, in their order.
+
+    Args:
+        verb: What kind of change.
+    """
+    return _STEPS.get(verb, (Phase.LOCK,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,7 @@ class Progress:
         warnings: What the user should know.
         tail: The last lines of the log, at most 200.
         report: How it ended; None while it runs.
+        stopped_in: The phase in which it failed; None while it runs and when it did not.
     """
 
     verb: str = ""
@@ -62,6 +77,7 @@ class Progress:
     warnings: tuple[str, ...] = ()
     tail: tuple[str, ...] = ()
     report: Report | None = None
+    stopped_in: Phase | None = None
 
     @property
     def rate(self) -> float:
@@ -120,5 +136,7 @@ def _step(now: Progress, event: Event) -> Progress:  # noqa: PLR0911 - one retur
         case Switched():
             return replace(now, live=event.release, switched=True)
         case Ended():
-            return replace(now, phase=None, live=event.report.live, report=event.report)
+            report = event.report
+            failed = now.phase if report.error else None
+            return replace(now, phase=None, live=report.live, report=report, stopped_in=failed)
     return now

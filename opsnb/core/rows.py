@@ -33,7 +33,7 @@ def releases(site: Site, now: datetime) -> list[Row]:
 
 def _release(release: Release, site: Site, now: datetime) -> Row:
     record = release.record
-    at = _time(record.at if record else "", release.name)
+    at = released(release)
     return {
         "name": safe(release.name),
         "state": str(release.state),
@@ -47,6 +47,15 @@ def _release(release: Release, site: Site, now: datetime) -> Row:
         "pinned": release.pinned,
         "note": _note(release, site),
     }
+
+
+def released(release: Release) -> datetime | None:
+    """When a release was made, as far as that is known: by its record, or else by its name.
+
+    Args:
+        release: The release.
+    """
+    return _time(release.record.at if release.record else "", release.name)
 
 
 def _time(text: str, name: str = "") -> datetime | None:

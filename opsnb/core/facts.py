@@ -1,0 +1,217 @@
+"""A plan and a report as facts with a title: what a page, a receipt and a terminal show. Pure.
+
+Rule 1: a plan says everything that will happen, in the order in which it happens.
+Rule 2: every text is safe to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from opsnb.core.events import Outcome, Report
+from opsnb.core.plan import Build, Plan
+from opsnb.core.text import plural, safe, size
+
+NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing to know.
+
+    Attributes:
+        title: What it is about, one or two words.
+        text: The fact.
+        kind: ``add``, ``remove``, ``warning``, ``good``, ``bad`` or nothing: how it is marked.
+    """
+
+    title: str
+    text: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Paths that change in one way.
+
+    Attributes:
+        sign: ``+``, ``~``, ``m`` or ``−``.
+        word: added, changed, mode, removed.
+        paths: The paths, safe to show, in their order.
+    """
+
+    sign: str
+    word: str
+    paths: tuple[str, ...]
+
+
+def nothing(plan: Plan, server: str) -> str:
+    """Why a plan has nothing to do, as a sentence.
+
+    Args:
+        plan: A plan with nothing to do.
+        server: The server's name.
+    """
+    said = {
+        "prune": "there is nothing to remove",
+        "rollback": f"{safe(plan.name)} is live already",
+        "deploy": f"the live release {safe(plan.previous)} is already what the source holds",
+    }
+    return f"nothing to do on {safe(server)}: {said[plan.verb]}"
+
+
+def changes(plan: Plan) -> list[Change]:
+    """What visitors' files gain and lose, by kind; kinds that are empty are left out."""
+    found = plan.difference
+    kinds = (
+        ("+", "added", found.added),
+        ("~", "changed", found.changed),
+        ("m", "mode", found.modes),
+        ("−", "removed", found.removed),
+    )
+    return [
+        Change(sign, word, tuple(safe(path) for path in paths))
+        for sign, word, paths in kinds
+        if paths
+    ]
+
+
+def counts(plan: Plan) -> str:
+    """``+12 ~131 −4, 4,669 unchanged``."""
+    found = plan.difference
+    text = f"+{len(found.added):,} ~{len(found.changed):,} −{len(found.removed):,}"
+    modes = f" m{len(found.modes):,}" if found.modes else ""
+    return f"{text}{modes}, {found.unchanged:,} unchanged"
+
+
+def plan_facts(plan: Plan) -> list[Fact]:
+    """Everything a plan will do.
+
+    Args:
+        plan: A plan that has something to do.
+    """
+    facts = []
+    if plan.verb != "prune":
+        facts.append(Fact("current", f"{safe(plan.previous) or 'nothing'} → {safe(plan.name)}"))
+    if plan.build:
+        facts += _build(plan, plan.build)
+    facts += [Fact("after", f"run {safe(hook.command)}") for hook in plan.after]
+    facts += [Fact("check", safe(check.url or check.command)) for check in plan.health]
+    if plan.marks_bad:
+        facts.append(Fact("mark bad", safe(plan.marks_bad), "remove"))
+    facts += _reasons("remove", plan.retention.remove, "remove")
+    if plan.verb == "prune":
+        facts += _reasons("keep", plan.retention.keep, "")
+    return facts + [Fact("note", safe(warning), "warning") for warning in plan.warnings]
+
+
+def _reasons(title: str, reasons: Mapping[str, str], kind: str) -> Iterable[Fact]:
+    return [Fact(title, f"{safe(name)}: {safe(why)}", kind) for name, why in reasons.items()]
+
+
+def _build(plan: Plan, build: Build) -> list[Fact]:
+    facts = [Fact("files", counts(plan))]
+    facts.append(Fact("send", f"{plural(len(build.send), 'path')}, {size(plan.send_bytes)}"))
+    if build.base:
+        how = "hard links to" if build.hardlink else "a copy of"
+        facts.append(Fact("begin", f"with {how} {safe(build.base)}"))
+    lists = (
+        ("link", "to shared/: ", build.links, ""),
+        ("make", "in shared/: ", build.make, ""),
+        ("fill", "in shared/, from this release, once: ", build.seed, ""),
+        ("carry", "over, as written on the server: ", plan.carried, ""),
+        ("replace", "what was changed on the server: ", plan.overwritten, "warning"),
+    )
+    facts += [Fact(title, how + _named(paths), kind) for title, how, paths, kind in lists if paths]
+    return facts + [Fact("before", f"run {safe(hook.command)}") for hook in build.before]
+
+
+def _named(paths: tuple[bytes, ...]) -> str:
+    names = ", ".join(safe(path) for path in paths[:NAMED])
+    more = len(paths) - NAMED
+    return f"{names} and {more:,} more" if more > 0 else names
+
+
+def plan_text(plan: Plan, server: str) -> str:
+    """A plan in words, a line for each thing that will happen.
+
+    Args:
+        plan: The plan.
+        server: The server's name.
+    """
+    if plan.nothing:
+        return nothing(plan, server)
+    facts = [f"  {fact.title:<9}{fact.text}" for fact in plan_facts(plan)]
+    return "\n".join([f"{plan.verb} on {safe(server)}", *facts])
+
+
+# --- the end of a change -----------------------------------------------------------------------
+
+_NOW = {
+    "pin": "{release} is pinned: prune leaves it alone",
+    "unpin": "{release} is no longer pinned",
+    "hold": "{server} is held back: no change until it is released",
+    "release": "{server} is free: a change can begin",
+    "adopt": "every release has a record",
+    "prune": "old releases are removed",
+}
+
+
+def sentence(report: Report) -> str:
+    """The outcome in words; for what switches nothing, what is so now."""
+    if report.outcome is Outcome.DONE and report.verb in _NOW:
+        return _NOW[report.verb].format(release=safe(report.release), server=safe(report.server))
+    return report.sentence
+
+
+def switched(report: Report) -> str:
+    """Whether the switch happened, in words; empty for what switches nothing."""
+    if report.verb not in ("deploy", "rollback"):
+        return ""
+    if report.switched is None:
+        return "not known whether the switch happened"
+    if not report.switched:
+        return "the switch did not happen"
+    return "the switch happened" + (", and was put back" if report.live == report.previous else "")
+
+
+def report_facts(report: Report, at: float = 0.0) -> list[Fact]:
+    """What became of a change.
+
+    Args:
+        report: The report.
+        at: When it ended, seconds since the epoch; 0 when that is not to be told.
+    """
+    ok = not report.error
+    facts = [Fact("result", sentence(report), "good" if ok else "bad")]
+    if report.error:
+        facts.append(Fact("error", safe(report.error), "bad"))
+    if report.hint:
+        facts.append(Fact("next", safe(report.hint), "warning"))
+    if report.verb in ("deploy", "rollback"):
+        facts += _moved(report)
+    if report.files or report.bytes:
+        facts.append(Fact("sent", f"{plural(report.files, 'file')}, {size(report.bytes)}"))
+    facts += [
+        Fact("removed", f"{safe(name)}: {safe(why)}", "remove") for name, why in report.removed
+    ]
+    facts.append(Fact("took", _took(report)))
+    if at:
+        facts.append(Fact("ended", f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"))
+    return facts + [Fact("note", safe(warning), "warning") for warning in report.warnings]
+
+
+def _moved(report: Report) -> list[Fact]:
+    moved = f"{safe(report.previous) or 'nothing'} → {safe(report.release) or 'nothing'}"
+    return [
+        Fact("release", moved),
+        Fact("switch", switched(report)),
+        Fact("live now", safe(report.live) or "not known, or none"),
+    ]
+
+
+def _took(report: Report) -> str:
+    phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in report.phases)
+    return f"{report.seconds:.2f} s" + (f" ({phases})" if phases else "")
