@@ -1,7 +1,8 @@
 """What a server can be asked and told, whatever speaks to it.
 
 Rule 1: a :class:`Remote` only looks. What changes something is a method of :class:`Held`, and a
-``Held`` exists only while its lock is held.
+``Held`` exists only while its lock is held. (``run`` carries a command of the user's, and so can do
+what the user can: whether it may be run is decided before it comes here.)
 Rule 2: these raise opsnb's own errors and no others.
 Rule 3: paths inside a release are bytes; names of releases are text that opsnb made.
 """
@@ -10,12 +11,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from opsnb.core.links import Listing
 from opsnb.core.manifest import Manifest
 from opsnb.core.release import Holder, Site
 from opsnb.core.usage import Usage
+
+Stream = Literal["out", "err"]
+OnOutput = Callable[[Stream, bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a command of the user's ended.
+
+    Attributes:
+        status: Its exit status.
+        directory: Where below ``deploy_to`` it ran; ``.`` is ``deploy_to`` itself.
+    """
+
+    status: int
+    directory: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +149,15 @@ class Remote(Protocol):
 
     async def audit(self) -> bytes:
         """The audit log."""
+
+    async def run(self, script: str, directory: str, timeout: float, on_output: OnOutput) -> Exit:
+        """Run a script with ``/bin/sh`` below ``deploy_to``, in a session of its own.
+
+        It waits for no lock and for no other question. An empty directory is ``current``, or
+        ``deploy_to`` where there is none. What it starts ends with it, with this call (a
+        cancellation waits for that) and with the connection; what leaves its process group
+        (``setsid``) is not followed.
+        """
 
     async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
         """Take the lock; None when somebody else has it."""

@@ -23,7 +23,8 @@ from opsnb.errors import (
     RemoteError,
     StepFailed,
 )
-from opsnb.remote.base import Changes, Held
+from opsnb.remote.base import Changes, Exit, Held, OnOutput
+from opsnb.remote.command import Command
 from opsnb.remote.looked import read_site
 from opsnb.remote.shell import Pipes, Reply, Shell
 
@@ -155,6 +156,11 @@ class PosixRemote:
     async def audit(self) -> bytes:
         """See :meth:`Remote.audit`."""
         return _good(await self.ask("audit"), "read the log").out
+
+    async def run(self, script: str, directory: str, timeout: float, on_output: OnOutput) -> Exit:
+        """See :meth:`Remote.run`."""
+        command = Command(await self._dial(), on_output)
+        return await command.run(script, self.deploy_to, directory, timeout, self._connect_timeout)
 
     async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
         """See :meth:`Remote.lock`."""

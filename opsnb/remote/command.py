@@ -1,0 +1,225 @@
+"""A command of the user's on a server, from its beginning to its end.
+
+Rule 1: nothing of it stays: at its end, by its deadline and when nobody listens any more, the
+server ends the whole process group (``run.sh``).
+Rule 2: what it says lies between two marks that nobody on the server can know, so neither a login
+shell's greeting nor what it left running is taken for its own.
+Rule 3: nothing it says is kept here: it is handed on as it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from importlib.resources import files
+
+from opsnb.core.text import safe
+from opsnb.errors import Disconnected, NoSuchRelease, NotReady, RemoteError, StepTimedOut
+from opsnb.remote.base import Exit, OnOutput, Stream
+from opsnb.remote.shell import Pipes
+
+NO_DIRECTORY = 97
+SLACK = 5  # seconds after the deadline until the server itself ends the command
+LEAVE = 1.0  # seconds for what it left running to be gone
+STOP = 4.0  # seconds for a command to be gone that was told to stop: it is killed after 2
+
+
+class Command:
+    """A command that runs in a shell of its own.
+
+    Args:
+        pipes: The streams of ``exec /bin/sh -s``.
+        on_output: Is told what it says, as it comes. Must not raise.
+    """
+
+    def __init__(self, pipes: Pipes, on_output: OnOutput) -> None:
+        self._pipes = pipes
+        self._nonce = secrets.token_hex(16).encode()
+        self._news = asyncio.Event()
+        self._out = _Marked(self._nonce, "out", on_output)
+        self._err = _Marked(self._nonce, "err", on_output)
+        self._readers = [
+            asyncio.create_task(self._pump(pipes.read_out, self._out)),
+            asyncio.create_task(self._pump(pipes.read_err, self._err)),
+        ]
+
+    async def run(
+        self, script: str, deploy_to: str, directory: str, timeout: float, start_timeout: float
+    ) -> Exit:
+        """Run it, and wait until it has ended.
+
+        Args:
+            script: What ``/bin/sh`` runs.
+            deploy_to: The deployment path.
+            directory: Where below it; empty for ``current``, or for ``deploy_to`` without one.
+            timeout: Seconds until it is ended and has failed.
+            start_timeout: Seconds until the shell has failed to start.
+
+        Raises:
+            NotReady: There is no ``/bin/sh`` that can run it, or no deployment path.
+            NoSuchRelease: There is no such directory.
+            StepTimedOut: It did not end in time; its process group was ended.
+            Disconnected: Its session ended before it did: whether it had run is unknown.
+        """
+        try:
+            where = await self._begin(script, deploy_to, directory, timeout, start_timeout)
+            if where == NO_DIRECTORY:
+                raise _nowhere(deploy_to, directory)
+            status = await self._end(timeout)
+            await self._gone(LEAVE)
+            return Exit(status, directory or ("." if where else "current"))
+        except BaseException:
+            await self._stop()
+            raise
+        finally:
+            await self._close()
+
+    async def _begin(
+        self, script: str, deploy_to: str, directory: str, timeout: float, start_timeout: float
+    ) -> int:
+        given = {
+            "N": self._nonce,
+            "D": _bytes(deploy_to),
+            "W": _bytes(directory),
+            "L": b"%d" % (math.ceil(timeout) + SLACK),
+            "S": _bytes(script),
+        }
+        # Unset first: a variable that the login exports stays exported, whatever its value.
+        lines = [b"unset N D W L S"]
+        lines += [name.encode() + b"=" + _quoted(value) for name, value in given.items()]
+        text = b"\n".join(lines) + b"\n" + files("opsnb.remote").joinpath("run.sh").read_bytes()
+        try:
+            async with asyncio.timeout(start_timeout):
+                await self._pipes.write(text)
+                return await self._mark(0)
+        except TimeoutError as error:
+            raise StepTimedOut("the server's shell did not answer") from error
+        except Disconnected as error:
+            noise = safe(self._err.noise)
+            raise NotReady(
+                f"the server ran no /bin/sh for us: {noise or 'it closed the session'}",
+                "Does the account have a login shell, and may it run commands?",
+            ) from error
+
+    async def _end(self, timeout: float) -> int:
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._mark(1)
+        except TimeoutError as error:
+            raise StepTimedOut(
+                f"the command did not end within {timeout:g} s, and was ended"
+            ) from error
+
+    async def _mark(self, number: int) -> int:
+        """What a mark says, once both streams have come to it."""
+        streams = (self._out, self._err)
+        while not all(len(stream.marks) > number for stream in streams):
+            if any(stream.over and len(stream.marks) <= number for stream in streams):
+                raise Disconnected(
+                    "the command's session ended without its exit status: it was killed, or the "
+                    "connection was lost",
+                )
+            await self._hear()
+        return self._out.marks[number]
+
+    async def _hear(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+
+    async def _gone(self, seconds: float) -> None:
+        """Wait until nothing of it is left that could speak."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not (self._out.over and self._err.over):
+                    await self._hear()
+
+    async def _stop(self) -> None:
+        """Have the server end it, and wait until that has happened."""
+        with suppress(RemoteError):
+            await self._pipes.write(b"\n")
+            await self._gone(STOP)
+
+    async def _pump(self, read: Callable[[], Awaitable[bytes]], stream: _Marked) -> None:
+        try:
+            with suppress(Disconnected):
+                while data := await read():
+                    stream.feed(data)
+                    self._news.set()
+        finally:
+            stream.over = True
+            self._news.set()
+
+    async def _close(self) -> None:
+        await self._pipes.close()
+        for reader in self._readers:
+            reader.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+
+
+class _Marked:
+    """One stream of a command: what comes between its first mark and its second is handed on.
+
+    Attributes:
+        marks: What the marks say that have come.
+        noise: The last of what came before the first.
+        over: Whether no more will come.
+    """
+
+    def __init__(self, nonce: bytes, stream: Stream, on_output: OnOutput) -> None:
+        self._nonce = nonce
+        self._pattern = re.compile(nonce + rb" (\d+)\n")
+        self._stream = stream
+        self._on_output = on_output
+        self._rest = b""
+        self.marks: list[int] = []
+        self.noise = b""
+        self.over = False
+
+    def feed(self, data: bytes) -> None:
+        """Take what has come."""
+        self._rest += data
+        while match := self._pattern.search(self._rest):
+            self._pass(self._rest[: match.start()])
+            self.marks.append(int(match[1]))
+            self._rest = self._rest[match.end() :]
+        kept = self._held_back()
+        self._pass(self._rest[:kept])
+        self._rest = self._rest[kept:]
+
+    def _pass(self, data: bytes) -> None:
+        if not self.marks:
+            self.noise = (self.noise + data)[-300:]
+        elif len(self.marks) == 1 and data:
+            self._on_output(self._stream, data)
+
+    def _held_back(self) -> int:
+        """Where the beginning of a mark may stand that has not come whole."""
+        whole = self._rest.rfind(self._nonce)
+        if whole >= 0:
+            return whole
+        for length in range(min(len(self._nonce), len(self._rest)), 0, -1):
+            if self._rest.endswith(self._nonce[:length]):
+                return len(self._rest) - length
+        return len(self._rest)
+
+
+def _nowhere(deploy_to: str, directory: str) -> NoSuchRelease | NotReady:
+    if not directory:
+        return NotReady(f"{safe(deploy_to)} is not there", "A first deploy makes it.")
+    return NoSuchRelease(
+        f"{safe(directory)} is no directory in {safe(deploy_to)}",
+        "`opsnb releases` says which releases there are.",
+    )
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _quoted(raw: bytes) -> bytes:
+    """Bytes as ``/bin/sh`` reads them in a script; line breaks may be among them."""
+    return b"'" + raw.replace(b"'", b"'\\''") + b"'"
