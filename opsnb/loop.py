@@ -11,11 +11,14 @@ import atexit
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
-from typing import Any, TypeVar
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
 
 from opsnb.errors import OpsnbError
 
 T = TypeVar("T")
+N = TypeVar("N")
 GRACE = 2.0
 BEAT = 0.2
 
@@ -69,6 +72,38 @@ class LoopThread:
             future.cancel()
             raise
 
+    def follow(
+        self,
+        work: Callable[[Callable[[N], None]], Coroutine[Any, Any, T]],
+        hear: Callable[[N], None],
+    ) -> T:
+        """Run what tells of itself, and hear of it on the caller's own thread until it has ended.
+
+        An interrupt (Ctrl-C), and an error of the listener's, cancels it and waits for its
+        clean-up; a second interrupt leaves at once.
+
+        Args:
+            work: Makes the coroutine, from what it is to tell its news to.
+            hear: Is told the news, in order.
+
+        Raises:
+            OpsnbError: Called on the loop's own thread, which would wait for itself for ever.
+        """
+        if threading.current_thread() is self._thread:
+            raise OpsnbError("a blocking call was made on opsnb's own thread")
+        loop = self._started()
+        followed: _Followed[N, T] = _Followed()
+        loop.call_soon_threadsafe(followed.start, work)
+        try:
+            return followed.wait(hear)
+        except BaseException as error:
+            # In this order: what is called on a loop from outside is carried out in order.
+            loop.call_soon_threadsafe(followed.cancel)
+            heard = hear if isinstance(error, KeyboardInterrupt) else lambda _: None
+            with suppress(Exception, asyncio.CancelledError):
+                followed.wait(heard)
+            raise
+
     def _stop(self) -> None:
         """At the end of the program: cancel what runs, and give its clean-up two seconds."""
         loop, thread = self._loop, self._thread
@@ -83,6 +118,32 @@ class LoopThread:
         thread.join(GRACE)
         if not loop.is_running():
             loop.close()
+
+
+class _Followed(Generic[N, T]):
+    """Work that runs on the loop, and the queue of its news, of which its end is the last."""
+
+    def __init__(self) -> None:
+        self._news: SimpleQueue[tuple[N] | None] = SimpleQueue()
+        self._task: asyncio.Task[T]
+
+    def start(self, work: Callable[[Callable[[N], None]], Coroutine[Any, Any, T]]) -> None:
+        self._task = asyncio.get_running_loop().create_task(work(lambda it: self._news.put((it,))))
+        self._task.add_done_callback(lambda _: self._news.put(None))
+
+    def cancel(self) -> None:
+        self._task.cancel()
+
+    def wait(self, hear: Callable[[N], None]) -> T:
+        while True:
+            try:
+                news = self._news.get(timeout=BEAT)
+            except Empty:
+                continue
+            if news is None:
+                self._news.put(None)  # it stays the last, for whoever waits again
+                return self._task.result()
+            hear(news[0])
 
 
 def wait(
