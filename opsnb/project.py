@@ -77,6 +77,12 @@ class Project:
             ssh_config=self._ssh_config,
         )
 
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """Folders that can be released, as far as the project knows any."""
+        configured = [self.server(name).settings.source for name in self.config.servers]
+        return tuple(dict.fromkeys(Path(source) for source in configured if source))
+
     def environment(self, name: str) -> Environment:
         """The environment a server belongs to."""
         return self.server(name).environment
@@ -128,6 +134,11 @@ class DemoProject(Project):
         super().__init__(parse(embedded.config, "the demo"), embedded.ssh_config)
         self.site = embedded.site
         self.web_url = embedded.web_url
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The site in its three versions."""
+        return tuple(self.site(version) for version in ("v1", "v2", "v3"))
 
     @property
     def embedded(self) -> Demo:

@@ -16,6 +16,7 @@ from opsnb.core.config import Address, Environment, Settings
 from opsnb.core.doctor import Finding, examine
 from opsnb.core.events import Event
 from opsnb.core.facts import plan_text
+from opsnb.core.listing import Base
 from opsnb.core.manifest import Manifest, compare
 from opsnb.core.plan import Plan, Wish
 from opsnb.core.plan_rollback import plan_prune, plan_rollback
@@ -218,6 +219,22 @@ class Server:
         """Where the audit log has been tampered with; empty when it holds."""
         return audit.verify(self.audit_log())
 
+    def drift(self, site: Site | None = None) -> tuple[str, ...] | None:
+        """What has come, gone or changed in the live release since it was finished, by path.
+
+        Args:
+            site: What a look told; looks anew when not given.
+
+        Returns:
+            Paths, safe to show; None when that cannot be known: no release is live, or another
+            tool made it.
+        """
+        seen = site or self.look()
+        if seen.live is None or seen.live.record is None or seen.live.record.adopted:
+            return None
+        base = self._ask(lambda remote: _live(remote, seen))
+        return tuple(safe(path) for path in sorted(base.drifted)) if base else None
+
     def findings(self) -> list[Finding]:
         """Whether this server can take atomic releases, point by point."""
         return examine(self.look())
@@ -407,6 +424,12 @@ class Server:
         forgotten = ended[: max(0, len(ended) - REMEMBERED)]
         self.jobs = [*(old for old in self.jobs if old not in forgotten), job]
         return job
+
+
+async def _live(remote: Remote, site: Site) -> Base | None:
+    from opsnb.engine.look import look_at_live  # noqa: PLC0415 - import opsnb stays quick
+
+    return await look_at_live(remote, site)
 
 
 async def _planned(remote: Remote, wish: Wish) -> Plan:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from opsnb.core.events import Outcome, Report
+from opsnb.core.manifest import Difference
 from opsnb.core.plan import Build, Plan
 from opsnb.core.text import plural, safe, size
 
@@ -62,9 +63,8 @@ def nothing(plan: Plan, server: str) -> str:
     return f"nothing to do on {safe(server)}: {said[plan.verb]}"
 
 
-def changes(plan: Plan) -> list[Change]:
+def changes(found: Difference) -> list[Change]:
     """What visitors' files gain and lose, by kind; kinds that are empty are left out."""
-    found = plan.difference
     kinds = (
         ("+", "added", found.added),
         ("~", "changed", found.changed),

@@ -28,10 +28,13 @@ def releases(site: Site, now: datetime) -> list[Row]:
         site: What a look told.
         now: The present time, aware, for the age.
     """
-    return [_release(release, site, now) for release in reversed(site.releases) if release.present]
+    return [
+        release_row(release, site, now) for release in reversed(site.releases) if release.present
+    ]
 
 
-def _release(release: Release, site: Site, now: datetime) -> Row:
+def release_row(release: Release, site: Site, now: datetime) -> Row:
+    """One release as a row of :func:`releases`."""
     record = release.record
     at = released(release)
     return {

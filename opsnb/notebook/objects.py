@@ -211,7 +211,7 @@ def _paths(shown: Plan) -> list[Html]:
             tag("summary", f"{change.sign} {plural(len(change.paths), 'path')} {change.word}"),
             tag("pre", _listed(change), class_="opsnb-mono"),
         )
-        for change in facts.changes(shown)
+        for change in facts.changes(shown.difference)
     ]
 
 
