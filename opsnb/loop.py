@@ -75,7 +75,7 @@ class LoopThread:
     def follow(
         self,
         work: Callable[[Callable[[N], None]], Coroutine[Any, Any, T]],
-        hear: Callable[[N], None],
+        hear: Callable[[N], object],
     ) -> T:
         """Run what tells of itself, and hear of it on the caller's own thread until it has ended.
 
@@ -134,7 +134,7 @@ class _Followed(Generic[N, T]):
     def cancel(self) -> None:
         self._task.cancel()
 
-    def wait(self, hear: Callable[[N], None]) -> T:
+    def wait(self, hear: Callable[[N], object]) -> T:
         while True:
             try:
                 news = self._news.get(timeout=BEAT)

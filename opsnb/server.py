@@ -18,12 +18,14 @@ from opsnb.core.events import Event
 from opsnb.core.facts import plan_text
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Manifest, compare
+from opsnb.core.output import Said
 from opsnb.core.plan import Plan, Wish
 from opsnb.core.plan_rollback import plan_prune, plan_rollback
+from opsnb.core.readonly import Guard
 from opsnb.core.release import Site
 from opsnb.core.text import safe
 from opsnb.core.usage import Usage
-from opsnb.errors import ConfigError, NoSuchRelease
+from opsnb.errors import ConfigError, Interrupted, NoSuchRelease
 from opsnb.job import Job, Ran
 from opsnb.loop import LOOP
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from opsnb.engine.change import Change
+    from opsnb.engine.run import CommandResult
     from opsnb.engine.source import Source
     from opsnb.remote.base import Remote
 
@@ -310,6 +313,63 @@ class Server:
     def plan_prune(self, keep: int | None = None) -> Plan:
         """What a prune would remove; reads only. The argument is that of :meth:`prune`."""
         return plan_prune(self.look(), self._keeping(keep).keep_releases)
+
+    # --- commands ------------------------------------------------------------------------------
+
+    @property
+    def guard(self) -> Guard:
+        """What it takes for :meth:`run` to run what may change this server."""
+        type_name = self.environment.confirm == "type-name"
+        return Guard(self.name, self.environment_name, type_name)
+
+    def run(
+        self,
+        command: str,
+        *,
+        directory: str = "",
+        change: bool | str = False,
+        timeout: float = 300,
+        on_output: Callable[[Said], object] = lambda _: None,
+    ) -> CommandResult:
+        """Run a script with ``/bin/sh`` on the server, whatever the login shell is, and wait.
+
+        It runs on a session of its own, so it keeps no question waiting, and under no lock: it is
+        for looking. What it starts ends with it. An interrupt (Ctrl-C) ends it on the server.
+
+        Whether it only reads is told from its text, by a list of commands. That is a guard
+        against slips and no sandbox: the command can do whatever the login may do.
+
+        Args:
+            command: The script.
+            directory: Where below ``deploy_to``; ``.`` is ``deploy_to`` itself. When not given:
+                ``current``, or ``deploy_to`` where nothing is live.
+            change: Whether it may change the server; where the environment asks for the server's
+                name to be typed, that name.
+            timeout: Seconds until it is ended and has failed.
+            on_output: Is told each line as it comes. Of very many, those in the middle are left
+                out, and how many is said.
+
+        Returns:
+            How it ended. An exit status other than 0 is no error.
+
+        Raises:
+            ConfigError: It may change the server, and ``change`` does not say so.
+            NoSuchRelease: There is no such directory.
+            StepTimedOut: It did not end in time, and was ended.
+            Disconnected: The connection was lost: whether it had ended is unknown.
+            Interrupted: It was interrupted, and ended.
+        """
+        from opsnb.engine import run  # noqa: PLC0415 - import opsnb stays quick
+
+        self.guard.permit(command, change)
+        if not 0 < timeout <= 86400:
+            raise ConfigError("a timeout is more than 0 and at most 86400 seconds")
+        order = run.Command(command, run.place(directory), timeout)
+        remote = self._remote()
+        try:
+            return LOOP.follow(lambda tell: run.run_command(remote, order, tell), on_output)
+        except KeyboardInterrupt:
+            raise Interrupted(f"interrupted: the command on {safe(self.name)} was ended") from None
 
     # --- changes -------------------------------------------------------------------------------
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 from opsnb.core.output import Output, Said
+from opsnb.core.text import safe
+from opsnb.errors import ConfigError
 from opsnb.remote.base import Remote, Stream
 
 
@@ -23,7 +24,8 @@ class CommandResult:
         seconds: How long it took, with what the connection took.
         directory: Where below ``deploy_to`` it ran; ``.`` is ``deploy_to`` itself.
         cut: How many lines were left out of the middle of what it said.
-        out: What it said on its standard output, within bounds, safe to show.
+        out: What it said on its standard output, within bounds, safe to show. Where lines were
+            left out, a line says so.
         err: The same of its standard error.
     """
 
@@ -48,6 +50,24 @@ class Command:
     script: str
     directory: str
     timeout: float
+
+
+def place(directory: str) -> str:
+    """A directory below ``deploy_to``, as it was asked for.
+
+    Args:
+        directory: ``current``, ``releases/NAME``, ``.``, or any other path below ``deploy_to``.
+
+    Raises:
+        ConfigError: It is no path below ``deploy_to``.
+    """
+    parts = directory.removesuffix("/").split("/")
+    if directory and directory != "." and any(part in ("", ".", "..") for part in parts):
+        raise ConfigError(
+            f"{safe(directory)} is no directory below deploy_to",
+            "Give `current`, `releases/NAME`, or `.` for deploy_to itself.",
+        )
+    return directory
 
 
 async def run_command(
@@ -77,16 +97,15 @@ async def run_command(
     finally:
         for said in output.end():
             say(said)
-    text = partial(_text, lines)
     return CommandResult(
         status=ended.status,
         seconds=time.monotonic() - began,
         directory=ended.directory,
         cut=output.cut,
-        out=text("out"),
-        err=text("err"),
+        out=_text(lines, "out", "opsnb"),
+        err=_text(lines, "err"),
     )
 
 
-def _text(lines: list[Said], stream: str) -> str:
-    return "\n".join(said.text for said in lines if said.stream == stream)
+def _text(lines: list[Said], *streams: str) -> str:
+    return "\n".join(said.text for said in lines if said.stream in streams)
