@@ -39,7 +39,7 @@ class JobView(View):
     """
 
     face = traitlets.Unicode("job").tag(sync=True)
-    job: Any = traitlets.Dict(allow_none=True).tag(sync=True)
+    job: Any = traitlets.Any(None, allow_none=True).tag(sync=True)
 
     def __init__(self, job: Job) -> None:
         super().__init__()

@@ -122,7 +122,7 @@ def weather(site: Site) -> str:
         said.append(f"a change is running: {site.holder}")
     if site.intent:
         said.append("a switch was begun and not settled: the next change settles it")
-    said = said or ["unlocked"]
+    said = said or ["lock free"]
     if not site.ours and site.releases:
         said.append(f"laid out by {site.made_by}")
     if site.missing:

@@ -9,6 +9,7 @@ Rule 3: an object of asyncssh belongs to the loop that made it.
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -269,6 +270,9 @@ def _known(options: asyncssh.SSHClientConnectionOptions, met: _Met) -> bool:
 
 
 def _said(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno:
+        # The loop's own words name an address twice; the system's say what happened.
+        return os.strerror(error.errno) if error.errno > 0 else safe(error.strerror)
     return safe(str(error) or type(error).__name__)
 
 

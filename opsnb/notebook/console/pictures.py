@@ -147,8 +147,14 @@ def _bar(used: Usage | None, most: int) -> Picture | None:
     return {
         "own": used.own / scale,
         "rest": max(0, used.disk - used.own) / scale,
-        "words": f"{size(used.own)} of {size(used.disk)}",
+        "words": _of(size(used.own), size(used.disk)),
     }
+
+
+def _of(part: str, whole: str) -> str:
+    """``3.1 / 86 MB``: one unit where both have the same."""
+    number, unit = part.split(" ")
+    return f"{number} / {whole}" if whole.endswith(f" {unit}") else f"{part} / {whole}"
 
 
 def _shared(used: Usage | None, most: int) -> Picture | None:
@@ -170,12 +176,13 @@ def _branch(branch: tree.Branch) -> Picture:
         "trunk": branch.trunk,
         "name": branch.name,
         "kind": branch.kind,
-        "words": list(branch.words),
+        # Without the size: the table beside it has that.
+        "words": list(branch.words[:2]) if branch.trunk.startswith("│") else list(branch.words),
     }
 
 
 def _facts(seen: Site, used: Iterable[Usage] | None, drift: Sequence[str] | None) -> list[str]:
-    said = ["locked" if seen.hold or seen.holder else "unlocked"]
+    said = ["locked" if seen.hold or seen.holder else "lock free"]
     if used is not None and seen.live is not None:
         said.append("drift not known" if drift is None else _drifted(drift))
     return [*said, f"{size(seen.free_bytes)} free"]
@@ -228,10 +235,14 @@ def plan(made: Plan, server: str, differs: Difference | None = None) -> Picture:
         "compared": made.build is not None or differs is not None,
         "moves": made.verb != "prune" and not made.nothing,
         "marks_bad": safe(made.marks_bad),
-        "removes": [{"name": safe(n), "why": safe(w)} for n, w in made.retention.remove.items()],
-        "keeps": [{"name": safe(n), "why": safe(w)} for n, w in made.retention.keep.items()],
+        "removes": _reasons(made.retention.remove),
+        "keeps": _reasons(made.retention.keep) if made.verb == "prune" else [],
         "warnings": [safe(warning) for warning in made.warnings],
     }
+
+
+def _reasons(reasons: Mapping[str, str]) -> list[Picture]:
+    return [{"name": safe(name), "why": safe(why)} for name, why in reasons.items()]
 
 
 def _fact(fact: facts.Fact) -> Picture:

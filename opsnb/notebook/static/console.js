@@ -38,7 +38,7 @@ function Head({ place, site, job, glance, busy, ask }) {
   const clock = glance && site && glance.at > site.at ? glance.clock : site && site.clock;
   return html`<div class=${`opsnb-bar-top opsnb-edge-${environment.color} ${environment.guarded ? "opsnb-guarded" : ""}`}>
     <b>${place.project}</b>
-    <select class="opsnb-select" aria-label="environment" value=${place.environment} disabled=${running && false}
+    <select class="opsnb-select" aria-label="environment" value=${place.environment}
       onChange=${(event) => ask("pick", { environment: event.target.value })}>
       ${place.environments.map((one) => html`<option value=${one.name}>${one.guarded ? "▲ " : ""}${one.word}</option>`)}
     </select>
@@ -47,13 +47,17 @@ function Head({ place, site, job, glance, busy, ask }) {
     </select>
     <span class=${`opsnb-pill opsnb-${environment.color}`}>${environment.guarded ? `▲ ${environment.word.toUpperCase()}` : `○ ${environment.word}`}</span>
     ${live ? html`<span class="opsnb-pill opsnb-green">● live <span class="opsnb-mono">${live}</span></span>` : site ? html`<span class="opsnb-pill opsnb-grey">nothing is live</span>` : ""}
-    ${site && html`<span class="opsnb-mute">${site.facts.join(" · ")}</span>`}
     <span class="opsnb-gap"></span>
-    <span class="opsnb-mute opsnb-number" role="status" aria-live="off">${busy.length ? `${DOING[busy[0]] || "working"}…` : site ? `${clock}, ${ageWords(age)}` : ""}</span>
+    <span class=${`opsnb-pill opsnb-${place.unlocked ? "orange" : "grey"}`}>${place.unlocked ? "◇ changes allowed" : "read-only"}</span>
     <button class="opsnb-button" onClick=${() => ask("refresh")}>Refresh</button>
     ${place.unlocked
       ? html`<button class="opsnb-button" title="Allow no more changes from here" onClick=${() => ask("lock")}>Read-only</button>`
       : html`<button class="opsnb-button" title="Allow changes; each is still planned and confirmed" onClick=${() => ask("unlock")}>Unlock</button>`}
+    <div class="opsnb-sub opsnb-mute">
+      <span class="opsnb-mono">${place.address}</span>
+      ${site && html`<span>${site.facts.join(" · ")}</span>`}
+      <span class="opsnb-number" role="status" aria-live="off">${busy.length ? `${DOING[busy[0]] || "working"}…` : site ? `as of ${clock}, ${ageWords(age)}` : ""}</span>
+    </div>
   </div>`;
 }
 
@@ -65,11 +69,16 @@ const DOING = {
 function Said({ said, waiting }) {
   const [open, setOpen] = useState(false);
   const [closed, close] = useState(null);
+  useEffect(() => {
+    if (!said || said.kind !== "done") return undefined;
+    const timer = setTimeout(() => close(said), 6000);
+    return () => clearTimeout(timer);
+  }, [said]);
   const kinds = { error: ["bad", "✕"], warning: ["warning", "!"], done: ["good", "✓"] };
   const [kind, sign] = (said && kinds[said.kind]) || ["", ""];
   return html`<div class="opsnb-said" aria-live="polite">
     ${waiting.length ? html`<div class="opsnb-warning">! The kernel is busy with a cell: “${waiting[waiting.length - 1]}” is done when it is free.</div>` : ""}
-    ${said && said !== closed ? html`<div class=${`opsnb-${kind} opsnb-row`} role=${said.kind === "error" ? "alert" : "status"}>
+    ${said && said !== closed ? html`<div class=${`opsnb-${kind} opsnb-answer`} role=${said.kind === "error" ? "alert" : "status"}>
       <span><b>${sign} ${said.text}</b>${said.hint && html` <span class="opsnb-plain">${said.hint}</span>`} <span class="opsnb-mute">${said.clock}</span></span>
       ${said.trace && html`<button class="opsnb-button" onClick=${() => setOpen(!open)}>${open ? "Hide the trace" : "Show the trace"}</button>`}
       <button class="opsnb-button" aria-label="Close the message" onClick=${() => close(said)}>×</button>
@@ -80,6 +89,7 @@ function Said({ said, waiting }) {
 
 function Selected({ row, live, place, busy, ask }) {
   const [why, setWhy] = useState("");
+  const [pinning, setPinning] = useState(false);
   if (!row) return html`<div class="opsnb-row opsnb-mute">Select a release to roll back to it.</div>`;
   const changeable = place.unlocked && !busy;
   const pin = row.pinned ? "unpin" : "pin";
@@ -92,11 +102,13 @@ function Selected({ row, live, place, busy, ask }) {
           onInput=${(event) => setWhy(event.target.value)} />
         <button class="opsnb-button" disabled=${Boolean(row.back)} title=${row.back} onClick=${() => ask("plan rollback", { to: row.name, why })}>Roll back…</button>
         <button class="opsnb-button" disabled=${!live || !row.recorded} onClick=${() => ask("diff", { old: live, new: row.name })}>Compare with live</button>`}
+      ${row.recorded && html`<button class="opsnb-button" aria-expanded=${pinning} onClick=${() => setPinning(!pinning)}>${row.pinned ? "Unpin…" : "Pin…"}</button>`}
     </div>
     ${row.back && !row.live && html`<div class="opsnb-mute">No rollback there: ${row.back}</div>`}
-    ${row.recorded && html`<${Confirm} key=${row.name} place=${place} label=${pin === "pin" ? "Pin" : "Unpin"} stop=${false}
-      doing=${`${pin} ${row.name}`} allowed=${changeable} reason=${place.unlocked ? (row.pinned ? "Prune leaves it alone." : "A pinned release is never pruned.") : ""}
-      onYes=${(extra) => ask(pin, { name: row.name, ...extra })} />`}
+    ${pinning && row.recorded && html`<${Confirm} key=${row.name} place=${place} label=${pin === "pin" ? "Pin" : "Unpin"} kind="plain"
+      doing=${`${pin} ${row.name}`} allowed=${changeable}
+      reason=${!place.unlocked ? "Read-only: press Unlock first." : row.pinned ? "Prune leaves it alone." : "A pinned release is never pruned."}
+      onYes=${(extra) => { setPinning(false); ask(pin, { name: row.name, ...extra }); }} />`}
   </div>`;
 }
 
@@ -141,16 +153,16 @@ function Hold({ place, site, busy, ask }) {
   if (site.hold || site.holder) {
     return html`<div>
       <div class="opsnb-warning">${site.hold ? `Held back by ${site.hold}` : `A change is running: ${site.holder}`}</div>
-      <${Confirm} key="unhold" place=${place} label="Release" doing=${`release ${place.server}`} allowed=${allowed} reason=${reason}
+      <${Confirm} key="unhold" place=${place} label="Release" kind="plain" doing=${`release ${place.server}`} allowed=${allowed} reason=${reason}
         onYes=${(extra) => ask("unhold", extra)} />
-      <${Confirm} key="force" place=${place} label="Release by force" stop=${true} doing=${`take it away from whoever has it`} allowed=${allowed}
+      <${Confirm} key="force" place=${place} label="Release by force" kind="stop" doing=${`take it away from whoever has it`} allowed=${allowed}
         reason=${allowed ? "Also what somebody else placed; a running change can then do no more." : reason} onYes=${(extra) => ask("unhold", { force: true, ...extra })} />
     </div>`;
   }
   return html`<div>
     <div class="opsnb-row"><label class="opsnb-field">reason <input class="opsnb-input" aria-label="reason for the hold" value=${why}
       placeholder="database migration until 16:00" onInput=${(event) => setWhy(event.target.value)} /></label></div>
-    <${Confirm} key="hold" place=${place} label="Hold back" doing=${`hold ${place.server} back`} allowed=${allowed && Boolean(why.trim())}
+    <${Confirm} key="hold" place=${place} label="Hold back" kind="plain" doing=${`hold ${place.server} back`} allowed=${allowed && Boolean(why.trim())}
       reason=${reason || (why.trim() ? "" : "A hold needs a reason.")} onYes=${(extra) => ask("hold", { why, ...extra })} />
   </div>`;
 }
@@ -217,23 +229,22 @@ function ConsoleFace({ model, store }) {
       <div class="opsnb-left">
         <h4>Releases</h4>
         ${site ? html`<${Releases} rows=${rows} shared=${site.shared} selected=${selected} select=${choose} act=${back} />
-          <${Selected} row=${row} live=${live} place=${place} busy=${running} ask=${ask} />`
+          ${rows.length > 0 && html`<${Selected} row=${row} live=${live} place=${place} busy=${running} ask=${ask} />`}`
           : html`<div class="opsnb-mute opsnb-empty">${doing.length ? `Looking at ${place.server}…` : `${place.server} was not seen. Refresh to try again.`}</div>`}
         ${diff && html`<div class="opsnb-card"><div class="opsnb-head"><b>From <span class="opsnb-mono">${diff.old}</span> to <span class="opsnb-mono">${diff.new}</span></b></div>
-          <${Changes} changes=${diff.changes} unchanged=${diff.unchanged} /></div>`}
-        ${job && html`<div class="opsnb-card"><${Job} store=${store} state=${job} /></div>`}
+          <${Counts} changes=${diff.changes} unchanged=${diff.unchanged} /><${Paths} changes=${diff.changes} /></div>`}
+        ${job && (running || job.server === place.server) && html`<div class="opsnb-card"><${Job} store=${store} state=${job} /></div>`}
       </div>
       <div class="opsnb-right-side">
         <h4>Change</h4>
         ${site && site.foreign && html`<${Adopt} place=${place} site=${site} busy=${running} ask=${ask} />`}
         <${Source} key=${place.server} place=${place} busy=${running} ask=${ask} />
         ${plan && html`<${Plan} plan=${plan} rows=${rows} place=${place} busy=${running} ask=${ask} />`}
-        <h4>On the server</h4>
-        ${site && html`<${Tree} branches=${site.tree} />`}
+        ${site && html`<h4>On the server</h4><${Tree} branches=${site.tree} />`}
         ${site && site.drift.length ? html`<details><summary>${site.drift.length} paths drifted</summary><pre class="opsnb-paths" tabindex="0" aria-label="Drifted paths">${site.drift.join("\n")}</pre></details>` : ""}
         <details class="opsnb-more"><summary>Prune old releases</summary><${Prune} key=${place.server} place=${place} ask=${ask} /></details>
         ${site && html`<details class="opsnb-more" open=${Boolean(site.hold)}><summary>Lock</summary><${Hold} place=${place} site=${site} busy=${running} ask=${ask} /></details>`}
-        <details class="opsnb-more" onToggle=${(event) => event.target.open && ask("audit")}><summary>Audit log</summary>
+        <details key=${`audit ${place.server}`} class="opsnb-more" onToggle=${(event) => event.target.open && ask("audit")}><summary>Audit log</summary>
           ${audit ? html`<${Audit} audit=${audit} />` : html`<div class="opsnb-mute">Reading…</div>`}</details>
       </div>
     </div>

@@ -86,6 +86,7 @@ function Log({ lines, running, download, downloading }) {
 
   const scrollTo = (value) => {
     const el = pane.current;
+    if (!el) return; // drawn once more after the view was closed
     el.scrollTop = value;
     set.current = el.scrollTop;
     setTop(el.scrollTop);
@@ -94,7 +95,7 @@ function Log({ lines, running, download, downloading }) {
     const gone = lines.first - first.current;
     first.current = lines.first;
     if (follow) scrollTo(lines.items.length * ROW);
-    else if (gone > 0) scrollTo(Math.max(0, pane.current.scrollTop - gone * ROW));
+    else if (gone > 0 && pane.current) scrollTo(Math.max(0, pane.current.scrollTop - gone * ROW));
   });
   const scrolled = () => {
     const el = pane.current;

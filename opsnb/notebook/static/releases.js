@@ -17,7 +17,7 @@ function State({ row }) {
 
 const COLUMNS = [
   ["release", ""], ["state", ""], ["revision", "opsnb-wide"], ["by", "opsnb-wider"], ["made (UTC)", "opsnb-wide"],
-  ["files", "opsnb-right opsnb-wider"], ["disk: own of all", ""],
+  ["files", "opsnb-right opsnb-wider"], ["disk: own / all", ""],
 ];
 
 function Releases({ rows, shared, selected, select, act }) {
@@ -63,7 +63,7 @@ function Tree({ branches }) {
   const releases = branches.filter((branch) => branch.trunk.startsWith("│"));
   const widest = (pick) => Math.max(0, ...releases.map((branch) => (pick(branch) || "").length));
   const name = widest((b) => b.name);
-  const widths = [0, 1, 2].map((n) => widest((b) => b.words[n]));
+  const widths = [0, 1].map((n) => widest((b) => b.words[n]));
   const words = (branch) => {
     if (!branch.trunk.startsWith("│")) return branch.words.join("  ");
     const sign = { live: "●", bad: "✕" }[branch.kind] || " ";
@@ -71,6 +71,5 @@ function Tree({ branches }) {
     return `${sign} ${state.padEnd(widths[0])}  ${rest.map((word, n) => word.padStart(widths[n + 1])).join("  ")}`;
   };
   return html`<pre class="opsnb-tree" role="img" aria-label="What stands on the server">${branches.map((branch) => html`<span
-    class=${`opsnb-is-${branch.kind}`}><span class="opsnb-trunk">${branch.trunk}</span>${branch.trunk.startsWith("│") ? branch.name.padEnd(name) : branch.name}${branch.words.length ? "  " : ""}${words(branch).trimEnd()}
-</span>`)}</pre>`;
+    class=${`opsnb-is-${branch.kind}`}><span class="opsnb-trunk">${branch.trunk}</span>${branch.trunk.startsWith("│") ? branch.name.padEnd(name) : branch.name}${branch.words.length ? "  " : ""}${words(branch).trimEnd()}${"\n"}</span>`)}</pre>`;
 }
