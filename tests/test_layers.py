@@ -22,12 +22,14 @@ MAY = {
     "remote": {"core", "errors"},
     "engine": {"core", "errors", "remote"},
     "loop": {"errors"},
-    "job": {"core", "errors", "loop"},
+    "joblog": {"core"},
+    "job": {"core", "errors", "joblog", "loop"},
     "server": {"core", "engine", "errors", "job", "loop", "remote", "tables"},
     "embedded": {"errors"},
     "project": {"core", "embedded", "errors", "server"},
+    "notebook": {"core", "errors", "job", "loop", "project", "server"},
     "cli": {"__version__", "core", "embedded", "errors", "job", "project", "server", "tables"},
-    "__init__": {"core", "errors", "job", "project", "server"},
+    "__init__": {"core", "errors", "job", "notebook", "project", "server"},
     "__main__": {"cli"},
 }
 # Who else may be imported where; the standard library may be everywhere but in core.
@@ -38,6 +40,7 @@ OUTSIDE = {
     "tables": {"pandas"},
     "server": {"pandas"},
     "embedded": {"asyncssh"},
+    "notebook": {"IPython", "anywidget", "traitlets"},
     "cli": {"click", "rich", "pandas"},
 }
 # Where alone a library may be imported when the program runs (not only to check types).
@@ -49,7 +52,8 @@ HOMES = {
     "rich": ("cli/",),
     "click": ("cli/",),
     "ipywidgets": (),
-    "anywidget": (),
+    "anywidget": ("notebook/",),
+    "IPython": ("notebook/",),
 }
 # What would make core impure: clocks, files, processes, networks, the environment.
 IMPURE = {"os", "pathlib", "time", "asyncio", "socket", "subprocess", "shutil", "tempfile", "io"}
@@ -219,7 +223,8 @@ def circle(graph: dict[str, set[str]]) -> tuple[str, ...]:
 def test_importing_opsnb_loads_nothing_heavy() -> None:
     program = (
         "import sys, opsnb\n"
-        "heavy = {'pandas', 'numpy', 'asyncssh', 'ipywidgets', 'rich', 'click', 'pydantic'}\n"
+        "heavy = {'pandas', 'numpy', 'asyncssh', 'ipywidgets', 'anywidget', 'IPython', 'rich',\n"
+        "         'click', 'pydantic'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     ran = subprocess.run(

@@ -272,7 +272,7 @@ def _known(options: asyncssh.SSHClientConnectionOptions, met: _Met) -> bool:
 def _said(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno:
         # The loop's own words name an address twice; the system's say what happened.
-        return os.strerror(error.errno) if error.errno > 0 else safe(error.strerror)
+        return safe(os.strerror(error.errno) if error.errno > 0 else str(error))
     return safe(str(error) or type(error).__name__)
 
 

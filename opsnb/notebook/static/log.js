@@ -99,6 +99,7 @@ function Log({ lines, running, download, downloading }) {
   });
   const scrolled = () => {
     const el = pane.current;
+    if (!el) return;
     if (Math.abs(el.scrollTop - set.current) < 2) return;
     set.current = el.scrollTop;
     setTop(el.scrollTop);
