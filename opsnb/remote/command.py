@@ -82,15 +82,13 @@ class Command:
         self, script: str, deploy_to: str, directory: str, timeout: float, start_timeout: float
     ) -> int:
         given = {
-            "N": self._nonce,
-            "D": _bytes(deploy_to),
-            "W": _bytes(directory),
-            "L": b"%d" % (math.ceil(timeout) + SLACK),
-            "S": _bytes(script),
+            "nonce": self._nonce,
+            "root": _bytes(deploy_to),
+            "where": _bytes(directory),
+            "seconds": b"%d" % (math.ceil(timeout) + SLACK),
+            "script": _bytes(script),
         }
-        # Unset first: a variable that the login exports stays exported, whatever its value.
-        lines = [b"unset N D W L S"]
-        lines += [name.encode() + b"=" + _quoted(value) for name, value in given.items()]
+        lines = [f"opsnb_{name}=".encode() + _quoted(value) for name, value in given.items()]
         text = b"\n".join(lines) + b"\n" + files("opsnb.remote").joinpath("run.sh").read_bytes()
         try:
             async with asyncio.timeout(start_timeout):
