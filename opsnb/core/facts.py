@@ -213,5 +213,5 @@ def _moved(report: Report) -> list[Fact]:
 
 
 def _took(report: Report) -> str:
-    phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in report.phases)
+    phases = ", ".join(f"{safe(phase)} {seconds:.2f}" for phase, seconds in report.phases)
     return f"{report.seconds:.2f} s" + (f" ({phases})" if phases else "")

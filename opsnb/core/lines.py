@@ -28,7 +28,8 @@ class Line:
 
     Attributes:
         at: When, seconds since the epoch.
-        kind: Whose it is or what it is: opsnb, hook, check, phase, warning, switch, end, error.
+        kind: Whose it is or what it is: opsnb, hook, check, phase, warning, plan, switch, end,
+            error.
         text: What it says.
     """
 
@@ -37,7 +38,7 @@ class Line:
     text: str
 
     def __str__(self) -> str:
-        mark = {"hook": "│ ", "check": "│ ", "warning": "! "}.get(self.kind, "")
+        mark = {"hook": "│ ", "check": "│ ", "warning": "! ", "plan": "plan: "}.get(self.kind, "")
         return f"{clock(self.at)} {mark}{self.text}"
 
 
@@ -73,7 +74,7 @@ def _said(event: Event) -> tuple[str, str] | None:  # noqa: PLR0911 - one return
         case PhaseEnded():
             return "phase", f"{event.phase.value} done in {event.seconds:.2f} s"
         case Planned():
-            return "opsnb", _planned(event)
+            return "plan", _planned(event)
         case Warned():
             return "warning", event.text
         case Switched():
@@ -86,7 +87,7 @@ def _said(event: Event) -> tuple[str, str] | None:  # noqa: PLR0911 - one return
 
 
 def _planned(event: Planned) -> str:
-    facts = [f"plan: {safe(event.live) or 'nothing'} -> {safe(event.release)}"]
+    facts = [f"{safe(event.live) or 'nothing'} -> {safe(event.release)}"]
     if event.send_files:
         facts.append(f"send {plural(event.send_files, 'path')}, {size(event.send_bytes)}")
     if event.removed:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from opsnb.core import facts, tree
-from opsnb.core.events import Report
+from opsnb.core.events import Planned, Report
 from opsnb.core.facts import Fact
 from opsnb.core.lines import Line, lines
 from opsnb.core.plan import Plan
@@ -245,7 +245,7 @@ def receipt(job: Job) -> Shown:
     if ended is None:
         return _running(job, where)
     at = told[-1].at if told else 0.0
-    known = [*_asked(job), *facts.report_facts(ended, at)]
+    known = [*_asked(job), *facts.report_facts(ended, at), *_planned(job)]
     return _ended(ended, known, told[-TAIL:], where)
 
 
@@ -254,8 +254,14 @@ def _asked(job: Job) -> list[Fact]:
     return [Fact("who", job.by)] if job.by else []
 
 
+def _planned(job: Job) -> list[Fact]:
+    """The plan in numbers, as it was when it was carried out."""
+    plans = [event for event in job.events if isinstance(event, Planned)]
+    return [Fact("plan", line.text) for line in lines(plans[-1:])]
+
+
 def _ended(ended: Report, known: list[Fact], tail: Sequence[Line], where: str) -> Shown:
-    title = f"{ended.verb} on {safe(ended.server)}"
+    title = f"{safe(ended.verb)} on {safe(ended.server)}"
     text = f"{title}\n{fact_text(known)}"
     kind = "bad" if ended.error else "good"
     badge = tag("span", "✕ failed" if ended.error else "✓ done", class_=f"opsnb-pill opsnb-{kind}")

@@ -51,7 +51,7 @@ class Lines {
   }
 }
 
-const SIGNS = { hook: "│ ", check: "│ ", warning: "! ", error: "✕ ", end: "✓ ", switch: "⇒ " };
+const SIGNS = { hook: "│ ", check: "│ ", warning: "! ", error: "✕ ", end: "✓ ", switch: "⇒ ", plan: "plan: " };
 
 /** Which lines hold a text; only what is new is searched again. */
 function useSearch(lines, query) {
