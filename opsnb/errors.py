@@ -31,6 +31,7 @@ Rule 2: errors of other libraries are translated where they enter (``remote/``),
 from __future__ import annotations
 
 import os
+import traceback
 from typing import Any
 
 
@@ -57,13 +58,9 @@ class OpsnbError(Exception):
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows of it: the words alone, or the trace with ``OPSNB_DEBUG=1``.
-
-        Raises:
-            NotImplementedError: The trace is wanted; IPython then shows its own.
-        """
+        """What IPython shows of it: the words alone, or the trace with ``OPSNB_DEBUG=1``."""
         if os.environ.get("OPSNB_DEBUG") == "1":
-            raise NotImplementedError
+            return "".join(traceback.format_exception(self)).splitlines()
         return [f"{type(self).__name__}: {self.message}", *([self.hint] if self.hint else [])]
 
 

@@ -115,9 +115,9 @@ def progress_of(job: Job) -> Message:
         "state": state,
         "release": safe(now.release),
         "live": safe(now.live),
-        "steps": _steps(now),
+        "steps": steps_of(now),
         "share": now.bytes / now.bytes_total if now.bytes_total else None,
-        "amounts": _amounts(now),
+        "amounts": amounts(now),
         "seconds": round(now.at - now.began, 1) if report else round(_since(now), 0),
         "sees": _sees(now),
         "switched": now.switched,
@@ -133,7 +133,7 @@ def _since(now: Progress) -> float:
     return max(0.0, time.time() - now.began) if now.began else 0.0
 
 
-def _steps(now: Progress) -> list[dict[str, str]]:
+def steps_of(now: Progress) -> list[dict[str, str]]:
     """The phases of the change; those that never came are left out once it has gone past them."""
     done = dict(now.done)
     listed = steps(now.verb)
@@ -155,7 +155,8 @@ def _steps(now: Progress) -> list[dict[str, str]]:
     return shown
 
 
-def _amounts(now: Progress) -> str:
+def amounts(now: Progress) -> str:
+    """Bytes, files, rate and time left, in words; empty when nothing is to be sent."""
     if not now.bytes_total:
         return ""
     said = [

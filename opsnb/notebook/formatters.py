@@ -18,6 +18,7 @@ PLAIN = {
     ("opsnb.server", "DeployPlan"): "deploy_plan",
     ("opsnb.project", "Project"): "project",
     ("opsnb.project", "DemoProject"): "project",
+    ("opsnb.notebook.console", "Still"): "still",
     ("opsnb.core.plan", "Plan"): "plan",
     ("opsnb.core.events", "Report"): "report",
 }

@@ -48,6 +48,9 @@ class JobView(View):
         self.listen(self._asked)
         self._feed.begin()
 
+    def __repr__(self) -> str:
+        return f"<JobView of {self._followed.verb} on {self._followed.server}>"
+
     def _progress(self, state: Message) -> None:
         self.job = state
 

@@ -19,6 +19,7 @@ from opsnb.core.release import Site
 from opsnb.core.text import plural, safe, size
 from opsnb.errors import OpsnbError
 from opsnb.job import Job
+from opsnb.notebook.console import Still
 from opsnb.notebook.html import Html, page, tag
 from opsnb.project import Project
 from opsnb.server import DeployPlan, Server
@@ -99,6 +100,17 @@ def server(shown: Server) -> Shown:
     head = _head(safe(shown.name), environment_badge(shown), _mute(safe(shown.url)))
     foot = tag("div", f"{weather(site)} · as of {now:%H:%M:%S} UTC", class_="opsnb-mute")
     return Shown(text, page(head, tree_html(branches), foot, label=f"server {safe(shown.name)}"))
+
+
+def still(shown: Still) -> Shown:
+    """A console where nothing can be clicked.
+
+    Args:
+        shown: The console.
+    """
+    drawn = server(shown.server)
+    said = "The console needs JupyterLab; this is what stands on the server."
+    return Shown(f"{drawn.text}\n{said}", page(drawn.html, _mute(said), label="console"))
 
 
 def _head(title: str, *beside: Html | None) -> Html:
@@ -296,7 +308,9 @@ def trouble(error: OpsnbError, title: str = "") -> Shown:
         title: What was asked for.
     """
     message, hint = safe(error.message), safe(error.hint)
-    text = "\n".join(line for line in (title, f"✕ {message}", f"  {hint}" if hint else "") if line)
+    text = "\n".join(
+        line for line in (safe(title), f"✕ {message}", f"  {hint}" if hint else "") if line
+    )
     said = tag("div", tag("b", "✕ ", message), class_="opsnb-bad")
-    content = [tag("div", title, class_="opsnb-mute") if title else None, said]
-    return Shown(text, page(content, tag("div", hint) if hint else None, label="error"))
+    head = tag("div", safe(title), class_="opsnb-mute") if title else None
+    return Shown(text, page(head, said, tag("div", hint) if hint else None, label="error"))

@@ -7,9 +7,11 @@ Rule 3: every gate (read-only, plan, confirmation) stands in the desk; a disable
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opsnb.errors import ConfigError
+from opsnb.notebook.mode import face
 from opsnb.project import Project
 from opsnb.server import Server
 
@@ -17,7 +19,21 @@ if TYPE_CHECKING:
     from opsnb.notebook.console.panel import Console
 
 
-def console(project: Project | Server, server: str = "") -> Console:
+@dataclass(frozen=True, slots=True)
+class Still:
+    """The console where nothing can be clicked: what stands on the server.
+
+    Attributes:
+        server: The server.
+    """
+
+    server: Server
+
+    def __repr__(self) -> str:
+        return f"<Console of {self.server.name}, without a front end>"
+
+
+def console(project: Project | Server, server: str = "") -> Console | Still:
     """The panel of a project, as a cell's last line.
 
     It begins read-only: nothing can be changed until it is unlocked, and then what the server's
@@ -28,7 +44,7 @@ def console(project: Project | Server, server: str = "") -> Console:
         server: The server to begin with; the first that is configured when not given.
 
     Returns:
-        The widget.
+        The widget; where there is no front end for one, a picture of the server.
 
     Raises:
         ConfigError: The project has no server, or none of that name.
@@ -43,6 +59,9 @@ def console(project: Project | Server, server: str = "") -> Console:
         raise ConfigError("the project has no server", "Add [servers.NAME] to opsnb.toml.")
     if server and server not in names:
         raise ConfigError(f"no server is called {server!r}", f"Known servers: {', '.join(names)}.")
+    picked = server or names[0]
+    if face() != "widget":
+        return Still(project.server(picked))
     from opsnb.notebook.console.panel import Console  # noqa: PLC0415 - widgets when they are wanted
 
-    return Console(project, server or names[0])
+    return Console(project, picked)
