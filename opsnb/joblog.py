@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -61,7 +62,10 @@ class JobLog:
 
     def _give_up(self, error: OSError) -> None:
         self.fault = f"the log is not kept in a file: {error.strerror or error}"
-        self.path, self._file = None, None
+        broken, self.path, self._file = self._file, None, None
+        if broken is not None:
+            with suppress(OSError):  # it is closed all the same, without what it could not write
+                broken.close()
 
     def add(self, event: Event) -> None:
         """Write what an event says."""
