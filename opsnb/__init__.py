@@ -25,6 +25,8 @@ from opsnb.errors import OpsnbError
 from opsnb.notebook.mode import shell as _shell
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from opsnb.core.events import Outcome, Report
     from opsnb.job import Job
     from opsnb.notebook.console import console
@@ -70,6 +72,20 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Called by ``%load_ext opsnb``; see :mod:`opsnb.magics`."""
+    from opsnb.magics import load  # noqa: PLC0415 - nothing is changed until it is asked for
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Called by ``%unload_ext opsnb``."""
+    from opsnb.magics import unload  # noqa: PLC0415 - as above
+
+    unload(shell)
 
 
 if (_running := _shell()) is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from opsnb.core.readers import FREE, JUDGES, WRAPPERS, unwrapped
 from opsnb.core.shellwords import Operator, Unclear, Word, split
@@ -74,6 +74,14 @@ class Guard:
     environment: str
     type_name: bool
     options: tuple[str, str] = ("change=True", "change='{}'")
+
+    def saying(self, options: tuple[str, str]) -> Guard:
+        """The same guard, in the words of another face.
+
+        Args:
+            options: As the attribute.
+        """
+        return replace(self, options=options)
 
     def permit(self, script: str, change: bool | str) -> Judged:
         """Say no to a script that may change the server, unless it was said that it may.

@@ -11,21 +11,25 @@
 # Rule: the process group never outlives the command, its deadline or its client.
 
 mark() {
-    printf '%s %s\n' "$opsnb_nonce" "$1" >&2
+    printf '%s %s\n' "$opsnb_nonce" "$1" >&4
     printf '%s %s\n' "$opsnb_nonce" "$1"
 }
 over() { kill -TERM 0; sleep 2; kill -KILL 0; }
 
 run() {
-    exec 3<&0 </dev/null
+    # What this shell itself says (of a command that a signal ended) is not the command's.
+    exec 3<&0 </dev/null 4>&2 2>/dev/null
     trap : TERM
-    ( trap '' TERM; read -r opsnb_word; over ) <&3 >/dev/null 2>&1 &
-    ( trap '' TERM; sleep "$opsnb_seconds"; over ) 3<&- >/dev/null 2>&1 &
+    ( trap '' TERM; read -r opsnb_word; over ) <&3 >/dev/null 4>&- &
+    ( trap '' TERM; sleep "$opsnb_seconds"; over ) 3<&- >/dev/null 4>&- &
     opsnb_at=0
-    cd "$opsnb_root/${opsnb_where:-current}" 2>/dev/null ||
-        { opsnb_at=1; [ -z "$opsnb_where" ] && cd "$opsnb_root" 2>/dev/null; } || opsnb_at=97
+    cd "$opsnb_root/${opsnb_where:-current}" ||
+        { opsnb_at=1; [ -z "$opsnb_where" ] && cd "$opsnb_root"; } || opsnb_at=97
     mark "$opsnb_at"
-    [ "$opsnb_at" = 97 ] || { /bin/sh -c -- "$opsnb_script" cell 3<&-; mark "$?"; }
+    if [ "$opsnb_at" != 97 ]; then
+        ( exec /bin/sh -c -- "$opsnb_script" cell 2>&4 3<&- 4>&- )
+        mark "$?"
+    fi
     kill -KILL 0
 }
 run
