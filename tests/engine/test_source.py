@@ -24,6 +24,7 @@ from opsnb.core.manifest import Entry, Kind
 from opsnb.engine import source as under_test
 from opsnb.engine.source import Source, pieces, scan, stream
 from opsnb.errors import SourceError
+from tests.support.sshd import require
 
 
 @pytest.fixture
@@ -325,7 +326,7 @@ def by_git(root: Path, rules: list[str]) -> set[str]:
     """What git itself would not ignore."""
     with tempfile.TemporaryDirectory() as made:
         shutil.copytree(root, made, dirs_exist_ok=True, symlinks=True)
-        git = ["git", "-C", made, "-c", "core.quotePath=false"]
+        git = [require("git"), "-C", made, "-c", "core.quotePath=false"]
         subprocess.run([*git, "init", "-q"], check=True)
         (Path(made) / ".git/info/exclude").write_text("\n".join(rules) + "\n", "utf-8")
         listed = subprocess.run(
@@ -337,7 +338,6 @@ def by_git(root: Path, rules: list[str]) -> set[str]:
     return {os.fsdecode(path) for path in listed.stdout.split(b"\0") if path}
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
 @pytest.mark.parametrize("rules", RULES, ids=" ".join)
 def test_rules_keep_out_what_git_would_ignore(folder: Path, rules: list[str]) -> None:
     put(folder, *TREE, "spare")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 
 from opsnb.core.manifest import Entry, Kind
 from opsnb.remote import tar
+from tests.support.sshd import require
 
 MTIME = 1_774_447_200
 CONTENT = b"content\n"
@@ -143,10 +143,9 @@ def test_gnu_tar_unpacks_every_name_mode_target_and_content(into: Path) -> None:
     assert found == len(readable)
 
 
-@pytest.mark.skipif(shutil.which("busybox") is None, reason="no BusyBox here")
 def test_busybox_unpacks_them_too(into: Path) -> None:
     plain = [e for e in NASTY if e.mode & 0o7000 == 0 and (os.geteuid() == 0 or e.mode & 0o400)]
-    unpack(stream(plain), into, "busybox", "tar")
+    unpack(stream(plain), into, require("busybox"), "tar")
     for entry in plain:
         check(entry, into, modes=False)
 
