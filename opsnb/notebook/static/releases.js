@@ -49,7 +49,7 @@ function Releases({ rows, shared, selected, select, act }) {
           <td><${State} row=${row} /></td>
           <td class="opsnb-mono opsnb-wide">${row.revision}</td>
           <td class="opsnb-wider">${row.by}</td>
-          <td class="opsnb-wide">${row.when}${row.age && html` <span class="opsnb-mute">· ${row.age}</span>`}</td>
+          <td class="opsnb-wide" title=${row.when}><span class="opsnb-wider">${row.when} · </span>${row.age}</td>
           <td class="opsnb-right opsnb-number opsnb-wider">${row.files}</td>
           <td><${Disk} disk=${row.disk} /></td>
         </tr>`)}
