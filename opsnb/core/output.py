@@ -79,7 +79,7 @@ class Output:
         """A line to show now; None for one that is held back for the end."""
         # What a terminal would show of a line that was written over and over.
         last = line.rstrip(b"\r").rpartition(b"\r")[2]
-        text = safe(last.decode("utf-8", "backslashreplace").expandtabs())
+        text = "\t".join(safe(part) for part in last.split(b"\t")).expandtabs()
         said = Said(text, "err" if stream == "err" else "out")
         self._lines += 1
         self._bytes += len(line) + 1

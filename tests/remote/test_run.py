@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from opsnb.remote.command import _Marked
 from opsnb.remote.shell import Pipes
 from opsnb.server import Server
 from tests.remote.conftest import Place
+from tests.support.process import gone, runs
 from tests.support.proxy import Relay
 from tests.support.sshd import LOGIN_SHELLS, NOISE, NOISE_BANNER, RealSshd
 
@@ -56,25 +56,11 @@ async def until(seen: Callable[[], object], what: str) -> None:
         await asyncio.sleep(0.02)
 
 
-def runs(pid: int) -> bool:
-    """Whether a process is there and is no zombie."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    return False
-
-
-async def gone(begun: list[int]) -> bool:
-    """Whether they have ended by now: what is killed lets its pipes go a moment before."""
-    assert len(begun) == 2
-    for _ in range(25):
-        if not any(runs(pid) for pid in begun):
-            return True
-        await asyncio.sleep(0.02)
-    return False
-
-
 def pids(ear: Ear) -> list[int]:
-    return [int(word) for word in ear.all().split()]
+    """The numbers that a command has said; it must have said some."""
+    said = [int(word) for word in ear.all().split()]
+    assert said
+    return said
 
 
 @pytest.fixture
@@ -203,7 +189,7 @@ async def test_a_cancelled_command_is_gone_when_the_call_ends(
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert await gone(pids(ear))
+    assert gone(pids(ear))
     assert (await remote.run("echo still", "", 20, ear)).status == 0
 
 
@@ -212,14 +198,14 @@ async def test_by_its_deadline_it_is_gone(remote: Any, site: Path, script: str) 
     ear = Ear()
     with pytest.raises(StepTimedOut, match=r"within 0\.5 s, and was ended"):
         await remote.run(script, "", 0.5, ear)
-    assert await gone(pids(ear))
+    assert gone(pids(ear))
     assert ear.all("err") == b""
 
 
 async def test_what_it_leaves_in_the_background_ends_with_it(remote: Any, site: Path) -> None:
     ear = Ear()
     assert (await remote.run("sleep 1000 & echo $!; exit 3", "", 20, ear)).status == 3
-    await until(lambda: not any(runs(pid) for pid in pids(ear)), "the end of the rest")
+    assert gone(pids(ear), SECONDS)
 
 
 async def test_the_control_what_leaves_the_group_is_not_followed(remote: Any, site: Path) -> None:
@@ -241,7 +227,7 @@ async def test_a_closed_connection_ends_it(remote: Any, site: Path) -> None:
         await remote.close()
     with pytest.raises((Disconnected, asyncio.CancelledError)):
         await running
-    await until(lambda: not any(runs(pid) for pid in pids(ear)), "the end of both")
+    assert gone(pids(ear), SECONDS)
 
 
 async def test_a_killed_shell_is_no_exit_status(remote: Any, site: Path) -> None:
@@ -273,11 +259,8 @@ def test_a_client_that_dies_takes_its_command_with_it(
         client.send_signal(number)
         client.wait(SECONDS)
         if number is signal.SIGINT:
-            assert asyncio.run(gone(begun))
-        over = time.monotonic() + SECONDS
-        while any(runs(pid) for pid in begun):
-            assert time.monotonic() < over
-            time.sleep(0.05)
+            assert gone(begun)
+        assert gone(begun, SECONDS)
 
 
 async def test_the_server_ends_it_by_the_deadline_when_its_client_is_frozen(
@@ -288,7 +271,7 @@ async def test_the_server_ends_it_by_the_deadline_when_its_client_is_frozen(
     # The client would wait for 10 s; the server is told 1 s.
     ended = await remote.run(BOTH, "", 10, ear)
     assert ended.status == 128 + signal.SIGTERM
-    assert await gone(pids(ear))
+    assert gone(pids(ear))
 
 
 # --- real servers --------------------------------------------------------------------------------
@@ -321,10 +304,7 @@ def test_a_link_that_is_cut_ends_it_and_the_next_one_connects_again() -> None:
         with pytest.raises(Disconnected):
             server.run(BOTH, change=True, on_output=cut)
         assert server.run("echo again").out == "again"
-        over = time.monotonic() + SECONDS
-        while any(runs(pid) for pid in begun):
-            assert time.monotonic() < over
-            time.sleep(0.05)
+        assert gone(begun, SECONDS)
         server.close()
 
 
@@ -367,7 +347,7 @@ async def test_the_wrapper_runs_in_any_posix_shell(shell: list[str], tmp_path: P
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert await gone(pids(ear))
+    assert gone(pids(ear))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 16, 1000])

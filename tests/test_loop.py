@@ -1,0 +1,127 @@
+"""Following work on the one loop: its news in order, on the caller's thread, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from opsnb.errors import OpsnbError
+from opsnb.loop import LOOP
+
+
+def test_news_comes_in_order_on_the_callers_thread_before_the_result() -> None:
+    heard: list[tuple[int, str]] = []
+
+    async def work(tell: Callable[[int], None]) -> str:
+        assert threading.current_thread().name == "opsnb"
+        for number in range(1000):
+            tell(number)
+            if number == 500:
+                await asyncio.sleep(0)
+        return "result"
+
+    def hear(number: int) -> None:
+        heard.append((number, threading.current_thread().name))
+
+    assert LOOP.follow(work, hear) == "result"
+    assert heard == [(number, "MainThread") for number in range(1000)]
+
+
+def test_what_goes_wrong_there_is_raised_here_after_the_news() -> None:
+    heard: list[str] = []
+
+    async def work(tell: Callable[[str], None]) -> None:
+        tell("last words")
+        raise OpsnbError("over")
+
+    with pytest.raises(OpsnbError, match="over"):
+        LOOP.follow(work, heard.append)
+    assert heard == ["last words"]
+
+
+class Slow:
+    """Work that says what becomes of it; its clean-up takes a moment and says so."""
+
+    def __init__(self, cleanup: float = 0.2) -> None:
+        self.end = ""
+        self._cleanup = cleanup
+
+    async def __call__(self, tell: Callable[[str], None]) -> None:
+        tell("begun")
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(self._cleanup)
+            tell("cleaned up")
+            self.end = "cleaned up"
+            raise
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupt_cancels_it_and_waits_for_its_clean_up() -> None:
+    work, heard = Slow(), []
+
+    def hear(news: str) -> None:
+        heard.append(news)
+        if news == "begun":
+            threading.Timer(0.1, interrupt).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        LOOP.follow(work, hear)
+    assert work.end == "cleaned up"
+    assert heard == ["begun", "cleaned up"]
+
+
+def test_a_second_interrupt_leaves_at_once() -> None:
+    work = Slow(cleanup=5)
+
+    def hear(_: str) -> None:
+        threading.Timer(0.1, interrupt).start()
+        threading.Timer(0.6, interrupt).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        LOOP.follow(work, hear)
+    assert work.end == ""
+
+
+def test_an_error_of_the_listener_cancels_it_too_and_it_is_told_no_more() -> None:
+    work, heard = Slow(), []
+
+    def hear(news: str) -> None:
+        heard.append(news)
+        raise ValueError("the listener")
+
+    with pytest.raises(ValueError, match="the listener"):
+        LOOP.follow(work, hear)
+    assert (work.end, heard) == ("cleaned up", ["begun"])
+
+
+def test_an_interrupt_before_it_has_begun_is_no_different() -> None:
+    work = Slow()
+    blocked = LOOP.submit(_blocking())
+    threading.Timer(0.1, interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        LOOP.follow(work, lambda _: None)
+    blocked.result()
+    assert work.end == ""
+
+
+async def _blocking() -> None:
+    time.sleep(0.5)  # noqa: ASYNC251 - the loop itself is held up
+
+
+def test_it_is_refused_on_the_loops_own_thread() -> None:
+    async def inside() -> None:
+        LOOP.follow(Slow(), lambda _: None)
+
+    with pytest.raises(OpsnbError, match="own thread"):
+        LOOP.submit(inside()).result()
