@@ -193,12 +193,21 @@ class Visitors:
             self._reasons[reason] += 1
 
     def _served(self, body: bytes) -> None:
-        first, last = _version(_FIRST, body), _version(_LAST, body)
+        first, last = versions(body)
         with self._lock:
             self._counts["served"] += 1
             self._counts["mixed"] += first != last
             if first:
                 self._versions[first] += 1
+
+
+def versions(body: bytes) -> tuple[str, str]:
+    """What an answer names at its start and at its end; nothing where it names none.
+
+    Args:
+        body: The whole answer.
+    """
+    return _version(_FIRST, body), _version(_LAST, body)
 
 
 def _version(mark: re.Pattern[bytes], body: bytes) -> str:
