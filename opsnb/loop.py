@@ -80,7 +80,8 @@ class LoopThread:
         """Run what tells of itself, and hear of it on the caller's own thread until it has ended.
 
         An interrupt (Ctrl-C), and an error of the listener's, cancels it and waits for its
-        clean-up; a second interrupt leaves at once.
+        clean-up; a second interrupt leaves at once. What goes wrong in the clean-up after an
+        interrupt is raised in its place.
 
         Args:
             work: Makes the coroutine, from what it is to tell its news to.
@@ -96,12 +97,16 @@ class LoopThread:
         loop.call_soon_threadsafe(followed.start, work)
         try:
             return followed.wait(hear)
-        except BaseException as error:
+        except KeyboardInterrupt:
             # In this order: what is called on a loop from outside is carried out in order.
             loop.call_soon_threadsafe(followed.cancel)
-            heard = hear if isinstance(error, KeyboardInterrupt) else lambda _: None
+            with suppress(asyncio.CancelledError):
+                followed.wait(hear)
+            raise
+        except BaseException:
+            loop.call_soon_threadsafe(followed.cancel)
             with suppress(Exception, asyncio.CancelledError):
-                followed.wait(heard)
+                followed.wait(lambda _: None)
             raise
 
     def _stop(self) -> None:

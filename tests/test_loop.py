@@ -81,6 +81,21 @@ def test_an_interrupt_cancels_it_and_waits_for_its_clean_up() -> None:
     assert heard == ["begun", "cleaned up"]
 
 
+def test_what_goes_wrong_in_the_clean_up_after_an_interrupt_is_said() -> None:
+    async def work(tell: Callable[[str], None]) -> None:
+        tell("begun")
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise OpsnbError("not cleaned up") from None
+
+    def hear(_: str) -> None:
+        threading.Timer(0.1, interrupt).start()
+
+    with pytest.raises(OpsnbError, match="not cleaned up"):
+        LOOP.follow(work, hear)
+
+
 def test_a_second_interrupt_leaves_at_once() -> None:
     work = Slow(cleanup=5)
 

@@ -40,6 +40,7 @@ class Command:
         self._pipes = pipes
         self._nonce = secrets.token_hex(16).encode()
         self._news = asyncio.Event()
+        self._lost = False
         self._out = _Marked(self._nonce, "out", on_output)
         self._err = _Marked(self._nonce, "err", on_output)
         self._readers = [
@@ -63,17 +64,23 @@ class Command:
             NotReady: There is no ``/bin/sh`` that can run it, or no deployment path.
             NoSuchRelease: There is no such directory.
             StepTimedOut: It did not end in time; its process group was ended.
-            Disconnected: Its session ended before it did: whether it had run is unknown.
+            Disconnected: Its session ended before it did, or it was to be ended and nobody said
+                that it is gone.
         """
         try:
             where = await self._begin(script, deploy_to, directory, timeout, start_timeout)
             if where == NO_DIRECTORY:
                 raise _nowhere(deploy_to, directory)
-            status = await self._end(timeout)
+            async with asyncio.timeout(timeout):
+                status = await self._mark(1)
             await self._gone(LEAVE)
             return Exit(status, directory or ("." if where else "current"))
-        except BaseException:
-            await self._stop()
+        except TimeoutError as error:
+            late = f"the command did not end within {timeout:g} s"
+            await self._stop(late)
+            raise StepTimedOut(f"{late}, and was ended") from error
+        except asyncio.CancelledError:
+            await self._stop("the command was to be ended")
             raise
         finally:
             await self._close()
@@ -103,15 +110,6 @@ class Command:
                 "Does the account have a login shell, and may it run commands?",
             ) from error
 
-    async def _end(self, timeout: float) -> int:
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._mark(1)
-        except TimeoutError as error:
-            raise StepTimedOut(
-                f"the command did not end within {timeout:g} s, and was ended"
-            ) from error
-
     async def _mark(self, number: int) -> int:
         """What a mark says, once both streams have come to it."""
         streams = (self._out, self._err)
@@ -128,25 +126,33 @@ class Command:
         self._news.clear()
         await self._news.wait()
 
-    async def _gone(self, seconds: float) -> None:
-        """Wait until nothing of it is left that could speak."""
+    async def _gone(self, seconds: float) -> bool:
+        """Wait until nothing of it is left that could speak; False when something is."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not (self._out.over and self._err.over):
                     await self._hear()
+        return self._out.over and self._err.over
 
-    async def _stop(self) -> None:
+    async def _stop(self, why: str) -> None:
         """Have the server end it, and wait until that has happened."""
-        with suppress(RemoteError):
-            await self._pipes.write(b"\n")
-            await self._gone(STOP)
+        with suppress(RemoteError, TimeoutError):
+            async with asyncio.timeout(STOP):
+                await self._pipes.write(b"\n")
+        if self._lost or not await self._gone(STOP):
+            raise Disconnected(
+                f"{why}, and the server did not say that all it has started is gone",
+                "It ends when its session does, at its deadline at the latest; what has left its "
+                "process group (setsid) does not.",
+            )
 
     async def _pump(self, read: Callable[[], Awaitable[bytes]], stream: _Marked) -> None:
         try:
-            with suppress(Disconnected):
-                while data := await read():
-                    stream.feed(data)
-                    self._news.set()
+            while data := await read():
+                stream.feed(data)
+                self._news.set()
+        except Disconnected:
+            self._lost = True
         finally:
             stream.over = True
             self._news.set()

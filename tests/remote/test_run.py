@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from opsnb.core.config import Address
 from opsnb.errors import (
     Disconnected,
     NoSuchRelease,
@@ -24,6 +25,7 @@ from opsnb.errors import (
 from opsnb.remote import command as remote_command
 from opsnb.remote.command import _Marked
 from opsnb.remote.shell import Pipes
+from opsnb.remote.ssh import ssh_remote
 from opsnb.server import Server
 from tests.remote.conftest import Place
 from tests.support.process import gone, runs
@@ -217,6 +219,20 @@ async def test_the_control_what_leaves_the_group_is_not_followed(remote: Any, si
     os.kill(pid, signal.SIGKILL)
 
 
+async def test_what_cannot_be_ended_is_not_called_ended(remote: Any, site: Path) -> None:
+    """What has left the group keeps the session's pipes open: nobody knows whether it is gone."""
+    ear = Ear()
+    away = "setsid sh -c 'echo $$; exec sleep 1000' & sleep 1000"
+    running = asyncio.create_task(remote.run(away, "", 60, ear))
+    await ear.until(b"\n")
+    running.cancel()
+    with pytest.raises(Disconnected, match="did not say that all it has started is gone"):
+        await running
+    (pid,) = pids(ear)
+    assert runs(pid)
+    os.kill(pid, signal.SIGKILL)
+
+
 async def test_a_closed_connection_ends_it(remote: Any, site: Path) -> None:
     ear = Ear()
     running = asyncio.create_task(remote.run(BOTH, "", 60, ear))
@@ -306,6 +322,25 @@ def test_a_link_that_is_cut_ends_it_and_the_next_one_connects_again() -> None:
         assert server.run("echo again").out == "again"
         assert gone(begun, SECONDS)
         server.close()
+
+
+async def test_behind_a_silent_line_nothing_is_called_ended_and_nothing_hangs() -> None:
+    with RealSshd() as sshd, Relay(sshd.port) as relay:
+        sshd.deploy_to.mkdir()
+        sshd.own(sshd.deploy_to)
+        url = Address.parse(f"ssh://web1{sshd.deploy_to}")
+        remote = ssh_remote(url, sshd.via(relay.port), 60, 20)
+        ear = Ear()
+        running = asyncio.create_task(remote.run(BOTH, "", 60, ear))
+        await ear.until(b"\n")
+        relay.freeze()
+        running.cancel()
+        with pytest.raises(Disconnected, match="did not say that all it has started is gone"):
+            await running
+        assert all(runs(pid) for pid in pids(ear))
+        relay.thaw()
+        assert gone(pids(ear), SECONDS)
+        await remote.close()
 
 
 def test_a_login_that_runs_no_shell_says_so() -> None:
