@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from opsnb.job import Job
     from opsnb.notebook.console import console
     from opsnb.project import DemoProject, Project, demo, load
+    from opsnb.runbooks import runbook
     from opsnb.server import DeployPlan, Server
 
 __version__ = "0.1.0"
@@ -46,6 +47,7 @@ _HOMES = {
     "console": "opsnb.notebook.console",
     "demo": "opsnb.project",
     "load": "opsnb.project",
+    "runbook": "opsnb.runbooks",
 }
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "demo",
     "errors",
     "load",
+    "runbook",
 ]
 
 

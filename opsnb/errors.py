@@ -5,6 +5,7 @@
     OpsnbError                     exit status
     ├── ConfigError                 2   the configuration or the arguments are wrong
     ├── SourceError                 2   the source cannot be released as it stands
+    ├── NotConfirmed                2   a runbook stopped before it changed a real server
     ├── ConnectError               10   no connection to the server
     │   ├── HostKeyError           10   the host key is unknown, changed or revoked
     │   └── LoginError             10   the server refused the login
@@ -22,6 +23,7 @@
     ├── Restored                   21   failed after publish, and put back
     ├── NotRestored                22   failed after publish, and not put back
     ├── OutcomeUnknown             23   the server could not be asked what happened
+    ├── GateClosed                 24   a runbook stopped, since something does not hold
     └── Interrupted               130   stopped by the user
 
 Rule 1: a message says what happened, a hint says what to do next.
@@ -72,6 +74,12 @@ class ConfigError(OpsnbError):
 
 class SourceError(OpsnbError):
     """The source holds something that cannot be released."""
+
+    exit_status = 2
+
+
+class NotConfirmed(OpsnbError):
+    """A runbook stopped before its first change, since the server was not confirmed."""
 
     exit_status = 2
 
@@ -172,6 +180,12 @@ class OutcomeUnknown(OpsnbError):
     """The switch may or may not have happened, and the server could not be asked."""
 
     exit_status = 23
+
+
+class GateClosed(OpsnbError):
+    """A runbook stopped at a gate: what must hold does not."""
+
+    exit_status = 24
 
 
 class Interrupted(OpsnbError):

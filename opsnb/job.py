@@ -39,6 +39,17 @@ class Company(Protocol):
 COMPANIONS: list[Callable[[Job], Company | None]] = []
 
 
+@contextmanager
+def unaccompanied() -> Iterator[None]:
+    """Let nobody be kept company meanwhile: what waits in here is shown by somebody else, or not."""
+    before = COMPANIONS[:]
+    COMPANIONS.clear()
+    try:
+        yield
+    finally:
+        COMPANIONS[:] = before
+
+
 class Job:
     """A running change.
 

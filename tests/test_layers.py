@@ -27,9 +27,12 @@ MAY = {
     "server": {"core", "engine", "errors", "job", "loop", "remote", "tables"},
     "embedded": {"errors"},
     "project": {"core", "embedded", "errors", "server"},
+    "runbooks": {"core", "errors", "job", "project", "server"},
     "notebook": {"core", "errors", "job", "loop", "project", "server"},
+    "lesson": {"core", "embedded", "errors", "job", "notebook", "project", "server"},
+    "magics": {"cli", "core", "engine", "errors", "job", "notebook", "project", "server"},
     "cli": {"__version__", "core", "embedded", "errors", "job", "project", "server", "tables"},
-    "__init__": {"core", "errors", "job", "notebook", "project", "server"},
+    "__init__": {"core", "errors", "job", "magics", "notebook", "project", "runbooks", "server"},
     "__main__": {"cli"},
 }
 # Who else may be imported where; the standard library may be everywhere but in core.
@@ -41,6 +44,9 @@ OUTSIDE = {
     "server": {"pandas"},
     "embedded": {"asyncssh"},
     "notebook": {"IPython", "anywidget", "traitlets"},
+    "lesson": {"IPython", "altair", "vl_convert"},
+    "magics": {"IPython", "nest_asyncio2"},
+    "__init__": {"IPython"},
     "cli": {"click", "rich", "pandas"},
 }
 # Where alone a library may be imported when the program runs (not only to check types).
@@ -53,7 +59,8 @@ HOMES = {
     "click": ("cli/",),
     "ipywidgets": (),
     "anywidget": ("notebook/",),
-    "IPython": ("notebook/",),
+    "IPython": ("lesson/", "magics/", "notebook/"),
+    "altair": ("lesson/",),
 }
 # What would make core impure: clocks, files, processes, networks, the environment.
 IMPURE = {"os", "pathlib", "time", "asyncio", "socket", "subprocess", "shutil", "tempfile", "io"}

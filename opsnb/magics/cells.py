@@ -6,8 +6,8 @@ import argparse
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stderr
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
@@ -15,7 +15,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from opsnb.core.output import Said
 from opsnb.core.text import safe
 from opsnb.errors import OpsnbError
-from opsnb.job import COMPANIONS
+from opsnb.job import unaccompanied
 from opsnb.magics.failure import CellFailed, told
 from opsnb.magics.servers import Servers
 from opsnb.server import Server
@@ -127,24 +127,14 @@ def _words(magic: str, line: str) -> list[str]:
 def _verb(words: Sequence[str], apart: bool) -> int:
     from opsnb.cli.main import opsnb  # noqa: PLC0415 - the verbs are loaded when one is run
 
+    # A verb tells of its change itself: nobody else is to show it as well.
     one_stream = nullcontext() if apart or "--json" in words else redirect_stderr(sys.stdout)
     try:
-        with one_stream, _unaccompanied():
+        with one_stream, unaccompanied():
             opsnb.main(words)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     return 0
-
-
-@contextmanager
-def _unaccompanied() -> Iterator[None]:
-    """A verb tells of its change itself: nobody else is to show it as well."""
-    company = COMPANIONS.copy()
-    COMPANIONS.clear()
-    try:
-        yield
-    finally:
-        COMPANIONS.extend(company)
 
 
 def _run(

@@ -21,6 +21,7 @@ from opsnb.errors import OpsnbError
 from opsnb.job import Job
 from opsnb.notebook.console import Still
 from opsnb.notebook.html import Html, page, tag
+from opsnb.notebook.mode import face
 from opsnb.project import Project
 from opsnb.server import DeployPlan, Server
 
@@ -295,7 +296,9 @@ def _running(job: Job, where: str) -> Shown:
     phase = now.phase.value if now.phase else "begins"
     title = f"{job.verb} on {safe(job.server)}"
     said = f"{title}: running ({phase})"
-    note = "This line becomes the receipt when it has ended."
+    note = "Whoever waits for it shows its receipt."
+    if face() == "widget":
+        note = "This line becomes the receipt when it has ended."
     text = f"{said}\n  {note}" + (f"\n  log  {safe(where)}" if where else "")
     return Shown(text, page(_head(said, _mute(note)), label=title))
 
