@@ -60,12 +60,16 @@ class Session:
         kernel: its name.
         specs: the folder of kernel descriptions.
         folder: its working directory.
+
+    Attributes:
+        updates: what was put in the place of an earlier output, whichever cell that is in.
     """
 
     def __init__(self, kernel: str, specs: Path, folder: Path) -> None:
         known = KernelSpecManager(kernel_dirs=[str(specs)])
         self._manager = KernelManager(kernel_name=kernel, kernel_spec_manager=known)
         self._folder = folder
+        self.updates: list[Message] = []
         self._client: BlockingKernelClient
 
     def __enter__(self) -> Self:
@@ -106,7 +110,9 @@ class Session:
                 message = self._client.get_iopub_msg(timeout=1)
             except Empty:
                 continue
-            if message["parent_header"].get("msg_id") == cell.number:
+            if message["msg_type"] == "update_display_data":
+                self.updates.append(message["content"]["data"])
+            elif message["parent_header"].get("msg_id") == cell.number:
                 cell.take(message)
         return cell
 
@@ -118,8 +124,17 @@ class Session:
         return cell
 
     def end(self, cell: Cell) -> Cell:
-        """Wait until a cell has ended."""
-        return self.until(cell, lambda now: now.ended)
+        """Wait until a cell has ended, and been answered.
+
+        A request that reaches an ipykernel 7.1 to 7.3 while it sends a reply may stay unread
+        (ipykernel's issue 1554), so there is never one on the way.
+        """
+        self.until(cell, lambda now: now.ended)
+        while (
+            self._client.get_shell_msg(timeout=PATIENCE)["parent_header"]["msg_id"] != cell.number
+        ):
+            pass
+        return cell
 
     def run(self, code: str) -> str:
         """Run a cell that must end well.

@@ -44,16 +44,33 @@ def test_two_changes_at_once_keep_their_lines_apart(session: Session, wait: str)
     session.run(CHECK)
 
 
-def test_a_change_goes_on_when_nobody_watches_it_and_is_found_again(session: Session) -> None:
-    """A cell that begins a change is run again: the first goes on, the second waits its turn."""
-    session.run(TWO.replace("range(1, 11)", "range(1, 3)"))
-    session.run("job = webs[0].jobs[-1]\nassert job is jobs[0]\nfor event in job: break")
-    session.run("report = webs[0].jobs[-1].wait()\nassert report.switched, report")
+def test_a_change_goes_on_when_its_cell_is_run_again(session: Session) -> None:
+    """The cell of a change is run again: the first goes on, the second finds it locked."""
+    session.run(TWO.replace("sleep 0.05", "sleep 0.3"))
+    session.run("for event in jobs[0]: break")
+    session.run("webs[0].deploy(demos[0].site('v2'))")
+    session.run(
+        "first, second = webs[0].jobs\n"
+        "assert first is jobs[0]\n"
+        "try: second.wait()\n"
+        "except opsnb.OpsnbError as error: found = error\n"
+        "assert type(found).__name__ == 'Locked', found\n"
+        "assert not first.done\n"
+        "assert first.wait().switched, first.report\n"
+        "site = webs[0].look()\n"
+        "assert site.live.name == first.report.release\n"
+        "assert not site.holder\n"
+    )
 
 
-def test_a_running_change_keeps_its_receipt_when_its_object_is_let_go(session: Session) -> None:
-    """A change as a last line leaves one receipt, which says how it ended."""
+def test_a_change_as_a_last_line_leaves_one_receipt_that_is_brought_up_to_date(
+    session: Session,
+) -> None:
+    """A change as a last line, headless: one receipt, no widget, and at the end it says how."""
     session.run(TWO)
     cell = session.end(session.begin("jobs[0]"))
     assert [sorted(output) for output in cell.outputs] == [["text/html", "text/plain"]]
-    session.run("[job.wait() for job in jobs]")
+    waiting = session.begin("jobs[0].wait(); print('over')")
+    session.end(waiting)
+    assert any("is live" in update["text/plain"] for update in session.updates)
+    session.run("import sys\nassert not {'ipywidgets', 'anywidget'} & set(sys.modules)")

@@ -42,7 +42,7 @@ def test_importing_opsnb_loads_no_widget(session: Session) -> None:
         "before = set(sys.modules)\n"
         "import opsnb\n"
         "new = set(sys.modules) - before\n"
-        "heavy = {'ipywidgets', 'anywidget', 'traitlets', 'pandas', 'numpy', 'asyncssh', 'pydantic'}\n"
+        "heavy = {'ipywidgets', 'anywidget', 'pandas', 'numpy', 'asyncssh', 'pydantic'}\n"
         "print(sorted(heavy & new), 'ipywidgets' in sys.modules)\n"
     )
     assert said.strip() == "[] False"
