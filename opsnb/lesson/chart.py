@@ -213,6 +213,6 @@ def text(*runs: Run) -> str:
 
 def _seconds(run: Run) -> list[str]:
     return [
-        f"  {second:>3} s {sum(counts.values()):>4} pages  {_broken(counts)}".rstrip()
+        f"  {second:>3} s  {plural(sum(counts.values()), 'page')}  {_broken(counts)}".rstrip()
         for second, counts in enumerate(run.per_second())
     ]

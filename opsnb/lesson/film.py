@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
-from opsnb.core.events import Event, PhaseBegan
+from opsnb.core.events import Event, Phase, PhaseBegan
 from opsnb.lesson.tree import Tree, shape
 
 EVERY = 0.02  # seconds between two looks
@@ -21,11 +22,13 @@ class Frame:
 
     Attributes:
         at: When they were first seen so, seconds since the epoch.
+        since: When they were last seen otherwise: the change lies between the two.
         tree: The files, as they were last seen in this state.
         label: What was being done.
     """
 
     at: float
+    since: float
     tree: Tree
     label: str = ""
 
@@ -64,6 +67,7 @@ class Recorder:
     def __init__(self, draw: Callable[[], Tree]) -> None:
         self._draw = draw
         self._frames: list[Frame] = []
+        self._looked = time.time()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._record, name="opsnb-film", daemon=True)
 
@@ -87,11 +91,13 @@ class Recorder:
             self._look()
 
     def _look(self) -> None:
+        before = self._looked
         tree = self._draw()
+        self._looked = time.time()
         if self._frames and shape(self._frames[-1].tree) == shape(tree):
             self._frames[-1] = replace(self._frames[-1], tree=tree)
         else:
-            self._frames.append(Frame(time.time(), tree))
+            self._frames.append(Frame(self._looked, before, tree))
 
     def film(self, events: Sequence[Event] = ()) -> Film:
         """What was recorded so far.
@@ -100,12 +106,19 @@ class Recorder:
             events: What the change told: which phase it was in when.
         """
         began = [event for event in events if isinstance(event, PhaseBegan)]
-        return Film(
-            tuple(
-                replace(frame, label=_phase(frame.at, began) if number else "before")
-                for number, frame in enumerate(list(self._frames))
-            )
-        )
+        frames = list(self._frames)
+        labels = [_label(before, frame, began) for before, frame in pairwise(frames)]
+        labelled = [replace(f, label=label) for f, label in zip(frames[1:], labels, strict=True)]
+        return Film((*(replace(first, label="before") for first in frames[:1]), *labelled))
+
+
+def _label(before: Frame, frame: Frame, began: Sequence[PhaseBegan]) -> str:
+    """The phase that made the difference, as far as looking again and again can tell."""
+    if not began or before.tree[:1] == frame.tree[:1]:
+        return _phase(frame.at, began)
+    # The link moved, which ends its phase: by the time that is seen, the next may have begun.
+    phase = _phase(frame.since, began)
+    return phase if phase in (Phase.PUBLISH, Phase.CONFIRM) else Phase.PUBLISH.value
 
 
 def _phase(at: float, began: Sequence[PhaseBegan]) -> str:
