@@ -1,7 +1,7 @@
 """A table of what was tried on which kernel, printed when the tests have ended.
 
-A row is a situation: the first line of the docstring of a test that has a ``kernel``. Use it as a
-plugin: a conftest imports the two functions.
+A row is a situation: the first line of the docstring of a test that has a ``kernel``, with the
+test's parameters put in (``{way}``). Use it as a plugin: a conftest imports the two functions.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ def pytest_runtest_makereport(
     callspec: Any = getattr(item, "callspec", None)
     kernel = callspec.params.get("kernel") if callspec else None
     said = (item.function.__doc__ or "").strip().partition("\n")[0]
+    if callspec and "{" in said:
+        said = said.format_map(callspec.params)
     if kernel and said and (call.when == "call" or report.outcome != "passed"):
         results = item.config.stash.setdefault(_RESULTS, {})
         key = (said.rstrip("."), kernel)
