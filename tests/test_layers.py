@@ -29,9 +29,10 @@ MAY = {
     "project": {"core", "embedded", "errors", "server"},
     "runbooks": {"core", "errors", "job", "project", "server"},
     "notebook": {"core", "errors", "job", "loop", "project", "server"},
+    "headless": {"core", "errors"},
     "lesson": {"core", "embedded", "errors", "job", "notebook", "project", "server"},
     "magics": {"cli", "core", "engine", "errors", "job", "notebook", "project", "server"},
-    "cli": {"__version__", "core", "embedded", "errors", "job", "project", "server", "tables"},
+    "cli": {"__version__", "core", "embedded", "errors", "headless", "job", "project", "server"},
     "__init__": {"core", "errors", "job", "magics", "notebook", "project", "runbooks", "server"},
     "__main__": {"cli"},
 }
@@ -44,6 +45,7 @@ OUTSIDE = {
     "server": {"pandas"},
     "embedded": {"asyncssh"},
     "notebook": {"IPython", "anywidget", "traitlets"},
+    "headless": {"jupyter_core", "nbclient", "nbconvert", "nbformat", "papermill"},
     "lesson": {"IPython", "altair", "vl_convert"},
     "magics": {"IPython", "nest_asyncio2"},
     "__init__": {"IPython"},
@@ -61,6 +63,8 @@ HOMES = {
     "anywidget": ("notebook/",),
     "IPython": ("lesson/", "magics/", "notebook/"),
     "altair": ("lesson/",),
+    "nest_asyncio2": ("magics/scripts.py",),
+    "papermill": ("headless.py",),
 }
 # What would make core impure: clocks, files, processes, networks, the environment.
 IMPURE = {"os", "pathlib", "time", "asyncio", "socket", "subprocess", "shutil", "tempfile", "io"}

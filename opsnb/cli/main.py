@@ -11,6 +11,7 @@ from opsnb.cli import change, look
 from opsnb.cli.border import Border
 from opsnb.cli.config import config
 from opsnb.cli.options import Setup
+from opsnb.cli.run import run
 from opsnb.cli.story import demo
 
 
@@ -36,7 +37,8 @@ def opsnb(ctx: click.Context, config: Path | None, ssh_config: Path | None) -> N
 
     Exit status: 0 done, 1 a bug in opsnb, 2 usage or configuration, 10 no connection,
     11 not ready, 12 locked, 13 no such release or a stale plan, 20 failed before the switch,
-    21 failed after it and put back, 22 not put back, 23 unknown, 130 interrupted.
+    21 failed after it and put back, 22 not put back, 23 unknown, 24 a runbook stopped at a gate,
+    130 interrupted.
     """
     ctx.obj = Setup(config, ssh_config)
 
@@ -57,6 +59,7 @@ for command in (
     change.lock,
     config,
     demo,
+    run,
 ):
     opsnb.add_command(command)
 

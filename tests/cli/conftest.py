@@ -25,6 +25,7 @@ from opsnb.embedded.sshd import EmbeddedServer
 from opsnb.server import Server
 
 ROOT = Path(__file__).parents[2]
+KEPT = ("PATH", "LANG", "TMPDIR", "OPSNB_LOGS")
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
 OPSNB = [sys.executable, "-W", "error", "-m", "opsnb"]
@@ -60,7 +61,7 @@ class Shell:
 
     @property
     def env(self) -> dict[str, str]:
-        kept = {key: os.environ[key] for key in ("PATH", "LANG", "TMPDIR") if key in os.environ}
+        kept = {key: os.environ[key] for key in KEPT if key in os.environ}
         base = {"PYTHONPATH": str(ROOT), "HOME": str(self.folder), "OPSNB_USER": "ann"}
         return {**kept, **base, "PYTHONIOENCODING": "utf-8", **self.extra}
 

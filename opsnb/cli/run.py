@@ -1,0 +1,151 @@
+"""``opsnb run``: a runbook, headless."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+from opsnb.cli import json_out
+from opsnb.cli.options import json_option
+from opsnb.errors import ConfigError
+
+if TYPE_CHECKING:
+    from opsnb.headless import Run, RunReport, Told
+
+POLL = 0.2
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Teller(Protocol):
+    """Tells of a runbook that runs."""
+
+    def tell(self, told: Told) -> None:
+        """Tell of something that happened."""
+
+    def end(self, report: RunReport) -> None:
+        """Tell how it ended."""
+
+
+@click.command("run")
+@click.argument("notebook", type=click.Path(path_type=Path), metavar="NOTEBOOK")
+@click.option(
+    "-p",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter's value, for instance -p server=web1 -p confirm=web1.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where the record is kept; records/NAME-TIME.ipynb when not given.",
+)
+@click.option("--kernel", default="", metavar="NAME", help="The kernel to run it with.")
+@json_option
+def run(
+    notebook: Path, given: tuple[str, ...], output: Path | None, kernel: str, as_json: bool
+) -> int:
+    """Run a runbook without a front end, and keep the executed copy.
+
+    The record is the executed notebook, and beside it a page of it for any browser; both are kept
+    however it ends. The exit status is the runbook's: 0 when it came to its end, that of the error
+    that stopped it, 24 when a gate or its own code did, 130 when it was interrupted.
+
+    A runbook changes a real server only when its name is given: -p confirm=NAME.
+    """
+    from opsnb import headless  # noqa: PLC0415 - papermill is loaded when a notebook is run
+
+    if not notebook.is_file():
+        raise ConfigError(
+            f"there is no notebook {notebook}", "`opsnb lab` copies the runbooks into a folder."
+        )
+    values = headless.parameters(notebook, _values(given))
+    record = output or _record(notebook)
+    teller = Lines() if as_json else _words()
+    made = headless.Run(notebook, record, values, teller.tell, kernel)
+    report = _executed(made)
+    teller.end(report)
+    return report.exit_status
+
+
+def _values(given: tuple[str, ...]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in given]
+    wrong = [name for name, mark, _ in pairs if not mark or not name]
+    if wrong:
+        raise ConfigError(f"{wrong[0]!r} is no parameter's value", "Write it as -p NAME=VALUE.")
+    return {name: value for name, _, value in pairs}
+
+
+def _record(notebook: Path) -> Path:
+    return Path("records") / f"{notebook.stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.ipynb"
+
+
+def _executed(made: Run) -> RunReport:
+    """Run it on a thread of its own, so that a signal interrupts the kernel and not the record."""
+    ended: dict[str, Any] = {}
+
+    def work() -> None:
+        try:
+            ended["report"] = made.execute()
+        except Exception as error:  # noqa: BLE001 - it is raised below, on the thread that waits
+            ended["error"] = error
+
+    thread = threading.Thread(target=work, name="opsnb-run")
+    with _stopping(made):
+        thread.start()
+        while thread.is_alive():
+            thread.join(POLL)
+    if "error" in ended:
+        raise ended["error"]
+    report: RunReport = ended["report"]
+    return report
+
+
+@contextmanager
+def _stopping(made: Run) -> Iterator[None]:
+    """A signal interrupts the runbook; the second one ends its kernel."""
+    times = 0
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal times
+        del number, frame
+        times += 1
+        # Not in the handler itself: the kernel's manager is another thread's.
+        threading.Thread(target=made.stop if times == 1 else made.kill, daemon=True).start()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Lines:
+    """One line of JSON for each event, the report last."""
+
+    def tell(self, told: Told) -> None:
+        """See :meth:`Teller.tell`."""
+        json_out.line(told.to_dict())
+
+    def end(self, report: RunReport) -> None:
+        """See :meth:`Teller.end`."""
+        json_out.line(report.to_dict())
+
+
+def _words() -> Teller:
+    from opsnb.cli.running import Words  # noqa: PLC0415 - rich is loaded when a person reads
+
+    return Words()
