@@ -93,7 +93,7 @@ def test_slow_browsers_get_two_releases_and_one_when_they_load_again(shop: Shop)
 
 
 def test_a_run_tells_of_whole_seconds_and_only_of_them(shop: Shop) -> None:
-    run = watch(shop.www, lambda: None, seconds=3)
+    run = watch(shop.www, lambda: None, seconds=3, visitors=24)
     assert run.seconds == 3 == len(run.per_second())
     assert sum(sum(counts.values()) for counts in run.per_second()) == run.pages
     assert run.requests >= run.pages
@@ -132,7 +132,10 @@ def test_an_interrupt_sends_visitors_home_and_ends_the_change(shop: Shop, place:
     with pytest.raises(KeyboardInterrupt):
         watch(getattr(shop, place), deploy, show=interrupt)
     assert not ours() - {"opsnb-line"}
-    assert shop.server.jobs[-1].done
+    assert shop.live.line.pause == 0
+    report = shop.server.jobs[-1].report
+    assert report is not None
+    assert report.outcome is (Outcome.NOT_DONE if place == "live" else Outcome.DONE)
     finish(shop.server.deploy(shop.site("v2")))
 
 
