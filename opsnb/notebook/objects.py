@@ -26,7 +26,7 @@ from opsnb.project import Project
 from opsnb.server import DeployPlan, Server
 
 LISTED = 200
-TAIL = 12
+TAIL = 8
 MARKS = {"good": "✓ ", "bad": "✕ ", "warning": "! ", "add": "+ ", "remove": "− "}
 
 

@@ -143,7 +143,7 @@ function Log({ lines, running, download, downloading }) {
         ${downloading ? "Downloading…" : "Download"}
       </button>
     </div>
-    <div class="opsnb-pane" ref=${pane} onScroll=${scrolled} tabindex="0" role="log" aria-live="off"
+    <div class="opsnb-pane" style=${running ? {} : { height: `${Math.min(12, lines.items.length) * ROW + 4}px` }} ref=${pane} onScroll=${scrolled} tabindex="0" role="log" aria-live="off"
       aria-label="Log of the change">
       <div class="opsnb-sheet" style=${{ height: `${lines.items.length * ROW}px` }}>${rows}</div>
     </div>
