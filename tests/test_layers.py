@@ -65,6 +65,7 @@ HOMES = {
     "altair": ("lesson/",),
     "nest_asyncio2": ("magics/scripts.py",),
     "papermill": ("headless.py",),
+    "vl_convert": ("lesson/chart.py",),
 }
 # What would make core impure: clocks, files, processes, networks, the environment.
 IMPURE = {"os", "pathlib", "time", "asyncio", "socket", "subprocess", "shutil", "tempfile", "io"}

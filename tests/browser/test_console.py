@@ -292,7 +292,8 @@ def test_nothing_is_cut_off(notebook: Notebook, width: int) -> None:
           const edge = panel.getBoundingClientRect();
           return [...panel.querySelectorAll('button, input, select, h4, tr[data-name]')]
             .map((el) => [el, el.getBoundingClientRect()])
-            .filter(([, box]) => box.width && (box.right > edge.right + 1 || box.left < edge.left - 1))
+            .filter(([, box]) => box.width > 0)
+            .filter(([, box]) => box.right > edge.right + 1 || box.left < edge.left - 1)
             .map(([el]) => el.outerHTML.slice(0, 80));
         }"""
     )
