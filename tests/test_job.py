@@ -9,13 +9,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from opsnb.core.config import Settings
-from opsnb.core.events import Ended, Log, Outcome
+from opsnb.core.events import Ended, Event, Log, Outcome, Report, Started
 from opsnb.errors import Interrupted, OpsnbError
+from opsnb.job import COMPANIONS, Job, Ran, unaccompanied
 from opsnb.loop import LOOP
 from opsnb.server import Server
 
@@ -199,3 +201,64 @@ def test_a_program_that_ends_with_a_job_running_leaves_a_whole_site(
     server = Server(url)
     assert server.deploy(source).wait().outcome is Outcome.DONE
     server.close()
+
+
+def test_the_last_twenty_that_ended_are_remembered_and_every_one_that_runs(tmp_path: Path) -> None:
+    server = Server(f"file://{tmp_path}/srv")
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "v1" / "index").write_text("one")
+    server.deploy(tmp_path / "v1").wait()
+    name = server.look().current.name
+    for _ in range(25):
+        last = server.pin(name)
+        last.wait()
+    assert len(server.jobs) == 21  # the newest is added when twenty before it have ended
+    assert server.jobs[-1] is last
+    server.close()
+
+
+def test_somebody_who_waits_is_kept_company_and_counted(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    class Friend:
+        def beat(self) -> None:
+            told.append("beat")
+
+        def end(self) -> None:
+            told.append("end")
+
+    gate = threading.Event()
+
+    async def work(emit: Callable[[Event], None]) -> Ran:
+        emit(Started("web1", 1.0, "test"))
+        await asyncio.to_thread(gate.wait, 20)
+        report = Report("test", "web1", Outcome.DONE)
+        emit(Ended("web1", 2.0, report))
+        return report, None
+
+    def ask(job: Job) -> Friend:
+        told.append(job.verb)
+        return Friend()
+
+    COMPANIONS.append(ask)
+    try:
+        job = Job("test", "web1", work)
+        assert not job.waited
+        waiting = threading.Thread(target=job.wait)
+        waiting.start()
+        until = time.monotonic() + 20
+        while "beat" not in told and time.monotonic() < until:
+            time.sleep(0.01)
+        assert job.waited
+        gate.set()
+        waiting.join(20)
+        assert not job.waited
+        assert told[0] == "test"
+        assert told[-1] == "end"
+        with unaccompanied():
+            told.clear()
+            job.wait()
+        assert told == []
+        assert ask in COMPANIONS
+    finally:
+        COMPANIONS.remove(ask)

@@ -11,7 +11,6 @@
         ├── token           the last fencing token that was given out
         ├── beat            the holder's sign of life
         ├── reserve         64 KiB, given up on a full disk so that it can still be pruned
-        ├── reserve         64 KiB that are given up when the disk is full
         ├── holder.json     who has the lock
         ├── hold.json       a hold placed by hand
         ├── intent.json     a switch that has been begun and not yet settled
