@@ -49,12 +49,12 @@ OUTSIDE = {
     "lesson": {"IPython", "altair", "vl_convert"},
     "magics": {"IPython", "nest_asyncio2"},
     "__init__": {"IPython"},
-    "cli": {"click", "rich", "pandas"},
+    "cli": {"click", "rich"},
 }
 # Where alone a library may be imported when the program runs (not only to check types).
 HOMES = {
     "asyncssh": ("remote/ssh.py", "embedded/"),
-    "pandas": ("tables.py", "cli/json_out.py"),
+    "pandas": ("tables.py",),
     "pathspec": ("engine/source.py",),
     "pydantic": ("core/config.py",),
     "rich": ("cli/",),

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from opsnb.cli.streams import put
 from opsnb.core.text import safe
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from opsnb.core.plan import Plan
+    from opsnb.core.rows import Row
     from opsnb.server import DeployPlan
 
 
@@ -51,26 +51,21 @@ def error(kind: str, message: str, hint: str, exit_status: int) -> None:
     line({"error": kind, "message": message, "hint": hint, "exit_status": exit_status})
 
 
-def records(frame: pd.DataFrame) -> list[dict[str, object]]:
+def records(rows: Iterable[Row]) -> list[dict[str, object]]:
     """A table as a list of records.
 
     Args:
-        frame: What a question answered.
+        rows: What a question answered.
     """
-    columns = {str(name): [_plain(value) for value in frame[name]] for name in frame.columns}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 
-def _plain(value: Any) -> object:
-    import pandas as pd  # noqa: PLC0415 - a table is there, so pandas is loaded
-
-    if pd.isna(value):
-        return None
-    if isinstance(value, pd.Timestamp):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, pd.Timedelta):
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, timedelta):
         return round(value.total_seconds(), 3)
-    return value.item() if hasattr(value, "item") else value
+    return value
 
 
 def deploy_plan(plan: DeployPlan) -> dict[str, object]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib import import_module
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,12 +18,13 @@ from opsnb.cli.options import (
     wish_options,
     with_setup,
 )
+from opsnb.core import audit, rows
+from opsnb.core.manifest import compare
 from opsnb.core.text import safe
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from opsnb.cli.grid import Column
+    from opsnb.core.rows import Row
 
 NOT_READY = 11
 TAMPERED = 20
@@ -82,16 +81,8 @@ def plan(
 def releases(setup: Setup, server: str, as_json: bool) -> None:
     """List the releases, the newest first."""
     on = setup.server(server)
-    # pandas takes as long to load as a server to answer: do both at once. (It must not be cut off
-    # by the end of the program, so it is no daemon.)
-    loading = Thread(target=import_module, args=("opsnb.tables",))
-    loading.start()
-    site = on.look()
-    loading.join()
-    from opsnb import tables  # noqa: PLC0415 - loaded above
-
-    frame = tables.releases(site, datetime.now(UTC))
-    _answer(frame, as_json, "releases", f"no releases at {safe(on.deploy_to)} yet")
+    found = rows.releases(on.look(), datetime.now(UTC))
+    _answer(found, as_json, "releases", f"no releases at {safe(on.deploy_to)} yet")
 
 
 @click.command()
@@ -101,7 +92,8 @@ def releases(setup: Setup, server: str, as_json: bool) -> None:
 def usage(setup: Setup, server: str, as_json: bool) -> None:
     """Say what each release takes on the disk."""
     on = setup.server(server)
-    _answer(on.usage(), as_json, "usage", f"nothing at {safe(on.deploy_to)} yet")
+    found = rows.usage(on.look(), on.used())
+    _answer(found, as_json, "usage", f"nothing at {safe(on.deploy_to)} yet")
 
 
 @click.command()
@@ -112,12 +104,13 @@ def usage(setup: Setup, server: str, as_json: bool) -> None:
 @with_setup
 def diff(setup: Setup, server: str, a: str, b: str, as_json: bool) -> None:
     """Say how release B differs from release A."""
-    frame = setup.server(server).diff(a, b)
-    _answer(frame, as_json, "diff", "no difference")
-    if not as_json and len(frame):
+    old, new = setup.server(server).manifests(a, b)
+    found = rows.diff(old, new, compare(old, new))
+    _answer(found, as_json, "diff", "no difference")
+    if not as_json and found:
         from opsnb.cli import show  # noqa: PLC0415 - rich only for a person
 
-        show.out().lines([show.counted(frame)])
+        show.out().lines([show.counted(found)])
 
 
 @click.command()
@@ -127,26 +120,26 @@ def diff(setup: Setup, server: str, a: str, b: str, as_json: bool) -> None:
 @with_setup
 def log(setup: Setup, server: str, verify: bool, as_json: bool) -> int:
     """Show the audit log, oldest first."""
-    on = setup.server(server)
-    frame = on.log()
+    written = setup.server(server).audit_log()
+    entries = audit.read(written)
     if not verify:
-        _answer(frame, as_json, "log", "the audit log is empty")
+        _answer(rows.log(entries), as_json, "log", "the audit log is empty")
         return 0
-    faults = on.verify_log()
+    faults = audit.verify(written)
     if as_json:
         told = [{"line": fault.number, "what": safe(fault.what)} for fault in faults]
-        json_out.document({"holds": not faults, "entries": len(frame), "faults": told})
+        json_out.document({"holds": not faults, "entries": len(entries), "faults": told})
     else:
         from opsnb.cli import show  # noqa: PLC0415 - rich only for a person
 
-        show.out().lines(show.verdict(faults, len(frame)))
+        show.out().lines(show.verdict(faults, len(entries)))
     return TAMPERED if faults else 0
 
 
-def _answer(frame: pd.DataFrame, as_json: bool, columns: str, nothing: str) -> None:
+def _answer(found: Sequence[Row], as_json: bool, columns: str, nothing: str) -> None:
     """Print a table; ``columns`` names the function of ``show`` that lays it out."""
     if as_json:
-        json_out.document(json_out.records(frame))
+        json_out.document(json_out.records(found))
         return
     from opsnb.cli import show  # noqa: PLC0415 - rich only for a person
 
@@ -156,4 +149,4 @@ def _answer(frame: pd.DataFrame, as_json: bool, columns: str, nothing: str) -> N
         "diff": show.diff,
         "log": show.log,
     }
-    show.table(frame, layouts[columns], nothing)
+    show.table(found, layouts[columns], nothing)

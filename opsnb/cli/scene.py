@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from opsnb.cli import show
 from opsnb.cli.grid import draw
+from opsnb.core import rows
 from opsnb.core.events import Log, PhaseEnded, Switched
 from opsnb.core.release import State
 from opsnb.core.text import age, plural, safe, size
@@ -148,15 +150,14 @@ def table(server: Server, page: show.Page) -> list[Text]:
         server: The server.
         page: Where they are printed.
     """
-    frame = server.releases()
-    rows = list(frame.astype(object).where(frame.notna(), None).itertuples(index=False))
+    found = rows.releases(server.look(), datetime.now(UTC))
     command = Text.assemble(("   $ ", "dim"), ("opsnb releases demo", "cyan"))
     return [
         Text(),
         Text("What is there now", "bold"),
         command,
         Text(),
-        *draw(show.releases(rows), page),
+        *draw(show.releases(found), page),
     ]
 
 

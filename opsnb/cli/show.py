@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
@@ -23,14 +25,14 @@ from opsnb.core.events import Outcome
 from opsnb.core.text import age, plural, safe, size
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from opsnb.core.audit import Fault
     from opsnb.core.doctor import Finding
     from opsnb.core.events import Report
     from opsnb.core.release import Site
     from opsnb.server import Server
 
+Shown = Mapping[str, Any]  # a row of :mod:`opsnb.core.rows`
+Columns = Callable[[Sequence[Shown]], Sequence[Column]]
 WIDE = 100_000
 COLORS = {"orange": "dark_orange", "purple": "magenta", "grey": "bright_black"}
 STATES = {"bad": "red", "unfinished": "yellow", "unconfirmed": "yellow", "unrecorded": "dim"}
@@ -176,35 +178,37 @@ def where(server: Server) -> Text:
 # --- tables ------------------------------------------------------------------------------------
 
 
-def table(frame: pd.DataFrame, columns: Callable[[Any], Sequence[Column]], nothing: str) -> None:
+def table(rows: Sequence[Shown], columns: Columns, nothing: str) -> None:
     """Print the answer to a question.
 
     Args:
-        frame: The answer.
+        rows: The answer.
         columns: Makes the columns of its rows.
         nothing: What to say when it has none.
     """
     console = out()
-    rows = list(frame.astype(object).where(frame.notna(), None).itertuples(index=False))
     console.lines(draw(columns(rows), console) if rows else [nothing])
 
 
-def releases(rows: Sequence[Any]) -> list[Column]:
+def releases(rows: Sequence[Shown]) -> list[Column]:
     """The columns of ``releases``.
 
     Args:
         rows: Its rows.
     """
     return [
-        Column("release", [_name(row.name, live=row.current) for row in rows]),
-        Column("state", [_state(row.state, live=row.current, pinned=row.pinned) for row in rows]),
-        Column("age", [Text(_age(row.age)) for row in rows], right=True, rank=1),
-        Column("revision", [Text(_short(row.revision)) for row in rows], rank=2),
-        Column("size", [Text(_size(row.bytes)) for row in rows], right=True, rank=4),
-        Column("by", [Text(row.by or "") for row in rows], rank=5),
-        Column("files", [Text(_count(row.files)) for row in rows], right=True, rank=6),
-        Column("made (UTC)", [Text(_time(row.at)) for row in rows], rank=7),
-        Column("note", [Text(row.note or "") for row in rows], rank=3),
+        Column("release", [_name(row["name"], live=row["current"]) for row in rows]),
+        Column(
+            "state",
+            [_state(row["state"], live=row["current"], pinned=row["pinned"]) for row in rows],
+        ),
+        Column("age", [Text(_age(row["age"])) for row in rows], right=True, rank=1),
+        Column("revision", [Text(_short(row["revision"])) for row in rows], rank=2),
+        Column("size", [Text(_size(row["bytes"])) for row in rows], right=True, rank=4),
+        Column("by", [Text(row["by"] or "") for row in rows], rank=5),
+        Column("files", [Text(_count(row["files"])) for row in rows], right=True, rank=6),
+        Column("made (UTC)", [Text(_time(row["at"])) for row in rows], rank=7),
+        Column("note", [Text(row["note"] or "") for row in rows], rank=3),
     ]
 
 
@@ -223,19 +227,19 @@ def _state(state: str, *, live: bool, pinned: bool) -> Text:
     return text.append(", pinned", "cyan") if pinned else text
 
 
-def usage(rows: Sequence[Any]) -> list[Column]:
+def usage(rows: Sequence[Shown]) -> list[Column]:
     """The columns of ``usage``.
 
     Args:
         rows: Its rows.
     """
     return [
-        Column("release", [_name(row.name, live=row.state == "live") for row in rows]),
-        Column("state", [_used(row.state) for row in rows]),
-        Column("files", [Text(_count(row.files)) for row in rows], right=True, rank=2),
-        Column("content", [Text(_size(row.apparent)) for row in rows], right=True, rank=1),
-        Column("on disk", [Text(_size(row.disk)) for row in rows], right=True),
-        Column("freed if removed", [Text(_size(row.own)) for row in rows], right=True),
+        Column("release", [_name(row["name"], live=row["state"] == "live") for row in rows]),
+        Column("state", [_used(row["state"]) for row in rows]),
+        Column("files", [Text(_count(row["files"])) for row in rows], right=True, rank=2),
+        Column("content", [Text(_size(row["apparent"])) for row in rows], right=True, rank=1),
+        Column("on disk", [Text(_size(row["disk"])) for row in rows], right=True),
+        Column("freed if removed", [Text(_size(row["own"])) for row in rows], right=True),
     ]
 
 
@@ -247,17 +251,17 @@ def _other(state: str) -> Text:
     return _state(state, live=False, pinned=False) if state else Text()
 
 
-def diff(rows: Sequence[Any]) -> list[Column]:
+def diff(rows: Sequence[Shown]) -> list[Column]:
     """The columns of ``diff``.
 
     Args:
         rows: Its rows.
     """
     return [
-        Column("change", [_change(row.change) for row in rows]),
-        Column("before", [Text(_size(row.bytes_a)) for row in rows], right=True, rank=1),
-        Column("after", [Text(_size(row.bytes_b)) for row in rows], right=True, rank=1),
-        Column("path", [Text(row.path) for row in rows]),
+        Column("change", [_change(row["change"]) for row in rows]),
+        Column("before", [Text(_size(row["bytes_a"])) for row in rows], right=True, rank=1),
+        Column("after", [Text(_size(row["bytes_b"])) for row in rows], right=True, rank=1),
+        Column("path", [Text(row["path"]) for row in rows]),
     ]
 
 
@@ -266,31 +270,31 @@ def _change(change: str) -> Text:
     return Text(f"{sign} {change}", style)
 
 
-def counted(frame: pd.DataFrame) -> Text:
+def counted(rows: Sequence[Shown]) -> Text:
     """How many paths a diff names, by kind.
 
     Args:
-        frame: The diff.
+        rows: The diff.
     """
-    found = frame["change"].value_counts()
+    found = Counter(row["change"] for row in rows)
     kinds = ("added", "changed", "mode", "removed")
-    return Text(", ".join(f"{int(found.get(kind, 0)):,} {kind}" for kind in kinds), "dim")
+    return Text(", ".join(f"{found[kind]:,} {kind}" for kind in kinds), "dim")
 
 
-def log(rows: Sequence[Any]) -> list[Column]:
+def log(rows: Sequence[Shown]) -> list[Column]:
     """The columns of ``log``.
 
     Args:
         rows: Its rows.
     """
     return [
-        Column("at (UTC)", [Text(_time(row.at)) for row in rows]),
-        Column("what", [_act(row.what or "") for row in rows]),
-        Column("release", [Text(row.release or "") for row in rows]),
-        Column("before", [Text(row.previous or "") for row in rows], rank=2),
-        Column("by", [Text(row.by or "") for row in rows], rank=1),
-        Column("from", [Text(row.host or "") for row in rows], rank=4),
-        Column("details", [Text(row.details or "") for row in rows], rank=3),
+        Column("at (UTC)", [Text(_time(row["at"])) for row in rows]),
+        Column("what", [_act(row["what"] or "") for row in rows]),
+        Column("release", [Text(row["release"] or "") for row in rows]),
+        Column("before", [Text(row["previous"] or "") for row in rows], rank=2),
+        Column("by", [Text(row["by"] or "") for row in rows], rank=1),
+        Column("from", [Text(row["host"] or "") for row in rows], rank=4),
+        Column("details", [Text(row["details"] or "") for row in rows], rank=3),
     ]
 
 
@@ -356,7 +360,7 @@ def _count(value: int | None) -> str:
 
 
 def _time(value: Any) -> str:
-    return "" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"
+    return "" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _short(revision: str | None) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from opsnb.cli import json_out
 from opsnb.cli.options import json_option
+from opsnb.core import rows
 from opsnb.core.events import Event, Outcome, Report
 from opsnb.errors import OpsnbError
 
@@ -224,7 +226,7 @@ def _as_json(story: Story, began: float) -> bool:
         "ssh_config": str(story.project.embedded.ssh_config),
         "seconds": round(time.monotonic() - began, 3),
         "steps": [_facts(done) for done in story.done],
-        "releases": json_out.records(story.server.releases()),
+        "releases": json_out.records(rows.releases(story.server.look(), datetime.now(UTC))),
         "visitors": _visitors(tally) if tally else None,
     }
     json_out.document(facts)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from opsnb.cli import json_out
 from tests.cli.conftest import Shell
 
 
@@ -34,6 +37,45 @@ def test_a_null_is_null(shell: Shell) -> None:
     (shell.deploy_to / "releases" / "elsewhere").mkdir(parents=True)
     [row] = shell.json("releases", shell.server)
     assert (row["bytes"], row["revision"], row["age"]) == (None, None, None)
+
+
+def test_a_time_is_in_utc_and_a_length_of_time_is_in_seconds() -> None:
+    noon = datetime(2026, 3, 25, 12, 0, 0, 250, UTC)
+    row: dict[str, object] = {
+        "whole": noon.replace(microsecond=0),
+        "exact": noon,
+        "elsewhere": noon.replace(microsecond=0).astimezone(timezone(timedelta(hours=-5))),
+        "age": timedelta(days=1, microseconds=1499),
+        "none": None,
+        "flag": False,
+    }
+    assert json_out.records([row]) == [
+        {
+            "whole": "2026-03-25T12:00:00Z",
+            "exact": "2026-03-25T12:00:00.000250Z",
+            "elsewhere": "2026-03-25T12:00:00Z",
+            "age": 86400.001,
+            "none": None,
+            "flag": False,
+        }
+    ]
+
+
+def test_no_verb_that_looks_loads_pandas(shell: Shell) -> None:
+    live = shell.deployed("v1", "v2")
+    first = shell.json("releases", shell.server)[1]["name"]
+    verbs = (["releases"], ["usage"], ["log"], ["check"], ["diff", first, live], ["plan", "v1"])
+    loaded = (
+        "import sys\nfrom opsnb.cli.main import opsnb\n"
+        "try:\n    opsnb.main(sys.argv[1:])\n"
+        "finally:\n    assert {'pandas', 'numpy'}.isdisjoint(sys.modules)\n"
+    )
+    for verb, *args in verbs:
+        command = [sys.executable, "-c", loaded, verb, shell.server, *args]
+        ran = subprocess.run(
+            command, cwd=shell.folder, env=shell.env, capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
 
 
 def test_check_answers_in_json_and_keeps_its_status(shell: Shell) -> None:

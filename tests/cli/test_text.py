@@ -104,6 +104,17 @@ def test_pruned_releases_are_named_with_the_reason(shell: Shell) -> None:
     assert "older than the 1 that are kept" in ran.stdout
 
 
+def test_a_time_of_another_zone_is_shown_in_utc(shell: Shell) -> None:
+    shell.deployed("v1")
+    with (shell.deploy_to / ".opsnb" / "audit.jsonl").open("a") as log:
+        log.write('{"at": "2026-11-23T16:30:00+02:00", "what": "by hand"}\nunreadable\n')
+    said = shell("log", shell.server).stdout
+    assert "2026-11-23 14:30:00  by hand" in said
+    assert said.rstrip().endswith("unreadable")
+    [hand] = [row for row in shell.json("log", shell.server) if row["what"] == "by hand"]
+    assert (hand["at"], hand["by"]) == ("2026-11-23T14:30:00Z", None)
+
+
 def columns() -> list[Column]:
     names = [Text("20260325140000"), Text("20260325120000")]
     return [
