@@ -10,6 +10,7 @@ from opsnb import __version__
 from opsnb.cli import change, look
 from opsnb.cli.border import Border
 from opsnb.cli.config import config
+from opsnb.cli.lab import lab
 from opsnb.cli.options import Setup
 from opsnb.cli.run import run
 from opsnb.cli.story import demo
@@ -59,6 +60,7 @@ for command in (
     change.lock,
     config,
     demo,
+    lab,
     run,
 ):
     opsnb.add_command(command)

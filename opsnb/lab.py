@@ -1,0 +1,249 @@
+"""JupyterLab with the runbooks, on this machine only.
+
+Rule 1: a notebook that somebody has changed is never written over.
+Rule 2: the token is made anew each time, and never stands in a list of processes.
+Rule 3: what was started is ended: JupyterLab, with its kernels.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from opsnb.errors import ConfigError, OpsnbError
+
+HOST = "127.0.0.1"
+READY = 60.0  # seconds that JupyterLab may take to answer
+GRACE = 15.0  # seconds that it may take to end its kernels
+MADE = "# Made by `opsnb lab`, which writes it anew at each start.\n"
+OPTIONS = (
+    "--no-browser",
+    f"--ServerApp.ip={HOST}",
+    "--ServerApp.port_retries=0",
+    # Nothing is asked of any other machine.
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.extension_manager=readonly",
+)
+
+
+def notebooks() -> Path:
+    """Where the package's notebooks are: beside it in a checkout, in it when it was installed.
+
+    Raises:
+        OpsnbError: They are not there: the package is not whole.
+    """
+    here = Path(__file__).parent
+    for folder in (here / "notebooks", here.parent / "notebooks"):
+        if (folder / "00-tour.ipynb").is_file():
+            return folder
+    raise OpsnbError("opsnb's notebooks are missing", "Install opsnb again.")
+
+
+def copy_notebooks(folder: Path) -> tuple[list[str], list[str]]:
+    """Copy the notebooks into a working folder.
+
+    Args:
+        folder: The folder; it is made.
+
+    Returns:
+        The names that were written, and those that were kept since somebody has changed them.
+
+    Raises:
+        ConfigError: The folder cannot be written.
+    """
+    written, kept = [], []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for source in sorted(notebooks().glob("*.ipynb")):
+            target = folder / source.name
+            if target.exists() and target.read_bytes() != source.read_bytes():
+                kept.append(source.name)
+            else:
+                shutil.copyfile(source, target)
+                written.append(source.name)
+    except OSError as error:
+        raise ConfigError(f"cannot write to {folder}: {error.strerror or error}") from error
+    return written, kept
+
+
+def write_project(folder: Path, config: str, ssh_config: str) -> None:
+    """Write the project file of the embedded server, and the ssh_config that knows its keys.
+
+    Args:
+        folder: The working folder.
+        config: The project file's text.
+        ssh_config: The ssh_config's text.
+
+    Raises:
+        ConfigError: A project file of somebody's own is there.
+    """
+    for name, text in (("opsnb.toml", config), ("ssh_config", ssh_config)):
+        file = folder / name
+        if file.exists() and not file.read_text("utf-8", "replace").startswith(MADE):
+            raise ConfigError(
+                f"{file} was not made by `opsnb lab`, and is kept",
+                "Use it with --config, or name another folder.",
+            )
+        file.write_text(MADE + text, "utf-8")
+
+
+def write_console(folder: Path, config: str, ssh_config: str) -> str:
+    """Write a notebook of one cell, which shows the console.
+
+    Args:
+        folder: The working folder.
+        config: The project file.
+        ssh_config: The ssh_config; empty for the user's own.
+
+    Returns:
+        The notebook's name.
+    """
+    more = f", ssh_config={ssh_config!r}" if ssh_config else ""
+    source = f"import opsnb\n\nopsnb.console(opsnb.load({config!r}{more}))"
+    cell: dict[str, object] = {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": "console",
+        "metadata": {},
+        "outputs": [],
+        "source": source,
+    }
+    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    book = {"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    (folder / "console.ipynb").write_text(json.dumps(book, indent=1) + "\n", "utf-8")
+    return "console.ipynb"
+
+
+class Lab:
+    """A JupyterLab that runs; as a context manager it is ended at the end.
+
+    Args:
+        folder: What it shows.
+        port: Where it listens; a free one when 0.
+
+    Attributes:
+        url: Where it is, without the token.
+    """
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        self._folder = folder
+        self._port = port or _free_port()
+        self._token = secrets.token_urlsafe(24)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"http://{HOST}:{self._port}"
+
+    def address(self, path: str) -> str:
+        """Where a browser opens something, with the token.
+
+        Args:
+            path: What, for instance ``lab/tree/00-tour.ipynb``.
+        """
+        return f"{self.url}/{path}?token={self._token}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers.
+
+        Raises:
+            OpsnbError: It ended, or did not answer in time; its last words are told.
+        """
+        root = ["--ServerApp.allow_root=True"] if os.geteuid() == 0 else []
+        place = [f"--ServerApp.port={self._port}", f"--ServerApp.root_dir={self._folder}"]
+        log = self._folder / ".opsnb-lab.log"
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as words:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "jupyterlab", *OPTIONS, *place, *root],
+                cwd=self._folder,
+                env={**os.environ, "JUPYTER_TOKEN": self._token},
+                stdin=subprocess.DEVNULL,
+                stdout=words,
+                stderr=words,
+                # Ctrl-C is for this process, which then ends that one in order.
+                start_new_session=True,
+            )
+        try:
+            self._wait(log)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait(self, log: Path) -> None:
+        until = time.monotonic() + READY
+        while not self.answers():
+            if not self.running or time.monotonic() > until:
+                said = log.read_text("utf-8", "replace").strip().split("\n")[-5:]
+                raise OpsnbError("JupyterLab did not start", "\n".join(said))
+            time.sleep(0.1)
+
+    def answers(self) -> bool:
+        """Whether it answers to who has the token."""
+        line = HTTPConnection(HOST, self._port, timeout=5)
+        try:
+            line.request("GET", "/api/status", headers={"Authorization": f"token {self._token}"})
+            return line.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False
+        finally:
+            line.close()
+
+    @property
+    def running(self) -> bool:
+        """Whether its process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end.
+
+        Args:
+            seconds: How long at most.
+
+        Returns:
+            Whether it has ended.
+        """
+        if self._process is None:
+            return True
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """End it, with its kernels."""
+        if self._process is None:
+            return
+        if self.running:
+            self._process.terminate()
+        if not self.wait(GRACE):
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
