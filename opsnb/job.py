@@ -41,7 +41,7 @@ COMPANIONS: list[Callable[[Job], Company | None]] = []
 
 @contextmanager
 def unaccompanied() -> Iterator[None]:
-    """Let nobody be kept company meanwhile: what waits in here is shown by somebody else, or not."""
+    """Keep nobody company meanwhile: what waits in here is shown by others, or by nobody."""
     before = COMPANIONS[:]
     COMPANIONS.clear()
     try:

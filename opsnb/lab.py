@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from opsnb.errors import ConfigError, OpsnbError
 HOST = "127.0.0.1"
 READY = 60.0  # seconds that JupyterLab may take to answer
 GRACE = 15.0  # seconds that it may take to end its kernels
+NEWS = "@jupyterlab/apputils-extension:announcements"  # it asks whether to ask for news
 MADE = "# Made by `opsnb lab`, which writes it anew at each start.\n"
 OPTIONS = (
     "--no-browser",
@@ -96,6 +98,19 @@ def write_project(folder: Path, config: str, ssh_config: str) -> None:
                 "Use it with --config, or name another folder.",
             )
         file.write_text(MADE + text, "utf-8")
+
+
+def copy_sources(folder: Path, versions: Mapping[str, Path]) -> None:
+    """Copy the small site in its versions to ``site/``, to be changed and deployed.
+
+    Args:
+        folder: The working folder.
+        versions: Where each version is; one that is there already is kept as it is.
+    """
+    for name, source in versions.items():
+        target = folder / "site" / name
+        if not target.exists():
+            shutil.copytree(source, target)
 
 
 def write_console(folder: Path, config: str, ssh_config: str) -> str:
@@ -171,13 +186,22 @@ class Lab:
         """
         root = ["--ServerApp.allow_root=True"] if os.geteuid() == 0 else []
         place = [f"--ServerApp.port={self._port}", f"--ServerApp.root_dir={self._folder}"]
-        log = self._folder / ".opsnb-lab.log"
+        own = self._folder / ".opsnb-lab"
+        log = own / "jupyterlab.log"
+        settings = own / "labconfig" / "page_config.json"
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_text(json.dumps({"disabledExtensions": {NEWS: True}}), "utf-8")
+        paths = [str(own), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as words:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "jupyterlab", *OPTIONS, *place, *root],
                 cwd=self._folder,
-                env={**os.environ, "JUPYTER_TOKEN": self._token},
+                env={
+                    **os.environ,
+                    "JUPYTER_TOKEN": self._token,
+                    "JUPYTER_CONFIG_PATH": os.pathsep.join(paths),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=words,
                 stderr=words,

@@ -39,7 +39,8 @@ def test_it_starts_in_a_notebook_that_exists() -> None:
     ran = subprocess.run(
         [BINDER / "start", "echo", "jupyter", "lab"], capture_output=True, text=True, check=True
     )
-    assert ran.stdout == f"jupyter lab --ServerApp.default_url={TOUR}\n"
+    told = f"--ServerApp.default_url={TOUR} --LabApp.default_url={TOUR}"
+    assert ran.stdout == f"jupyter lab {told}\n"
     assert os.access(BINDER / "start", os.X_OK)
     assert (ROOT / TOUR.removeprefix("/lab/tree/")).is_file()
 

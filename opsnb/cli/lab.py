@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from opsnb.project import DemoProject
 
 POLL = 0.5
+VERSIONS = ("v1", "v2", "v3")
+SOURCE = "site/v2"
 
 
 @click.command("lab")
@@ -67,8 +69,9 @@ def _lay_out(project: DemoProject, folder: Path) -> None:
     from opsnb.runbooks.scenes import lay_out  # noqa: PLC0415 - as above
 
     lay_out("live", project)
-    ssh_config = project.embedded.ssh_config.read_text("utf-8")
-    labs.write_project(folder, project.embedded.config, ssh_config)
+    labs.copy_sources(folder, {name: project.site(name) for name in VERSIONS})
+    config = project.embedded.config.replace("[project]\n", f'[project]\nsource = "{SOURCE}"\n', 1)
+    labs.write_project(folder, config, project.embedded.ssh_config.read_text("utf-8"))
 
 
 def _tell(address: str, folder: Path, kept: list[str], *, console: bool) -> None:
@@ -88,7 +91,9 @@ def _sees() -> bool:
 def _watch(running: Lab, stopped: threading.Event) -> None:
     while not stopped.is_set():
         if running.wait(POLL):
-            raise ConfigError("JupyterLab has ended by itself", "Its log: .opsnb-lab.log.")
+            raise ConfigError(
+                "JupyterLab has ended by itself", "Its log is .opsnb-lab/jupyterlab.log."
+            )
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from opsnb.remote.shell import Pipes
 NO_DIRECTORY = 97
 SLACK = 5  # seconds after the deadline until the server itself ends the command
 LEAVE = 1.0  # seconds for what it left running to be gone
+LAST_WORDS = 2.0  # seconds to hear what a login said that runs nothing
 STOP = 4.0  # seconds for a command to be gone that was told to stop: it is killed after 2
 
 
@@ -104,6 +105,10 @@ class Command:
         except TimeoutError as error:
             raise StepTimedOut("the server's shell did not answer") from error
         except Disconnected as error:
+            # It may have closed before it was heard: what it said is still to be read.
+            with suppress(Disconnected, TimeoutError):
+                async with asyncio.timeout(LAST_WORDS):
+                    await self._mark(0)
             noise = safe(self._err.noise)
             raise NotReady(
                 f"the server ran no /bin/sh for us: {noise or 'it closed the session'}",

@@ -81,6 +81,7 @@ def test_it_starts_with_everything_ready_and_leaves_nothing(
         folder = shell.folder / "opsnb-lab"
         project = opsnb.load(folder / "opsnb.toml", ssh_config=folder / "ssh_config")
         assert len(project.server("demo").releases()) == 2
+        assert project.server("demo").plan().nothing is False
         project.close()
         started_by_it = children(process.pid)
         assert len(started_by_it) >= 2
