@@ -141,7 +141,7 @@ class Job:
 
     @property
     def waited(self) -> bool:
-        """Whether somebody waits for it, so that an interrupt of theirs aborts it."""
+        """Whether the main thread waits for it, so that an interrupt of the program aborts it."""
         return self._waiting > 0
 
     @property
@@ -227,13 +227,15 @@ class Job:
             for friend in company:
                 friend.beat()
 
+        # An interrupt comes to the main thread alone.
+        counts = threading.current_thread() is threading.main_thread()
         with self._news:
-            self._waiting += 1
+            self._waiting += counts
         try:
             yield beat
         finally:
             with self._news:
-                self._waiting -= 1
+                self._waiting -= counts
             if self.done:
                 for friend in company:
                     friend.end()

@@ -217,6 +217,13 @@ def test_the_last_twenty_that_ended_are_remembered_and_every_one_that_runs(tmp_p
     server.close()
 
 
+def _soon(seen: Callable[[], bool]) -> bool:
+    until = time.monotonic() + 20
+    while not seen() and time.monotonic() < until:
+        time.sleep(0.01)
+    return time.monotonic() < until
+
+
 def test_somebody_who_waits_is_kept_company_and_counted(tmp_path: Path) -> None:
     told: list[str] = []
 
@@ -244,14 +251,22 @@ def test_somebody_who_waits_is_kept_company_and_counted(tmp_path: Path) -> None:
     try:
         job = Job("test", "web1", work)
         assert not job.waited
+        seen: list[bool] = []
+        watching = threading.Thread(target=lambda: seen.append(_soon(lambda: job.waited)))
         waiting = threading.Thread(target=job.wait)
         waiting.start()
         until = time.monotonic() + 20
         while "beat" not in told and time.monotonic() < until:
             time.sleep(0.01)
-        assert job.waited
+        # Another thread waits: an interrupt of the program would not come to it.
+        assert not job.waited
+        watching.start()
+        with pytest.raises(TimeoutError):
+            job.wait(0.5)
         gate.set()
         waiting.join(20)
+        watching.join(20)
+        assert seen == [True]
         assert not job.waited
         assert told[0] == "test"
         assert told[-1] == "end"
