@@ -58,7 +58,14 @@ OUTSIDE = {
     "server": {"pandas"},
     "embedded": {"asyncssh"},
     "notebook": {"IPython", "anywidget", "traitlets"},
-    "headless": {"jupyter_core", "nbclient", "nbconvert", "nbformat", "papermill"},
+    "headless": {
+        "jupyter_client",
+        "jupyter_core",
+        "nbclient",
+        "nbconvert",
+        "nbformat",
+        "papermill",
+    },
     "lesson": {"IPython", "altair", "vl_convert"},
     "magics": {"IPython", "nest_asyncio2"},
     "__init__": {"IPython"},
@@ -77,7 +84,7 @@ HOMES = {
     "IPython": ("lesson/", "magics/", "notebook/"),
     "altair": ("lesson/",),
     "nest_asyncio2": ("magics/scripts.py",),
-    "papermill": ("headless.py",),
+    "papermill": ("headless/",),
     "vl_convert": ("lesson/chart.py",),
 }
 # What would make core impure: clocks, files, processes, networks, the environment.

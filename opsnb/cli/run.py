@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -27,6 +27,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Teller(Protocol):
     """Tells of a runbook that runs."""
 
+    def watch(self) -> AbstractContextManager[object]:
+        """What surrounds the telling: a display that is drawn while the runbook runs."""
+
     def tell(self, told: Told) -> None:
         """Tell of something that happened."""
 
@@ -47,7 +50,7 @@ class Teller(Protocol):
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Where the record is kept; records/NAME-TIME.ipynb when not given.",
+    help="The record; records/NAME-TIME.ipynb when not given. One that is there is replaced.",
 )
 @click.option("--kernel", default="", metavar="NAME", help="The kernel to run it with.")
 @json_option
@@ -58,7 +61,8 @@ def run(
 
     The record is the executed notebook, and beside it a page of it for any browser; both are kept
     however it ends. The exit status is the runbook's: 0 when it came to its end, that of the error
-    that stopped it, 24 when a gate or its own code did, 130 when it was interrupted.
+    or of the %opsnb verb that stopped it, 24 when a gate or its own code did, 130 when it was
+    interrupted.
 
     A runbook changes a real server only when its name is given: -p confirm=NAME.
     """
@@ -69,10 +73,14 @@ def run(
             f"there is no notebook {notebook}", "`opsnb lab` copies the runbooks into a folder."
         )
     values = headless.parameters(notebook, _values(given))
-    record = output or _record(notebook)
+    kernel = headless.checked_kernel(notebook, kernel)
+    if output is None:
+        record = headless.of_its_own(Path("records"), _name(notebook))
+    else:
+        record = headless.at(notebook, output)
     teller = Lines() if as_json else _words()
-    made = headless.Run(notebook, record, values, teller.tell, kernel)
-    report = _executed(made)
+    with teller.watch():
+        report = _executed(headless.Run(notebook, record, values, teller.tell, kernel))
     teller.end(report)
     return report.exit_status
 
@@ -85,8 +93,8 @@ def _values(given: tuple[str, ...]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _record(notebook: Path) -> Path:
-    return Path("records") / f"{notebook.stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.ipynb"
+def _name(notebook: Path) -> str:
+    return f"{notebook.stem}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def _executed(made: Run) -> RunReport:
@@ -135,6 +143,10 @@ def _stopping(made: Run) -> Iterator[None]:
 
 class Lines:
     """One line of JSON for each event, the report last."""
+
+    def watch(self) -> AbstractContextManager[object]:
+        """See :meth:`Teller.watch`."""
+        return nullcontext()
 
     def tell(self, told: Told) -> None:
         """See :meth:`Teller.tell`."""

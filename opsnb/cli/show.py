@@ -45,7 +45,7 @@ NOW = {
     "adopt": "every release has a record",
     "prune": "old releases are removed",
 }
-ASCII = str.maketrans("●✓✕→−·○◐◓◑◒│├└─", "*+x>--.....||`-")
+ASCII = str.maketrans("●✓✕→▸−·○◐◓◑◒│├└─", "*+x>>--.....||`-") | {ord("…"): "..."}
 
 
 class Page(Console):

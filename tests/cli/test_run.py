@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import signal
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 
+from opsnb import headless
+from opsnb.embedded.site import site_path
+from opsnb.embedded.sshd import EmbeddedServer
 from opsnb.server import Server
 from tests.cli.conftest import CONTROL, ROOT, Shell, Terminal, wait_for
 
@@ -18,9 +25,9 @@ SHIP = ROOT / "notebooks" / "03-ship-a-change.ipynb"
 SLOW = 'before_publish = ["echo hook began; sleep 60"]'
 
 
-def notebook(shell: Shell, *cells: str, parameters: str = "") -> str:
+def notebook(shell: Shell, *cells: str, parameters: str = "", above: str = "") -> str:
     """Write a notebook of these cells; its name."""
-    made = [nbformat.v4.new_markdown_cell("# A runbook\n\n## Act")]
+    made = [nbformat.v4.new_markdown_cell(f"# A runbook\n\n{above}\n\n## Act")]
     if parameters:
         made.append(nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}))
     made += [nbformat.v4.new_code_cell(cell) for cell in cells]
@@ -101,12 +108,80 @@ def test_a_wrong_parameter_is_an_error_before_anything_runs(
     assert not (shell.folder / "record.ipynb").exists()
 
 
-def test_a_notebook_that_is_not_there_or_is_none_is_an_error(shell: Shell) -> None:
-    assert run(shell, "nothing.ipynb").returncode == 2
-    (shell.folder / "text.ipynb").write_text("no JSON")
-    ran = run(shell, "text.ipynb")
+@pytest.mark.parametrize("text", ["no JSON", '{"a": 1}', "[]", "null", ""])
+def test_a_notebook_that_is_none_is_an_error(shell: Shell, text: str) -> None:
+    (shell.folder / "book.ipynb").write_text(text)
+    ran = run(shell, "book.ipynb")
     assert ran.returncode == 2
+    assert "cannot read the notebook book.ipynb" in ran.stderr
     assert "Traceback" not in ran.stderr
+    assert not (shell.folder / "record.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["nothing.ipynb"], "there is no notebook nothing.ipynb"),
+        (["book.ipynb", "--kernel", "nobody's"], "no kernel is called"),
+        (["book.ipynb", "--output", "book.ipynb"], "take the place of the runbook"),
+        (["book.ipynb", "--output", "also.ipynb"], "take the place of the runbook"),
+        (["book.ipynb", "--output", "record"], "no name for a record"),
+        (["book.ipynb", "--output", "record.html"], "no name for a record"),
+        (["book.ipynb", "--output", "book.ipynb/record.ipynb"], "cannot make the folder"),
+        (["book.ipynb"], "cannot make the folder records"),
+    ],
+)
+def test_what_cannot_be_run_or_kept_is_an_error_and_changes_nothing(
+    shell: Shell, args: list[str], said: str
+) -> None:
+    book = shell.folder / notebook(shell, "print(1)")
+    before = book.read_bytes()
+    (shell.folder / "also.ipynb").hardlink_to(book)
+    (shell.folder / "records").write_text("a file")
+    present = sorted(shell.folder.glob("[!.]*"))
+    ran = shell("run", *args)
+    assert ran.returncode == 2
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert book.read_bytes() == before
+    assert sorted(shell.folder.glob("[!.]*")) == present
+
+
+def test_a_kernel_that_does_not_start_is_told_with_its_own_words(shell: Shell) -> None:
+    folder = shell.folder / "kernels" / "broken"
+    folder.mkdir(parents=True)
+    argv = [sys.executable, "-c", "raise SystemExit('no\x1b[31mne')", "{connection_file}"]
+    (folder / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "x"}))
+    shell.extra["JUPYTER_PATH"] = str(shell.folder)
+    ran = run(shell, notebook(shell, "1"), "--kernel", "broken")
+    assert ran.returncode == 2
+    assert "the kernel does not start" in ran.stderr
+    assert "no\\x1b[31mne" in ran.stderr
+
+
+def test_a_notebook_without_the_ids_of_its_cells_runs_without_a_word_about_that(
+    shell: Shell,
+) -> None:
+    book = shell.folder / notebook(shell, "print(1)")
+    plain = json.loads(book.read_text())
+    for cell in plain["cells"]:
+        del cell["id"]
+    book.write_text(json.dumps(plain))
+    ran = run(shell, book.name)
+    assert ran.returncode == 0, ran.stderr
+    assert "id" not in ran.stderr.split()
+
+
+def test_braces_in_a_path_are_nothing_but_braces(shell: Shell) -> None:
+    (shell.folder / notebook(shell, "print(1)")).rename(shell.folder / "{book}.ipynb")
+    ran = shell("run", "{book}.ipynb", "--output", "{0}/{record}.ipynb")
+    assert ran.returncode == 0, ran.stderr
+    assert (shell.folder / "{0}" / "{record}.ipynb").exists()
+
+
+def test_no_record_takes_the_place_of_another(tmp_path: Path) -> None:
+    made = [headless.of_its_own(tmp_path / "records", "book").name for _ in range(3)]
+    assert made == ["book.ipynb", "book-2.ipynb", "book-3.ipynb"]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +192,10 @@ def test_a_notebook_that_is_not_there_or_is_none_is_an_error(shell: Shell) -> No
         ("opsnb.Server('ssh://x@127.0.0.1:9/srv/x').look()", 10, "cannot connect"),
         ("opsnb.load('none.toml')", 2, "cannot read none.toml"),
         ("opsnb.Server('file:///tmp/none').rollback().wait()", 13, "no good release"),
-        ("1 / 0", 24, "division by zero"),
+        ("1 / 0", 24, "ZeroDivisionError: division by zero"),
+        ("import sys; sys.exit(3)", 24, "SystemExit: 3"),
+        ("%load_ext opsnb\n%opsnb rollback file:///tmp/none --yes", 13, "no good release"),
+        ("%load_ext opsnb\n%opsnb nonsense", 2, "nonsense"),
         ("import asyncio; raise asyncio.CancelledError('aborted')", 130, "aborted"),
     ],
 )
@@ -162,6 +240,34 @@ def test_a_real_server_is_not_touched_without_its_name_and_changed_with_it(shell
     assert shell.live != live
 
 
+@pytest.mark.parametrize(
+    ("ename", "evalue", "status"),
+    [
+        ("Restored", "", 21),
+        ("NotRestored", "", 22),
+        ("OutcomeUnknown", "", 23),
+        ("Locked", "", 12),
+        ("CellFailed", "opsnb: exit status 20", 20),
+        # A word of a cell's own is no verb's exit status.
+        ("CellFailed", "said opsnb: exit status 20", 24),
+        ("ValueError", "opsnb: exit status 20", 24),
+        ("annotations", "", 24),
+        ("KeyboardInterrupt", "", 130),
+    ],
+)
+def test_an_errors_name_decides_the_exit_status(ename: str, evalue: str, status: int) -> None:
+    assert headless.status_of(ename, evalue) == status
+
+
+def test_a_kernel_that_dies_stops_the_runbook_and_the_record_says_so(shell: Shell) -> None:
+    book = notebook(shell, "print('before')", "import os; os._exit(3)", "print('never')")
+    ran = run(shell, book)
+    assert ran.returncode == 24, ran.stderr
+    assert "the kernel died" in ran.stderr
+    assert outputs(shell)[0] == "before\n"
+    assert "the kernel died" in (shell.folder / "record.html").read_text()
+
+
 def slow(shell: Shell) -> tuple[str, str]:
     """A runbook whose deploy takes long, and the release that is live before."""
     live = shell.deployed("v1")
@@ -196,6 +302,58 @@ def test_a_signal_aborts_the_deploy_in_it_cleanly_and_keeps_the_record(
     site.close()
 
 
+def test_a_deploy_over_ssh_is_aborted_cleanly(shell: Shell, sshd: EmbeddedServer) -> None:
+    server = Server(sshd.url, ssh_config=sshd.ssh_config)
+    server.deploy(site_path("v1")).wait(20)
+    live = server.look().current.name
+    server_line = f'[servers.web1]\nurl = "{sshd.url}"\n'
+    (shell.folder / "opsnb.toml").write_text(f"[project]\n{SLOW}\n{server_line}")
+    load = f"import opsnb\nweb = opsnb.load(ssh_config={str(sshd.ssh_config)!r}).server('web1')"
+    book = notebook(shell, load, f"web.deploy({str(site_path('v2'))!r}).wait()", "print('never')")
+    process = shell.start("run", book, "--output", "record.ipynb")
+    try:
+        assert process.stderr is not None
+        told = iter(process.stderr.readline, "")
+        assert any("hook began" in line for line in told)
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130, rest
+    site = server.look()
+    assert (site.holder, site.current.name) == (None, live)
+    assert [release.name for release in site.releases] == [live]
+    assert "the switch did not happen" in outputs(shell)[1]
+    server.close()
+
+
+def test_a_second_signal_ends_a_cell_that_does_not_listen(shell: Shell) -> None:
+    stubborn = (
+        "import time\n"
+        "while True:\n"
+        "    try:\n"
+        "        print('begins'); time.sleep(60)\n"
+        "    except KeyboardInterrupt:\n"
+        "        print('goes on')"
+    )
+    process = shell.start("run", notebook(shell, stubborn), "--output", "record.ipynb")
+    try:
+        assert process.stderr is not None
+        told = iter(process.stderr.readline, "")
+        assert any("begins" in line for line in told)
+        process.send_signal(signal.SIGINT)
+        assert any("goes on" in line for line in told)
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130, rest
+    assert "Traceback" not in rest
+    assert "goes on" in outputs(shell)[0]
+
+
 def test_a_machine_reads_an_event_a_line_and_the_report_last(shell: Shell) -> None:
     book = notebook(shell, "print('one\\x1b[31m')", "print('two')")
     ran = shell("run", book, "--output", "record.ipynb", "--json")
@@ -219,13 +377,89 @@ def test_no_control_character_of_a_cell_reaches_a_terminal(shell: Shell) -> None
     assert "\u202e" not in ran.stderr
 
 
-def test_on_a_terminal_it_goes_cell_by_cell(shell: Shell) -> None:
-    book = notebook(shell, "print('first')", "print('second')")
-    terminal = Terminal(shell, ["run", book, "--output", "record.ipynb"])
-    terminal.until("first", 30)
-    terminal.until("to its end", 30)
-    assert terminal.end() == 0
-    assert "record.ipynb" in terminal.seen
+def test_on_a_terminal_it_goes_cell_by_cell_and_draws_the_one_that_runs(
+    shell: Shell, terminal: Callable[..., Terminal]
+) -> None:
+    book = notebook(shell, "print('first')", "import time; time.sleep(0.8); print('second')")
+    seen = terminal("run", book, "--output", "record.ipynb")
+    assert seen.end() == 0
+    for said in ("first", "second", "to its end", "record.ipynb"):
+        assert said in seen.text
+    assert re.search(r"[◐◓◑◒] 2/2 Act  \d+ s", seen.text)
+    assert len(re.findall(r"  ✓ \d+\.\d s\n", seen.text)) == 2
+    assert seen.seen.rindex("\x1b[?25h") > seen.seen.rindex("\x1b[?25l")
+
+
+def test_ctrl_c_on_a_terminal_keeps_the_record_and_shows_the_cursor(
+    shell: Shell, terminal: Callable[..., Terminal]
+) -> None:
+    book = notebook(shell, "import time; print('begins'); time.sleep(60)")
+    seen = terminal("run", book, "--output", "record.ipynb")
+    seen.until("    begins", 30)
+    seen.type("\x03")
+    assert seen.end() == 130
+    assert outputs(shell) == ["begins\n"]
+    assert seen.seen.rindex("\x1b[?25h") > seen.seen.rindex("\x1b[?25l")
+
+
+def test_a_dumb_terminal_gets_lines_alone(shell: Shell, terminal: Callable[..., Terminal]) -> None:
+    seen = terminal("run", notebook(shell, "print(1)"), "--output", "r.ipynb", TERM="dumb")
+    assert seen.end() == 0
+    assert "\x1b" not in seen.seen
+
+
+HOSTILE = """
+from IPython.display import HTML, display
+display(HTML('<b>kept</b><script>alert(1)</script><SCRIPT src="http://x.example/a.js"></script >'))
+display(HTML('<link rel=stylesheet href="http://x.example/a.css"><base href="http://x.example/">'))
+display(HTML('<meta http-equiv="refresh" content="0; url=http://x.example/">'))
+display(HTML('<img src="http://x.example/a.png" onerror="alert(2)">'))
+"""
+
+
+def test_the_page_runs_nothing_and_fetches_nothing_whatever_a_cell_shows(shell: Shell) -> None:
+    assert run(shell, notebook(shell, HOSTILE)).returncode == 0
+    page = (shell.folder / "record.html").read_text()
+    assert "<b>kept</b>" in page
+    lower = page.lower()
+    for tag in ("<script", "<link", "<base", '<meta http-equiv="refresh'):
+        assert tag not in lower
+    # What is left of it, such as an event's handler or a picture's address, a browser refuses.
+    head = page[: page.index("<title>")]
+    policy = head[head.index("Content-Security-Policy") :]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    assert "img-src data:;" in policy
+
+
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
+    "gg=="
+)
+
+
+def test_a_runbooks_own_pictures_are_in_the_page_wherever_the_record_is(shell: Shell) -> None:
+    (shell.folder / "pixel.png").write_bytes(base64.b64decode(PIXEL))
+    book = notebook(shell, "1", above="![a pixel](pixel.png) ![gone](gone.png)")
+    assert shell("run", book).returncode == 0
+    (page,) = (shell.folder / "records").glob("*.html")
+    assert f"data:image/png;base64,{PIXEL}" in page.read_text()
+
+
+def test_a_page_that_cannot_be_written_does_not_change_how_it_ended(shell: Shell) -> None:
+    (shell.folder / "record.html").mkdir()
+    ran = run(shell, notebook(shell, "print(1)"))
+    assert ran.returncode == 0
+    assert "there is no page of it" in ran.stdout
+    assert outputs(shell) == ["1\n"]
+
+
+def test_what_a_kernel_says_of_itself_does_not_reach_the_terminal(shell: Shell) -> None:
+    said = "import os; os.write(2, b'\\x1b[31mraw'); os.system('echo a child')"
+    ran = run(shell, notebook(shell, said))
+    assert ran.returncode == 0
+    assert "a child" in ran.stderr
+    assert not CONTROL.search(ran.stderr + ran.stdout)
 
 
 def test_a_run_inside_a_notebook_makes_no_widget(shell: Shell) -> None:
