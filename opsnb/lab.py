@@ -1,7 +1,8 @@
 """JupyterLab with the runbooks, on this machine only.
 
 Rule 1: a notebook that somebody has changed is never written over.
-Rule 2: the token is made anew each time, and never stands in a list of processes.
+Rule 2: the token is made anew each time, and never stands in a list of processes; a JupyterLab
+        that answers without it is ended at once.
 Rule 3: what was started is ended: JupyterLab, with its kernels.
 """
 
@@ -9,11 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
@@ -27,10 +30,12 @@ HOST = "127.0.0.1"
 READY = 60.0  # seconds that JupyterLab may take to answer
 GRACE = 15.0  # seconds that it may take to end its kernels
 NEWS = "@jupyterlab/apputils-extension:announcements"  # it asks whether to ask for news
+CONSOLE = "console.ipynb"
 MADE = "# Made by `opsnb lab`, which writes it anew at each start.\n"
 OPTIONS = (
     "--no-browser",
     f"--ServerApp.ip={HOST}",
+    "--ServerApp.base_url=/",
     "--ServerApp.port_retries=0",
     # Nothing is asked of any other machine.
     "--LabApp.news_url=None",
@@ -52,31 +57,41 @@ def notebooks() -> Path:
     raise OpsnbError("opsnb's notebooks are missing", "Install opsnb again.")
 
 
-def copy_notebooks(folder: Path) -> tuple[list[str], list[str]]:
+def copy_notebooks(folder: Path, config: str = "", ssh_config: str = "") -> list[str]:
     """Copy the notebooks into a working folder.
 
     Args:
         folder: The folder; it is made.
+        config: The project file that is to stand among their parameters; theirs when not given.
+        ssh_config: The ssh_config file, likewise.
 
     Returns:
-        The names that were written, and those that were kept since somebody has changed them.
+        The names of those that are not as they come, and were kept.
 
     Raises:
         ConfigError: The folder cannot be written.
     """
-    written, kept = [], []
+    kept = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for source in sorted(notebooks().glob("*.ipynb")):
-            target = folder / source.name
-            if target.exists() and target.read_bytes() != source.read_bytes():
+            target, text = folder / source.name, source.read_text("utf-8")
+            made = _with(_with(text, "config", config), "ssh_config", ssh_config)
+            if target.exists() and target.read_bytes() not in (text.encode(), made.encode()):
                 kept.append(source.name)
             else:
-                shutil.copyfile(source, target)
-                written.append(source.name)
+                target.write_text(made, "utf-8")
     except OSError as error:
         raise ConfigError(f"cannot write to {folder}: {error.strerror or error}") from error
-    return written, kept
+    return kept
+
+
+def _with(text: str, name: str, value: str) -> str:
+    """A notebook, as a file has it, with another default of a parameter that is a text."""
+    if not value:
+        return text
+    line = json.dumps(f"{name} = {json.dumps(value)}")[1:-1]
+    return re.sub(rf'(?<="){name} = \\"[^"]*\\"', lambda _: line, text)
 
 
 def write_project(folder: Path, config: str, ssh_config: str) -> None:
@@ -113,8 +128,8 @@ def copy_sources(folder: Path, versions: Mapping[str, Path]) -> None:
             shutil.copytree(source, target)
 
 
-def write_console(folder: Path, config: str, ssh_config: str) -> str:
-    """Write a notebook of one cell, which shows the console.
+def write_console(folder: Path, config: str, ssh_config: str) -> bool:
+    """Write ``console.ipynb``, a notebook of one cell, which shows the console.
 
     Args:
         folder: The working folder.
@@ -122,10 +137,13 @@ def write_console(folder: Path, config: str, ssh_config: str) -> str:
         ssh_config: The ssh_config; empty for the user's own.
 
     Returns:
-        The notebook's name.
+        Whether it was written; one that somebody has changed is kept.
     """
     more = f", ssh_config={ssh_config!r}" if ssh_config else ""
     source = f"import opsnb\n\nopsnb.console(opsnb.load({config!r}{more}))"
+    file = folder / CONSOLE
+    if file.exists() and not _is_ours(file):
+        return False
     cell: dict[str, object] = {
         "cell_type": "code",
         "execution_count": None,
@@ -135,9 +153,20 @@ def write_console(folder: Path, config: str, ssh_config: str) -> str:
         "source": source,
     }
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    book = {"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
-    (folder / "console.ipynb").write_text(json.dumps(book, indent=1) + "\n", "utf-8")
-    return "console.ipynb"
+    metadata = {"kernelspec": kernel, "opsnb": {"made": source}}
+    book = {"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    file.write_text(json.dumps(book, indent=1) + "\n", "utf-8")
+    return True
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a console notebook holds no code but the line that was written into it."""
+    try:
+        book = json.loads(file.read_text("utf-8"))
+        cells = ["".join(cell["source"]) for cell in book["cells"]]
+        return list(filter(None, cells)) == [book["metadata"]["opsnb"]["made"]]
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 class Lab:
@@ -146,13 +175,15 @@ class Lab:
     Args:
         folder: What it shows.
         port: Where it listens; a free one when 0.
+        stopped: When it is set, nobody waits for the start any more.
 
     Attributes:
         url: Where it is, without the token.
     """
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path, port: int = 0, stopped: threading.Event | None = None) -> None:
         self._folder = folder
+        self._stopped = stopped or threading.Event()
         self._port = port or _free_port()
         self._token = secrets.token_urlsafe(24)
         self._process: subprocess.Popen[bytes] | None = None
@@ -183,6 +214,7 @@ class Lab:
 
         Raises:
             OpsnbError: It ended, or did not answer in time; its last words are told.
+            ConfigError: It would answer to everybody on this machine.
         """
         root = ["--ServerApp.allow_root=True"] if os.geteuid() == 0 else []
         place = [f"--ServerApp.port={self._port}", f"--ServerApp.root_dir={self._folder}"]
@@ -210,23 +242,33 @@ class Lab:
             )
         try:
             self._wait(log)
+            if self.answers(""):
+                raise ConfigError(
+                    "your Jupyter configuration switches the token off",
+                    "Take `token` out of it: `jupyter --paths` lists where it may be.",
+                )
         except BaseException:
             self.stop()
             raise
 
     def _wait(self, log: Path) -> None:
         until = time.monotonic() + READY
-        while not self.answers():
+        while not self._stopped.is_set() and not self.answers(self._token):
             if not self.running or time.monotonic() > until:
                 said = log.read_text("utf-8", "replace").strip().split("\n")[-5:]
                 raise OpsnbError("JupyterLab did not start", "\n".join(said))
             time.sleep(0.1)
 
-    def answers(self) -> bool:
-        """Whether it answers to who has the token."""
+    def answers(self, token: str) -> bool:
+        """Whether it answers to somebody.
+
+        Args:
+            token: The token that they have; empty for none.
+        """
         line = HTTPConnection(HOST, self._port, timeout=5)
         try:
-            line.request("GET", "/api/status", headers={"Authorization": f"token {self._token}"})
+            headers = {"Authorization": f"token {token}"} if token else {}
+            line.request("GET", "/api/status", headers=headers)
             return line.getresponse().status == 200
         except (OSError, HTTPException):
             return False
@@ -238,22 +280,21 @@ class Lab:
         """Whether its process runs."""
         return self._process is not None and self._process.poll() is None
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, seconds: float) -> int | None:
         """Wait for its end.
 
         Args:
             seconds: How long at most.
 
         Returns:
-            Whether it has ended.
+            Its exit status; None when it has not ended.
         """
         if self._process is None:
-            return True
+            return 0
         try:
-            self._process.wait(seconds)
+            return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            return False
-        return True
+            return None
 
     def stop(self) -> None:
         """End it, with its kernels."""
@@ -261,7 +302,7 @@ class Lab:
             return
         if self.running:
             self._process.terminate()
-        if not self.wait(GRACE):
+        if self.wait(GRACE) is None:
             self._process.kill()
             self._process.wait()
         self._process = None

@@ -44,7 +44,6 @@ MAY = {
         "project",
         "runbooks",
         "server",
-        "tables",
     },
     "__init__": {"core", "errors", "job", "magics", "notebook", "project", "runbooks", "server"},
     "__main__": {"cli"},

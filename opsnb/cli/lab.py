@@ -8,15 +8,20 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
-from opsnb.cli.streams import put
-from opsnb.errors import ConfigError
+from opsnb.cli import json_out
+from opsnb.cli.live import SIGNALS
+from opsnb.cli.options import Setup, json_option, with_setup
+from opsnb.cli.streams import hung_up, put
+from opsnb.core.text import safe
+from opsnb.errors import OpsnbError
 
 if TYPE_CHECKING:
     from opsnb.lab import Lab
@@ -25,12 +30,36 @@ if TYPE_CHECKING:
 POLL = 0.5
 VERSIONS = ("v1", "v2", "v3")
 SOURCE = "site/v2"
+TOUR = "00-tour.ipynb"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A working folder that is ready.
+
+    Attributes:
+        folder: The folder.
+        config: The project file.
+        ssh_config: The ssh_config file; empty for the user's own.
+        kept: The notebooks that are not as they come, and were left alone.
+    """
+
+    folder: Path
+    config: str
+    ssh_config: str
+    kept: list[str]
 
 
 @click.command("lab")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default="opsnb-lab")
 @click.option("--console", is_flag=True, help="Open the console alone.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Where it listens.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="Where it listens; a free port when not given.",
+)
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option(
     "--config",
@@ -38,46 +67,81 @@ SOURCE = "site/v2"
     metavar="FILE",
     help="Your own project, in place of the embedded server.",
 )
-def lab(folder: Path, console: bool, port: int, no_browser: bool, config: Path | None) -> int:
+@json_option
+@with_setup
+def lab(
+    setup: Setup,
+    folder: Path,
+    console: bool,
+    port: int,
+    no_browser: bool,
+    config: Path | None,
+    as_json: bool,
+) -> int:
     """Start JupyterLab with the lesson and the runbooks, copied into FOLDER (./opsnb-lab).
 
-    A server runs inside this process, and opsnb.toml in the folder names it. It listens on this
-    machine only, and asks for the token that the printed address holds. Ctrl-C ends everything.
-    Notebooks that you have changed are kept as they are.
+    A server runs inside this process, and opsnb.toml in the folder names it. JupyterLab listens on
+    this machine only, and asks for the token that the printed address holds. Ctrl-C ends
+    everything. Notebooks that you have changed are kept as they are.
     """
-    from opsnb import lab as labs  # noqa: PLC0415 - loaded when it is started
+    from opsnb.lab import CONSOLE, Lab  # noqa: PLC0415 - loaded when it is started
     from opsnb.project import demo  # noqa: PLC0415 - as above
 
-    where = folder.resolve()
-    _, kept = labs.copy_notebooks(where)
-    with _stopping() as stopped, nullcontext() if config else demo() as project:
-        if project is not None:
-            _lay_out(project, where)
-        named = str(config.resolve()) if config else "opsnb.toml"
-        opened = labs.write_console(where, named, "" if config else "ssh_config")
-        with labs.Lab(where, port) as running:
-            path = f"doc/tree/{opened}" if console else "lab/tree/00-tour.ipynb"
-            _tell(running.address(path), where, kept, console=console)
-            if not no_browser and _sees():
-                webbrowser.open(running.address(path))
+    where, own = folder.resolve(), config or setup.config
+    with _stopping() as stopped, ExitStack() as servers:
+        if own:
+            desk = _own(where, own, setup.ssh_config)
+        else:
+            desk = _embedded(where, servers.enter_context(demo()))
+        with Lab(where, port, stopped) as running:
+            opened = running.address(f"doc/tree/{CONSOLE}" if console else f"lab/tree/{TOUR}")
+            if not stopped.is_set():
+                _tell(opened, desk, as_json, console=console)
+                if not no_browser and _sees():
+                    webbrowser.open(opened)
             _watch(running, stopped)
     return 0
 
 
-def _lay_out(project: DemoProject, folder: Path) -> None:
+def _embedded(folder: Path, project: DemoProject) -> Desk:
+    """A folder to work on the embedded server."""
     from opsnb import lab as labs  # noqa: PLC0415 - as above
     from opsnb.runbooks.scenes import lay_out  # noqa: PLC0415 - as above
 
+    kept = labs.copy_notebooks(folder)
     lay_out("live", project)
     labs.copy_sources(folder, {name: project.site(name) for name in VERSIONS})
     config = project.embedded.config.replace("[project]\n", f'[project]\nsource = "{SOURCE}"\n', 1)
     labs.write_project(folder, config, project.embedded.ssh_config.read_text("utf-8"))
+    return _with_console(Desk(folder, "opsnb.toml", "ssh_config", kept))
 
 
-def _tell(address: str, folder: Path, kept: list[str], *, console: bool) -> None:
-    lines = [f"JupyterLab  {address}", f"folder      {folder}"]
-    if kept:
-        lines.append(f"kept        {', '.join(kept)}: changed by you")
+def _own(folder: Path, config: Path, ssh_config: Path | None) -> Desk:
+    """A folder to work on somebody's own servers."""
+    from opsnb import lab as labs  # noqa: PLC0415 - as above
+    from opsnb.project import load  # noqa: PLC0415 - as above
+
+    load(config, ssh_config)  # what is wrong with it is said here, and not in a cell
+    named = str(config.resolve()), str(ssh_config.resolve()) if ssh_config else ""
+    return _with_console(Desk(folder, *named, labs.copy_notebooks(folder, *named)))
+
+
+def _with_console(desk: Desk) -> Desk:
+    from opsnb import lab as labs  # noqa: PLC0415 - as above
+
+    if not labs.write_console(desk.folder, desk.config, desk.ssh_config):
+        desk.kept.append(labs.CONSOLE)
+    return desk
+
+
+def _tell(address: str, desk: Desk, as_json: bool, *, console: bool) -> None:
+    if as_json:
+        facts = {"folder": safe(str(desk.folder)), "config": safe(desk.config), "kept": desk.kept}
+        json_out.document({"url": address, **facts})
+        return
+    lines = [f"JupyterLab  {address}", f"folder      {safe(str(desk.folder))}"]
+    if desk.kept:
+        lines.append(f"kept        {', '.join(desk.kept)}: not as they come with opsnb")
     if console:
         lines.append("            press Shift+Enter in its cell to show the console")
     put("\n".join([*lines, "Ctrl-C ends it.", ""]))
@@ -89,11 +153,16 @@ def _sees() -> bool:
 
 
 def _watch(running: Lab, stopped: threading.Event) -> None:
+    """Wait for a signal, or for the end that its own menu gives it."""
     while not stopped.is_set():
-        if running.wait(POLL):
-            raise ConfigError(
-                "JupyterLab has ended by itself", "Its log is .opsnb-lab/jupyterlab.log."
+        status = running.wait(POLL)
+        if status:
+            raise OpsnbError(
+                f"JupyterLab has failed with exit status {status}",
+                "Its log is .opsnb-lab/jupyterlab.log in the folder.",
             )
+        if status == 0:
+            return
 
 
 @contextmanager
@@ -102,10 +171,15 @@ def _stopping() -> Iterator[threading.Event]:
     stopped = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        del number, frame
+        del frame
+        hung_up(number)
         stopped.set()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, stop)
+        for number in SIGNALS
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield stopped
     finally:

@@ -2,7 +2,8 @@
 
 Rule 1: who tells never decides: a change goes on whatever becomes of its audience.
 Rule 2: what is over is a line that stays; what goes on is drawn below it, on a terminal only.
-Rule 3: Ctrl-C and SIGTERM abort the change and wait for its clean-up; the second one leaves.
+Rule 3: Ctrl-C, SIGTERM and the end of the terminal abort the change and wait for its clean-up;
+        the second one leaves.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from opsnb.cli import json_out
+from opsnb.cli.streams import hung_up
 from opsnb.core.events import Event
 from opsnb.errors import OpsnbError
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from opsnb.job import Job
     from opsnb.server import Server
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Teller(Protocol):
@@ -65,7 +67,8 @@ class Stop:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
-        del number, frame
+        del frame
+        hung_up(number)
         if self.job is None:
             raise KeyboardInterrupt
         self.restore()

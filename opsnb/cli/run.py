@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from opsnb.cli import json_out
+from opsnb.cli.live import SIGNALS
 from opsnb.cli.options import json_option
+from opsnb.cli.streams import hung_up
 from opsnb.errors import ConfigError
 
 if TYPE_CHECKING:
     from opsnb.headless import Run, RunReport, Told
 
 POLL = 0.2
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Teller(Protocol):
@@ -125,7 +126,8 @@ def _stopping(made: Run) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal times
-        del number, frame
+        del frame
+        hung_up(number)
         times += 1
         # Not in the handler itself: the kernel's manager is another thread's.
         threading.Thread(target=made.stop if times == 1 else made.kill, daemon=True).start()
@@ -133,7 +135,11 @@ def _stopping(made: Run) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    before = {
+        number: signal.signal(number, stop)
+        for number in SIGNALS
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:

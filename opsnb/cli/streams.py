@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import stat
 import sys
 from io import TextIOWrapper
 from typing import TextIO
@@ -23,9 +25,28 @@ def hush(stream: TextIO) -> None:
     Args:
         stream: Standard output or standard error.
     """
+    _hush(stream.fileno())
+
+
+def _hush(descriptor: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
+    os.dup2(nowhere, descriptor)
     os.close(nowhere)
+
+
+def hung_up(number: int) -> None:
+    """Write no more to a terminal that has been closed, if that is what a signal says.
+
+    Args:
+        number: The signal.
+    """
+    if number != signal.SIGHUP:
+        return
+    for descriptor in (1, 2):
+        # What is written to a file is still read by somebody. (The terminal no longer says that it
+        # is one.)
+        if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+            _hush(descriptor)
 
 
 def put(text: str) -> None:

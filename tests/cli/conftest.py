@@ -196,6 +196,11 @@ class Terminal:
         os.close(self._master)
         return self.process.returncode
 
+    def hang_up(self, seconds: float = 30) -> int:
+        """Close the terminal, as a connection that breaks does; the exit status."""
+        os.close(self._master)
+        return self.process.wait(seconds)
+
     def _read(self, seconds: float) -> bool:
         ready, _, _ = select.select([self._master], [], [], seconds)
         if not ready:

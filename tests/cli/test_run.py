@@ -402,6 +402,18 @@ def test_ctrl_c_on_a_terminal_keeps_the_record_and_shows_the_cursor(
     assert seen.seen.rindex("\x1b[?25h") > seen.seen.rindex("\x1b[?25l")
 
 
+def test_a_terminal_that_goes_away_interrupts_it_and_the_record_is_kept(
+    shell: Shell, terminal: Callable[..., Terminal]
+) -> None:
+    book, live = slow(shell)
+    seen = terminal("run", book, "--output", "record.ipynb")
+    seen.until("hook began", 30)
+    assert seen.hang_up() == 130
+    assert shell.live == live
+    assert "the live release is untouched" in outputs(shell)[1]
+    assert (shell.folder / "record.html").exists()
+
+
 def test_a_dumb_terminal_gets_lines_alone(shell: Shell, terminal: Callable[..., Terminal]) -> None:
     seen = terminal("run", notebook(shell, "print(1)"), "--output", "r.ipynb", TERM="dumb")
     assert seen.end() == 0

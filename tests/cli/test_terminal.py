@@ -84,6 +84,16 @@ def test_ctrl_c_aborts_a_running_change_and_leaves_the_cursor_visible(
     assert deploy.seen.rindex("\x1b[?25h") > deploy.seen.rindex("\x1b[?25l")
 
 
+def test_a_terminal_that_goes_away_aborts_a_running_change(shell: Shell, terminal: Begin) -> None:
+    live = shell.deployed("v1")
+    shell.config(PRODUCTION.replace("sleep 1", "sleep 30"))
+    deploy = terminal("deploy", "web1", shell.source("v2"), "--yes")
+    deploy.until("│ one")
+    assert deploy.hang_up() == 130
+    assert shell.live == live
+    assert [path.name for path in (shell.deploy_to / "releases").iterdir()] == [live]
+
+
 def test_no_color_gives_no_colour_codes(shell: Shell, terminal: Begin) -> None:
     shell.deployed("v1")
     for args in (
