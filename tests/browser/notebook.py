@@ -102,7 +102,9 @@ class Notebook:
     def open(self) -> Self:
         """Open it, in a JupyterLab that shows nothing else, and wait for its kernel."""
         self.page.goto(f"{self.lab.url}/lab/tree/{self.name}?reset")
-        return self.ready()
+        self.ready()
+        self.answers()
+        return self
 
     def reload(self) -> Self:
         """Load the page anew, as F5 does; the kernel goes on."""
@@ -130,6 +132,19 @@ class Notebook:
             " ['idle', 'busy'].includes(kernel.status); })()",
             timeout=PATIENCE,
         )
+
+    def answers(self) -> None:
+        """Wait until a kernel that has just begun answers.
+
+        What is asked of it before its sockets are bound is lost, and its cell would wait for ever.
+        """
+        answered = self.page.evaluate(
+            "async () => { for (let n = 0; n < 12; n++) {"
+            f" const asked = {_KERNEL}.requestKernelInfo().then(() => true, () => false);"
+            " const late = new Promise((tell) => setTimeout(() => tell(false), 5000));"
+            " if (await Promise.race([asked, late])) return true; } return false; }"
+        )
+        assert answered, "the kernel does not answer"
 
     def close(self) -> None:
         """End its kernel and close it; nothing is saved."""
@@ -212,6 +227,7 @@ class Notebook:
         """Restart the kernel, and wait for the new one."""
         self.page.evaluate(f"{_KERNEL}.restart()")
         self.connected()
+        self.answers()
 
     # The file and the look
 
