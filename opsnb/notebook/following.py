@@ -82,6 +82,36 @@ class Printer:
         self._receipt.show()
 
 
+class Ledger:
+    """The plain output of a console: the receipts of the changes that were made from it."""
+
+    def __init__(self) -> None:
+        self._jobs: list[Job] = []
+        self._handle: DisplayHandle | None = None
+
+    def show(self) -> None:
+        """Put it out, in the cell that runs."""
+        self._handle = display(self._content(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+
+    def add(self, job: Job) -> None:
+        """Add the receipt of a change, when it has ended.
+
+        Args:
+            job: The change.
+        """
+        if job not in self._jobs:
+            self._jobs.append(job)
+            job.when_done(self._settle)
+
+    def _settle(self) -> None:
+        if self._handle is not None:
+            self._handle.update(self._content(), raw=True)  # type: ignore[no-untyped-call]
+
+    def _content(self) -> dict[str, str]:
+        drawn = objects.receipts([job for job in self._jobs if job.done])
+        return {"text/plain": drawn.text, "text/html": drawn.html}
+
+
 _shown: WeakKeyDictionary[Job, bool] = WeakKeyDictionary()
 
 

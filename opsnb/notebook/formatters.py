@@ -34,6 +34,9 @@ def register(shell: Any) -> None:
     for (module, name), how in PLAIN.items():
         formatter.mimebundle_formatter.for_type_by_name(module, name, _bundle(how))
     formatter.ipython_display_formatter.for_type_by_name("opsnb.job", "Job", show_job)
+    formatter.ipython_display_formatter.for_type_by_name(
+        "opsnb.notebook.console.panel", "Console", lambda panel: panel.put_out()
+    )
     if accompany not in jobs.COMPANIONS:
         jobs.COMPANIONS.append(accompany)
 

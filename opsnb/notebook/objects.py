@@ -20,7 +20,7 @@ from opsnb.core.text import plural, safe, size
 from opsnb.errors import OpsnbError
 from opsnb.job import Job
 from opsnb.notebook.console import Still
-from opsnb.notebook.html import Html, page, tag
+from opsnb.notebook.html import Html, join, page, tag
 from opsnb.notebook.mode import face
 from opsnb.project import Project
 from opsnb.server import DeployPlan, Server
@@ -260,6 +260,19 @@ def receipt(job: Job) -> Shown:
     at = told[-1].at if told else 0.0
     known = [*_asked(job), *facts.report_facts(ended, at), *_planned(job)]
     return _ended(ended, known, told[-TAIL:], where)
+
+
+def receipts(ended: Sequence[Job]) -> Shown:
+    """The records of several changes, the oldest first.
+
+    Args:
+        ended: The changes.
+    """
+    if not ended:
+        said = "Each change that is made from here leaves its receipt below the console."
+        return Shown(said, page(_mute(said), label="receipts"))
+    drawn = [receipt(job) for job in ended]
+    return Shown("\n\n".join(one.text for one in drawn), join([one.html for one in drawn]))
 
 
 def _asked(job: Job) -> list[Fact]:

@@ -127,6 +127,12 @@ def test_a_deploy_by_mouse_is_planned_unlocked_and_confirmed(notebook: Notebook)
     expect(panel(page).locator(".opsnb-ran")).to_have_text("await server.deploy(plan)")
     # The plan was used; the next change needs a new one.
     expect(panel(page).locator(".opsnb-plan")).to_have_count(0)
+    # What stays in the saved notebook, where no widget will be.
+    expect(notebook.area(1)).to_contain_text("Whole log:")
+    _, receipt = notebook.saved()["cells"][1]["outputs"]
+    said = "".join(receipt["data"]["text/plain"])
+    assert f"✓ {after} is live" in said
+    assert "the switch happened" in said
 
 
 def focused(page: Page) -> str:

@@ -11,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import traitlets
+from IPython.display import display
 
 from opsnb.job import Job
 from opsnb.notebook.console.desk import Desk
 from opsnb.notebook.feed import Feed, Message
+from opsnb.notebook.following import Ledger
 from opsnb.notebook.jobview import View, send_log
 from opsnb.project import Project
 
@@ -45,9 +47,17 @@ class Console(View):
         self._open: dict[int, str] = {}
         self._job: Job | None = None
         self._feed: Feed | None = None
+        self._ledger = Ledger()
         self.desk = Desk(project, server, self._show, self._follow)
         self.listen(self._asked)
         self._queue({"do": "begin", "id": 0})
+
+    def put_out(self) -> None:
+        """Show the panel in the cell that runs, and below it what stays when it is gone."""
+        bundle: Any = self._repr_mimebundle_()
+        data, about = bundle if isinstance(bundle, tuple) else (bundle, {})
+        display(data, metadata=about, raw=True)  # type: ignore[no-untyped-call]
+        self._ledger.show()
 
     def __repr__(self) -> str:
         return f"<Console of {self.desk.project.name}: {self.desk.server.name}>"
@@ -91,6 +101,7 @@ class Console(View):
 
     def _follow(self, job: Job) -> None:
         self._job = job
+        self._ledger.add(job)
         key = str(id(job))
         self.job = None
         self.send({"kind": "begin", "job": key})
