@@ -74,22 +74,56 @@ def test_its_step_installs_the_package_with_everything_that_the_notebooks_need(
     assert sorted(path.name for path in folder.glob("*.ipynb")) == names
 
 
-def test_it_starts(python: Path, tmp_path: Path) -> None:
+def test_the_tour_runs_in_it_and_leaves_its_page(python: Path, tmp_path: Path) -> None:
+    command = [python, "-m", "opsnb", "run", ROOT / "notebooks" / "00-tour.ipynb"]
+    ran = subprocess.run(
+        [*command, "--output", "tour.ipynb"],
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "tour.html").is_file()
+
+
+# The service does not run a program of ours by name: it has one look for JupyterLab first.
+SERVICE = "import os, sys, jupyterlab; os.execvp(sys.argv[1], sys.argv[1:])"
+
+
+@pytest.mark.parametrize(
+    ("begin", "old"),
+    [
+        (["python", "-m", "jupyterlab"], False),
+        (["python", "-c", SERVICE, "jupyter-lab"], True),
+    ],
+)
+def test_it_starts_in_the_tour_however_it_is_started(
+    python: Path, tmp_path: Path, begin: list[str], old: bool
+) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    root = ["--allow-root"] if os.geteuid() == 0 else []
-    command = [python, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
-    token = ["--IdentityProvider.token=", "--ServerApp.port_retries=0"]
+    app = "NotebookApp" if old else "ServerApp"
+    base = "/user/somebody/" if old else "/"
+    given = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
+    given += [f"--{app}.base_url={base}", f"--{app}.token=abc"]
+    given += ["--allow-root"] if os.geteuid() == 0 else []
     process = subprocess.Popen(
-        [BINDER / "start", *command, *token, *root],
+        [BINDER / "start", *begin, *given],
         cwd=ROOT,
-        env={**os.environ, "HOME": str(tmp_path)},
+        env={
+            **os.environ,
+            "HOME": str(tmp_path),
+            "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        assert _opens(f"http://127.0.0.1:{port}/").endswith(TOUR)
+        opened = _opens(f"http://127.0.0.1:{port}{base}?token=abc")
+        assert opened.partition("?")[0].endswith(base.rstrip("/") + TOUR)
     finally:
         process.terminate()
         process.wait(30)
