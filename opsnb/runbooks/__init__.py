@@ -9,47 +9,16 @@ Rule 3: what a gate saw is said in the notebook: it is part of the record.
 from __future__ import annotations
 
 import sys
-import time
-import urllib.error
-import urllib.request
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from opsnb.core.config import Health
 from opsnb.core.text import safe
 from opsnb.errors import ConfigError, GateClosed, NotConfirmed
 from opsnb.project import DemoProject, Project, demo, load
-from opsnb.runbooks import scenes
+from opsnb.runbooks import scenes, visits
+from opsnb.runbooks.visits import Visit
 from opsnb.server import Server
-
-READ = 1 << 20
-TIMEOUT = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """What a visitor got.
-
-    Attributes:
-        url: What was asked for.
-        status: The HTTP status; 0 when there was no answer.
-        seconds: How long it took.
-        text: The beginning of the answer, at most 1 MiB, or what went wrong.
-    """
-
-    url: str
-    status: int
-    seconds: float
-    text: str
-
-    @property
-    def ok(self) -> bool:
-        """Whether the page came."""
-        return 200 <= self.status < 300
-
-    def __repr__(self) -> str:
-        what = f"HTTP {self.status}" if self.status else safe(self.text)
-        return f"<Visit {safe(self.url)}: {what} in {self.seconds * 1000:.0f} ms>"
 
 
 class Runbook:
@@ -66,7 +35,11 @@ class Runbook:
         self.project = project
         self.server = server
         self.demo = isinstance(project, DemoProject)
-        self.url = url
+        checks = [check for check in server.settings.health if check.url]
+        self.url = url or visits.root(checks[0].url if checks else "")
+        # A front page that nobody named is a guess, and a guess proves nothing.
+        front = [Health.model_validate({"url": url})] if url else []
+        self._questions = [*front, *checks]
         self._confirm = confirm
 
     def __repr__(self) -> str:
@@ -104,7 +77,7 @@ class Runbook:
             )
         _say("✓", f"confirmed: {safe(name)} may be changed from here on")
 
-    def gate(self, what: str, ok: object, hint: str = "") -> None:
+    def gate(self, what: str, ok: object, hint: str) -> None:
         """Go on only if something holds.
 
         Args:
@@ -134,23 +107,42 @@ class Runbook:
                 "it is not known where visitors come in",
                 "Give the `url` parameter, or configure a health check with a url.",
             )
-        url = self.url.rstrip("/") + path
-        began = time.monotonic()
-        status, text = _fetch(url)
-        return Visit(url, status, time.monotonic() - began, text)
+        return visits.visit(self.url.rstrip("/") + path)
 
-    def healthy(self) -> bool:
-        """Whether visitors are served well: the health page where there is one, else the front.
+    def healthy(self) -> bool | None:
+        """Ask what the health checks ask, and for the front page where one was named, each once.
 
-        A server whose visitors nobody knows counts as healthy, and that is said.
+        Every answer is said. Checks that are commands are left to deploys and rollbacks.
+
+        Returns:
+            Whether every answer was good; None when there was nothing to ask.
         """
-        if not self.url:
-            _say("!", "not asked: it is not known where visitors come in")
-            return True
-        if not self.demo:
-            return self.visit().ok
-        said = self.visit("/health.txt")
-        return said.ok and "ok" in said.text
+        if not self._questions:
+            _say("?", "not known whether visitors are served: give `url`, or configure a check")
+            return None
+        # All are asked, whatever the first one says: the second may tell why.
+        answers = [self._is_well(check) for check in self._questions]
+        return all(answers)
+
+    def prove(self, hint: str) -> None:
+        """Go on only if visitors are served, or if nobody knows where to ask: that is said.
+
+        Args:
+            hint: What to do when they are not.
+
+        Raises:
+            GateClosed: They are not served as they should be.
+        """
+        well = self.healthy()
+        if well is not None:
+            self.gate("visitors are served", well, hint)
+
+    def _is_well(self, check: Health) -> bool:
+        live = self.server.look().current.name if "{release}" in check.contains else ""
+        got = visits.visit(check.url, check.timeout)
+        wrong = visits.fault(check, got, live)
+        _say("✕" if wrong else "✓", f"{check.url} {wrong or f'is well: {got.answer}'}")
+        return not wrong
 
     def close(self) -> None:
         """Close the connection; the embedded server stops."""
@@ -174,21 +166,41 @@ def runbook(
         config: The configuration file.
         ssh_config: The ssh_config file; the user's own when not given.
         confirm: The server's name, to allow changes to a real one.
-        url: Where visitors of a real server come in; that of its first health check when not given.
+        url: Where visitors of a real server come in. When not given, its health checks alone tell
+            whether they are served.
         scene: What the embedded server looks like: ``empty``, ``live``, ``broken``, ``full``,
             ``held``, ``foreign``.
 
     Raises:
-        ConfigError: There is no such server, or no such scene.
+        ConfigError: There is no such server or scene, or parameters contradict each other.
     """
+    if url and not url.lower().startswith(("http://", "https://")):
+        raise ConfigError(f"{safe(url)!r} is no site's address", "It begins with https://.")
     if not server:
-        project = demo()
-        scenes.lay_out(scene, project)
-        return Runbook(project, project.server("demo"), confirm, project.web_url)
+        _refuse_names(confirm, url)
+        return _embedded(scene)
     found = _project(server, config, ssh_config)
-    picked = found.server(server)
-    checked = next((check.url for check in picked.settings.health if check.url), "")
-    return Runbook(found, picked, confirm, url or _root(checked))
+    return Runbook(found, found.server(server), confirm, url)
+
+
+def _refuse_names(confirm: str, url: str) -> None:
+    """Whoever confirms a server and forgets to name it must not take the demo's success for its."""
+    for name, value in (("confirm", confirm), ("url", url)):
+        if value:
+            raise ConfigError(
+                f"`{name}` is {safe(value)!r}, but no server is named",
+                "Set `server`, too: when it is empty, a server inside this process is used.",
+            )
+
+
+def _embedded(scene: str) -> Runbook:
+    project = demo()
+    try:
+        scenes.lay_out(scene, project)
+    except BaseException:
+        project.close()
+        raise
+    return Runbook(project, project.server("demo"), "", project.web_url)
 
 
 def _project(server: str, config: str, ssh_config: str) -> Project:
@@ -197,24 +209,6 @@ def _project(server: str, config: str, ssh_config: str) -> Project:
 
         return Project(parse(""), ssh_config or None)
     return load(config, ssh_config or None)
-
-
-def _root(url: str) -> str:
-    """A site's front page, from one of its pages."""
-    scheme, mark, rest = url.partition("://")
-    return f"{scheme}{mark}{rest.split('/')[0]}" if mark else ""
-
-
-def _fetch(url: str) -> tuple[int, str]:
-    try:
-        # The user's own site, at the address that the user gave.
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310
-            return answer.status, answer.read(READ).decode("utf-8", "replace")
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read(READ).decode("utf-8", "replace")
-    except (OSError, ValueError) as error:
-        return 0, str(getattr(error, "reason", error))
 
 
 def _say(sign: str, text: str) -> None:

@@ -19,6 +19,8 @@ ALL = sorted(FOLDER.glob("*.ipynb"))
 RUNBOOKS = [path for path in ALL if re.match(r"0[1-9]-", path.name)]
 FLAGS = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 CHANGE = re.compile(r"\.(deploy|rollback|prune|unhold|hold|adopt|pin|unpin)\(")
+# What stops a run, with how many arguments, of which the last says what to do next.
+HINTED = {"book.gate": 3, "book.prove": 1}
 ORDER = ["When to use", "Parameters", "Look", "Plan", "Act", "Verify", "Undo"]
 
 
@@ -96,3 +98,27 @@ def test_only_public_names_are_used(path: Path) -> None:
                 assert not node.attr.startswith("_"), source
                 if isinstance(node.value, ast.Name) and node.value.id == "opsnb":
                     assert node.attr in opsnb.__all__, source
+
+
+@pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: path.stem)
+def test_every_gate_says_what_to_do_when_it_is_closed(path: Path) -> None:
+    gates = [
+        node
+        for source in code(read(path))
+        for node in ast.walk(compile(source, path.name, "exec", FLAGS))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in HINTED
+    ]
+    assert gates
+    for node in gates:
+        assert len(node.args) == HINTED[ast.unparse(node.func)], ast.unparse(node)
+        said = node.args[-1]
+        # A hint is written in the gate, where whoever reads the notebook sees it.
+        assert isinstance(said, ast.Constant | ast.JoinedStr)
+        assert len(ast.unparse(said)) > 10
+
+
+def test_a_notebook_that_is_named_is_there() -> None:
+    for path in ALL:
+        for cell in read(path).cells:
+            for name in re.findall(r"\b0\d-[a-z-]+", cell.source):
+                assert (FOLDER / f"{name}.ipynb").is_file(), f"{path.name} names {name}"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import opsnb
+from opsnb.core.config import Health
 from opsnb.core.release import State
 from opsnb.errors import ConfigError, GateClosed, NotConfirmed
 from opsnb.runbooks import Runbook
 from opsnb.runbooks.scenes import SCENES
+from opsnb.runbooks.visits import Visit, fault, root, visit
 
 
 @pytest.fixture(params=list(SCENES))
@@ -77,7 +82,7 @@ def test_an_address_needs_no_configuration(tmp_path: Path) -> None:
 
 def test_a_gate_tells_what_it_saw_and_closes(capsys: pytest.CaptureFixture[str]) -> None:
     book = opsnb.runbook(scene="empty")
-    book.gate("all is well", [1])
+    book.gate("all is well", [1], "nothing")
     with pytest.raises(GateClosed, match="it does not hold that all is well") as closed:
         book.gate("all is well", None, "do this")
     assert closed.value.hint == "do this"
@@ -105,16 +110,142 @@ def test_a_visit_is_a_visitors_answer(tmp_path: Path) -> None:
         opsnb.runbook("web1", str(file)).visit()
 
 
+def real(folder: Path, checks: str = "", url: str = "") -> Runbook:
+    """A runbook on a server that is not the embedded one."""
+    file = folder / "opsnb.toml"
+    file.write_text(f'[servers.web1]\nurl = "file://{folder}/site"\n{checks}')
+    return opsnb.runbook("web1", str(file), url=url)
+
+
+def checked(url: str, contains: str = "") -> str:
+    return f'[[servers.web1.health]]\nurl = "{url}"\ncontains = "{contains}"\n'
+
+
 def test_where_visitors_come_in_is_told_by_the_first_health_check(tmp_path: Path) -> None:
+    check = checked("http://127.0.0.1:9/health?deep=1")
+    assert real(tmp_path, check).url == "http://127.0.0.1:9"
+    assert real(tmp_path, check, "http://127.0.0.1:8/x").url == "http://127.0.0.1:8/x"
+
+
+@pytest.mark.parametrize(
+    ("url", "front"),
+    [
+        ("https://shop.example.com/health/deep", "https://shop.example.com"),
+        ("https://shop.example.com?health", "https://shop.example.com"),
+        ("http://[::1]:8080/", "http://[::1]:8080"),
+        ("", ""),
+    ],
+)
+def test_a_front_page_is_the_site_without_the_page(url: str, front: str) -> None:
+    assert root(url) == front
+
+
+def test_every_health_check_is_asked_and_its_answer_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = opsnb.runbook(scene="live")
+    front, health = f"{site.url}/", f"{site.url}/health.txt"
+    good, missing = checked(health, "ok"), checked(health, "sunshine")
+    assert real(tmp_path, good).healthy() is True
+    assert real(tmp_path, good, front).healthy() is True
+    assert real(tmp_path, good + missing).healthy() is False
+    # A front page that is there does not hide a check that fails, nor a check a front page.
+    assert real(tmp_path, missing, front).healthy() is False
+    assert real(tmp_path, good, f"{front}none").healthy() is False
+    said = capsys.readouterr().out
+    assert f"{health} is well: HTTP 200 in " in said
+    assert f"{health} does not contain 'sunshine'" in said
+    assert f"{front}none answered 404, not 200" in said
+    site.close()
+    assert real(tmp_path, good).healthy() is False
+    assert "refused" in capsys.readouterr().out
+
+
+def test_the_answer_must_name_the_release_that_is_live(tmp_path: Path) -> None:
+    site = opsnb.runbook(scene="live")
+    current = Path(site.server.deploy_to) / "current"
+    assert isinstance(site.project, opsnb.DemoProject)
     file = tmp_path / "opsnb.toml"
     file.write_text(
-        f'[servers.web1]\nurl = "file://{tmp_path}/site"\n'
-        '[[servers.web1.health]]\nurl = "http://127.0.0.1:9/health?deep=1"\n'
+        f'[servers.web1]\nurl = "{site.server.url}"\n'
+        + checked(f"{site.url}/release.txt", "at {release}")
     )
-    assert opsnb.runbook("web1", str(file)).url == "http://127.0.0.1:9"
-    assert (
-        opsnb.runbook("web1", str(file), url="http://127.0.0.1:8/x").url == "http://127.0.0.1:8/x"
-    )
+    book = opsnb.runbook("web1", str(file), ssh_config=str(site.project.embedded.ssh_config))
+    (current / "release.txt").write_text(f"at {current.readlink().name}")
+    assert book.healthy() is True
+    (current / "release.txt").write_text("at 20200101000000")
+    assert book.healthy() is False
+    book.close()
+    site.close()
+
+
+def test_what_nobody_can_ask_is_said_and_proves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = '[[servers.web1.health]]\ncommand = "true"\n'
+    for book in (real(tmp_path), real(tmp_path, command)):
+        assert book.healthy() is None
+        book.prove("look with a browser")
+        said = capsys.readouterr().out
+        assert said.count("? ") == 2
+        assert "not known whether visitors are served" in said
+        assert "✓" not in said
+
+
+def test_a_proof_that_fails_closes_the_gate(tmp_path: Path) -> None:
+    book = opsnb.runbook(scene="broken")
+    with pytest.raises(GateClosed, match="it does not hold that visitors are served") as closed:
+        book.prove("roll back")
+    assert closed.value.hint == "roll back"
+    book.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "wrong"),
+    [
+        (200, "all ok", ""),
+        (200, "20260325140000 ok", ""),
+        (200, "no", "does not contain 'ok'"),
+        (503, "all ok", "answered 503, not 200"),
+        (0, "refused\x1b[2J", "did not answer: refused\\x1b[2J"),
+    ],
+)
+def test_an_answer_is_judged_as_a_deploy_judges_it(status: int, text: str, wrong: str) -> None:
+    check = Health.model_validate({"url": "http://localhost/", "contains": "ok"})
+    assert fault(check, Visit(check.url, status, 0.1, text), "20260325140000") == wrong
+
+
+def test_a_release_by_name_is_looked_for_in_the_answer() -> None:
+    check = Health.model_validate({"url": "http://localhost/", "contains": "at {release}"})
+    got = Visit(check.url, 200, 0.1, "at 20260325140000")
+    assert fault(check, got, "20260325140000") == ""
+    assert fault(check, got, "20260325120000")
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH\r\n", b"", b"HTTP/1.1 200 OK\r\n"])
+def test_an_answer_that_is_no_page_is_no_traceback(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def once() -> None:
+            asking, _ = listening.accept()
+            with asking:
+                asking.recv(4096)
+                asking.sendall(answer)
+
+        thread = threading.Thread(target=once)
+        thread.start()
+        got = visit(f"http://127.0.0.1:{listening.getsockname()[1]}/", 5)
+        thread.join()
+    assert got.ok == answer.startswith(b"HTTP")
+    assert re.fullmatch(r"<Visit http://[\d.:]+/: .+ in \d+ ms>", repr(got))
+
+
+def test_whoever_forgets_to_name_the_server_is_not_shown_the_demos_success() -> None:
+    for given in ({"confirm": "web1"}, {"url": "https://shop.example.com"}):
+        with pytest.raises(ConfigError, match="no server is named"):
+            opsnb.runbook("", **given)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="is no site's address"):
+        opsnb.runbook("web1", url="shop.example.com")
 
 
 def test_a_wrong_scene_or_server_is_an_error() -> None:
