@@ -143,7 +143,7 @@ def _tell(address: str, desk: Desk, as_json: bool, *, console: bool) -> None:
     if desk.kept:
         lines.append(f"kept        {', '.join(desk.kept)}: not as they come with opsnb")
     if console:
-        lines.append("            when its kernel is idle, press Shift+Enter in its cell: the console")
+        lines.append("            press Shift+Enter in its cell when the kernel is idle")
     put("\n".join([*lines, "Ctrl-C ends it.", ""]))
 
 
