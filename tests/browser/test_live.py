@@ -36,12 +36,11 @@ def done(notebook: Notebook, cell: int) -> None:
     expect(view(notebook, cell)).to_have_attribute("data-state", "done", timeout=60 * SECOND)
 
 
-def found(notebook: Notebook, cell: int, text: str) -> int:
-    """How many lines of a whole log hold a text, as its search says."""
+def holds(notebook: Notebook, cell: int, text: str, count: int) -> None:
+    """Wait until so many lines of a whole log hold a text, as its search says."""
     log = notebook.area(cell).locator(".opsnb-log")
     log.get_by_role("searchbox", name="Search the log").fill(text)
-    said = log.get_by_role("status").inner_text()
-    return 0 if said == "none" else int(said.replace(",", ""))
+    expect(log.get_by_role("status")).to_have_text(f"{count:,}" if count else "none")
 
 
 def test_two_changes_at_once_keep_their_lines_apart(opened: Opener, kernel: str) -> None:
@@ -68,8 +67,8 @@ def test_two_changes_at_once_keep_their_lines_apart(opened: Opener, kernel: str)
         (1, "to-the-north", "to-the-south"),
         (2, "to-the-south", "to-the-north"),
     ):
-        assert found(notebook, cell, own) == 30 + 1  # the command of the hook is a line too
-        assert found(notebook, cell, other) == 0
+        holds(notebook, cell, own, 30 + 1)  # the command of the hook is a line too
+        holds(notebook, cell, other, 0)
 
 
 @pytest.mark.parametrize("way", ["job", "await job", "job.wait()"])
@@ -85,10 +84,10 @@ def test_a_reloaded_page_shows_the_change_again(opened: Opener, kernel: str, way
     notebook.reload()
     notebook.run(2)
     done(notebook, 2)
-    assert found(notebook, 2, "line") == 100 + 1
+    holds(notebook, 2, "line", 100 + 1)
     # The first view too, once the kernel had time for it.
     done(notebook, 1)
-    assert found(notebook, 1, "line") == 100 + 1
+    holds(notebook, 1, "line", 100 + 1)
     notebook.run(2)
     assert "switched=True" in notebook.text(2)
 
@@ -106,7 +105,7 @@ def test_a_cell_that_is_run_again_leaves_its_change_running(opened: Opener, kern
     notebook.run(2)
     expect(view(notebook, 2)).to_have_attribute("data-state", "running")
     done(notebook, 2)
-    assert found(notebook, 2, "line") == 60 + 1
+    holds(notebook, 2, "line", 60 + 1)
 
 
 def test_a_closed_view_stops_nothing(opened: Opener, kernel: str) -> None:
