@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from opsnb.cli.grid import Column, draw
-from opsnb.cli.streams import hush
+from opsnb.cli.streams import Written, hush
 from opsnb.core.events import Outcome
 from opsnb.core.text import age, plural, safe, size
 
@@ -97,7 +97,7 @@ def page(stream: TextIO) -> Page:
     terminal = stream.isatty()
     plain = bool(os.environ.get("NO_COLOR")) or not terminal
     return Page(
-        file=stream,
+        file=Written(stream),  # type: ignore[arg-type]  # rich writes, flushes and asks
         force_terminal=terminal,
         force_jupyter=False,
         color_system=None if plain else "auto",

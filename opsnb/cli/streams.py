@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
-from typing import TextIO
+from typing import Any, TextIO
 
 
 def forgive() -> None:
@@ -49,17 +52,53 @@ def hung_up(number: int) -> None:
             _hush(descriptor)
 
 
+class Written:
+    """A stream whose closed terminal is a broken pipe, which rich and click know how to bear.
+
+    Between the moment that a terminal is closed and the moment that SIGHUP is handled, and for ever
+    where SIGHUP is ignored (``nohup``), a write fails with EIO.
+
+    Args:
+        stream: Standard output or standard error.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or buffer, a text."""
+        with self._to_somebody():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        with self._to_somebody():
+            self._stream.flush()
+
+    @contextmanager
+    def _to_somebody(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.EIO and stat.S_ISCHR(os.fstat(self.fileno()).st_mode):
+                raise BrokenPipeError(errno.EPIPE, "the terminal has been closed") from error
+            raise
+
+    def fileno(self) -> int:
+        """The stream's descriptor."""
+        return self._stream.fileno()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def put(text: str) -> None:
     """Write to standard output, at once.
 
     Args:
         text: Whole lines.
     """
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        hush(sys.stdout)
+    _put(text, sys.stdout)
 
 
 def complain(text: str) -> None:
@@ -68,11 +107,16 @@ def complain(text: str) -> None:
     Args:
         text: Whole lines, or a question.
     """
+    _put(text, sys.stderr)
+
+
+def _put(text: str, stream: TextIO) -> None:
+    written = Written(stream)
     try:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        written.write(text)
+        written.flush()
     except BrokenPipeError:
-        hush(sys.stderr)
+        hush(stream)
 
 
 def someone_there() -> bool:

@@ -37,6 +37,7 @@ os.setsid()
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
+DEAF = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
 
 
 @dataclass
@@ -157,15 +158,23 @@ class Terminal:
         shell: Where it runs.
         args: Its arguments.
         columns: How wide the terminal is.
+        deaf: Whether it ignores SIGHUP, as below ``nohup``.
         env: Variables beside the shell's.
     """
 
-    def __init__(self, shell: Shell, args: Sequence[str], columns: int = 80, **env: str) -> None:
+    def __init__(
+        self,
+        shell: Shell,
+        args: Sequence[str],
+        columns: int = 80,
+        deaf: bool = False,
+        **env: str,
+    ) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         self.seen = ""
         self.process = subprocess.Popen(
-            [sys.executable, "-c", CONTROLLED, *OPSNB, *args],
+            [sys.executable, "-c", (DEAF if deaf else "") + CONTROLLED, *OPSNB, *args],
             cwd=shell.folder,
             env={**shell.env, "TERM": "xterm-256color", **env},
             stdin=slave,

@@ -414,6 +414,16 @@ def test_a_terminal_that_goes_away_interrupts_it_and_the_record_is_kept(
     assert (shell.folder / "record.html").exists()
 
 
+def test_without_sighup_a_runbook_goes_on_when_its_terminal_is_gone(
+    shell: Shell, terminal: Callable[..., Terminal]
+) -> None:
+    said = "import time\nfor n in range(30): print('line', n, flush=True); time.sleep(0.05)"
+    seen = terminal("run", notebook(shell, said), "--output", "record.ipynb", deaf=True)
+    seen.until("line 3", 30)
+    assert seen.hang_up() == 0
+    assert outputs(shell)[0].endswith("line 29\n")
+
+
 def test_a_dumb_terminal_gets_lines_alone(shell: Shell, terminal: Callable[..., Terminal]) -> None:
     seen = terminal("run", notebook(shell, "print(1)"), "--output", "r.ipynb", TERM="dumb")
     assert seen.end() == 0
