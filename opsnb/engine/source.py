@@ -10,25 +10,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import re
 import stat
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
-
 from opsnb.core.manifest import Entry, Kind, Manifest
 from opsnb.core.text import safe
+from opsnb.engine import cache
+from opsnb.engine.ignore import Rules
 from opsnb.errors import SourceError
 from opsnb.remote import tar
 
-IGNORE_FILE = ".deployignore"
-ALWAYS = (".git", f"/{IGNORE_FILE}")
 CHUNK = 1 << 20
-# What a rule matches, and whether it keeps that out.
-_Rule = tuple[re.Pattern[str], bool]
-
+DIGEST = 64  # characters of a SHA-256
+SETTLED = 2_000_000_000  # nanoseconds; FAT's clock is the coarsest
 
 @dataclass(frozen=True)
 class Source:
@@ -49,12 +46,31 @@ class Source:
     extra: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
-def scan(root: Path, exclude: Sequence[str] = ()) -> Source:
+@dataclass
+class Memory:
+    """What a scan of a folder leaves for the next one, in this process.
+
+    Attributes:
+        root: The folder.
+        known: How each file looked to ``stat`` when it was hashed, with its digest, by path.
+        source: What was found.
+    """
+
+    root: bytes = b""
+    known: dict[bytes, bytes] = field(default_factory=dict)
+    source: Source | None = None
+
+
+def scan(root: Path, exclude: Sequence[str] = (), memory: Memory | None = None) -> Source:
     """Read a folder: names, kinds, modes and the SHA-256 of every file.
+
+    A file that looks to ``stat`` as it did when it was last hashed (size, times of its content and
+    of its inode to the nanosecond, inode, device) is not read again, as git's index has it.
 
     Args:
         root: The folder.
         exclude: Gitignore rules; those of its ``.deployignore`` come after them.
+        memory: What the last scan left; None when every file is to be read.
 
     Raises:
         SourceError: It is no folder, is empty, cannot be read, or holds something that is neither
@@ -64,8 +80,8 @@ def scan(root: Path, exclude: Sequence[str] = ()) -> Source:
         root = root.expanduser().absolute()
         if not root.is_dir():
             raise SourceError(f"the source {safe(str(root))} is not a folder", "Build it first?")
-        scanned = _Scan(os.fsencode(root), _rules(root, exclude))
-        scanned.walk(b"")
+        scanned = _Scan(os.fsencode(root), Rules(root, exclude), memory)
+        scanned.walk(b"", scanned.root)
     except OSError as error:
         name = safe(os.fsencode(error.filename or root))
         raise SourceError(f"cannot read {name}: {error.strerror}") from error
@@ -73,86 +89,115 @@ def scan(root: Path, exclude: Sequence[str] = ()) -> Source:
         raise SourceError(f"the source {safe(str(root))} is nobody's home: {error}") from error
     if scanned.odd:
         raise SourceError(
-            "the source holds what cannot be released: " + ", ".join(scanned.odd[:20]),
+            "the source holds what cannot be released: " + ", ".join(sorted(scanned.odd)[:20]),
             "Only files, directories and links can be; `exclude` or .deployignore keep others out.",
         )
     if not scanned.entries:
         raise SourceError(
             f"the source {safe(str(root))} is empty", "Did the build write to another place?"
         )
-    return Source(root, Manifest(scanned.entries), scanned.mtimes, scanned.excluded)
-
-
-def _rules(root: Path, exclude: Sequence[str]) -> list[_Rule]:
-    listed = root / IGNORE_FILE
-    own = listed.read_text("utf-8", "surrogateescape").splitlines() if listed.is_file() else []
-    try:
-        # To git, dir/**/ is every directory inside dir; pathspec takes it for dir/ itself.
-        lines = [re.sub(r"(?<=/\*\*)/\s*$", "/*/", rule) for rule in (*ALWAYS, *exclude, *own)]
-        patterns = [GitIgnoreSpecPattern(line) for line in lines]
-    except ValueError as error:
-        raise SourceError(f"a rule of `exclude` or {IGNORE_FILE} is wrong: {error}") from error
-    # The last rule that matches decides.
-    return [(p.regex, p.include) for p in reversed(patterns) if p.regex and p.include is not None]
-
-
-def _ignored(rules: Sequence[_Rule], path: str, is_dir: bool) -> bool:
-    """Whether git would ignore a path none of whose directories it ignores."""
-    # No rule can name a line break, and to a regular expression it would be the end.
-    path = path.replace("\n", "\x01")
-    return next((ignores for regex, ignores in rules if _matches(regex, path, is_dir)), False)
-
-
-def _matches(regex: re.Pattern[str], path: str, is_dir: bool) -> bool:
-    """Whether a rule matches the path itself; its one named group has matched a directory's end."""
-    found = regex.search(path)
-    if found and not found.lastgroup:
-        return True
-    if not is_dir:
-        return False
-    below = regex.search(path + "/")
-    ends_here = below is not None and below.end() == len(path) + 1
-    return bool(below and below.lastgroup) and (ends_here or regex.fullmatch("/") is not None)
+    return scanned.source(root)
 
 
 class _Scan:
     """One walk through a folder."""
 
-    def __init__(self, root: bytes, rules: Sequence[_Rule]) -> None:
+    def __init__(self, root: bytes, rules: Rules, memory: Memory | None) -> None:
         self.root = root
-        self.rules = rules
         self.entries: list[Entry] = []
         self.mtimes: dict[bytes, int] = {}
         self.odd: list[str] = []
         self.excluded = 0
+        self._rules = rules
+        self._memory = memory
+        self._before: Mapping[bytes, Entry] = {}
+        self._known: dict[bytes, bytes] = {}
+        self._new: dict[bytes, bytes] = {}
+        self._reused = 0
+        # A file that changed a moment ago may change again without its times telling.
+        self._settled = time.time_ns() - SETTLED
+        if memory and memory.root == root and memory.source:
+            self._known, self._before = memory.known, memory.source.manifest
+        elif memory:
+            self._known = cache.index(root)
 
-    def walk(self, directory: bytes) -> None:
-        here = os.path.join(self.root, directory) if directory else self.root  # noqa: PTH118 - bytes
+    def walk(self, directory: bytes, here: bytes) -> None:
+        """Take in a directory and everything below it.
+
+        Args:
+            directory: Its path below the root; empty for the root.
+            here: Its path.
+        """
+        above = directory + b"/" if directory else b""
+        ignores, below = self._rules.ignores, []
         with os.scandir(here) as found:
-            listed = sorted(found, key=lambda item: item.name)
-        for item in listed:
-            path = directory + b"/" + item.name if directory else item.name
-            is_dir = item.is_dir(follow_symlinks=False)
-            if _ignored(self.rules, os.fsdecode(path), is_dir):
-                self.excluded += 1
-                continue
-            self._add(path, item)
-            if is_dir:
-                self.walk(path)
+            for item in found:
+                path = above + item.name
+                is_dir = item.is_dir(follow_symlinks=False)
+                if ignores(os.fsdecode(path), is_dir):
+                    self.excluded += 1
+                    continue
+                self._add(path, item)
+                if is_dir:
+                    below.append((path, item.path))
+        for path, there in below:
+            self.walk(path, there)
 
     def _add(self, path: bytes, item: os.DirEntry[bytes]) -> None:
         status = item.stat(follow_symlinks=False)
         self.mtimes[path] = int(status.st_mtime)
         mode = stat.S_IMODE(status.st_mode)
-        if stat.S_ISDIR(status.st_mode):
-            self.entries.append(Entry(path, Kind.DIR, mode & 0o777))
+        if stat.S_ISREG(status.st_mode):
+            entry = self._file(path, item.path, mode, status)
+        elif stat.S_ISDIR(status.st_mode):
+            entry = Entry(path, Kind.DIR, mode & 0o777)
         elif stat.S_ISLNK(status.st_mode):
-            self.entries.append(Entry(path, Kind.LINK, target=os.readlink(item.path)))  # noqa: PTH115 - bytes
-        elif stat.S_ISREG(status.st_mode):
-            size, digest = _digest(item.path)
-            self.entries.append(Entry(path, Kind.FILE, mode, size, digest))
+            entry = Entry(path, Kind.LINK, target=os.readlink(item.path))  # noqa: PTH115 - bytes
         else:
             self.odd.append(f"{safe(path)} ({_kind(status.st_mode)})")
+            return
+        before = self._before.get(path)
+        if before is not None and (before is entry or before == entry):
+            # The very same object: whoever compares the two trees sees it at once.
+            entry = before
+            self._reused += 1
+        self.entries.append(entry)
+
+    def _file(self, path: bytes, place: bytes, mode: int, status: os.stat_result) -> Entry:
+        looks = b"%d %d %d %d %d" % (
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            status.st_ino,
+            status.st_dev,
+        )
+        known = self._known.get(path, b"")
+        if known[DIGEST:] == looks:
+            self._new[path] = known
+            before = self._before.get(path)
+            if before is not None and before.mode == mode:
+                return before
+            return Entry(path, Kind.FILE, mode, status.st_size, known[:DIGEST].decode())
+        size, digest = _digest(place)
+        settled = max(status.st_mtime_ns, status.st_ctime_ns) < self._settled
+        if settled and size == status.st_size:
+            self._new[path] = digest.encode() + looks
+        return Entry(path, Kind.FILE, mode, size, digest)
+
+    def source(self, root: Path) -> Source:
+        """What was found, and remembered for the next time."""
+        memory = self._memory
+        last = memory.source if memory else None
+        if last and self._reused == len(self.entries) == len(last.manifest):
+            manifest = last.manifest
+        else:
+            manifest = Manifest(self.entries)
+        found = Source(root, manifest, self.mtimes, self.excluded)
+        if memory:
+            if self._new != self._known:
+                cache.keep_index(self.root, self._new)
+            memory.root, memory.known, memory.source = self.root, self._new, found
+        return found
 
 
 def _kind(mode: int) -> str:

@@ -5,6 +5,7 @@
 # Then each line is a call: the name of a function below and its quoted arguments. After a call that
 # begins with "< " a payload follows, which is the function's standard input: frames of a line with
 # a length, and so many bytes; "0" ends it, "x" gives it up.
+# A call that begins with "& " is taken only if the one before it ended with 0.
 # The reply is what the function prints, then "NONCE STATUS" on a line of its own, on both streams.
 #
 # Rule 1: a function that changes something calls `fence` first: it runs only under the lock.
@@ -12,7 +13,8 @@
 # Rule 3: every decision was made before; nothing here chooses.
 #
 # Exit statuses: 91 locked, 92 lock lost, 93 the lock has changed hands, 94 current is not as
-# expected, 95 that release is live, 96 something could not be removed, 97 no such release.
+# expected, 95 that release is live, 96 something could not be removed, 97 no such release, 98 not
+# taken, since the call before it had failed.
 
 LC_ALL=C
 export LC_ALL
@@ -22,6 +24,7 @@ W=
 M=
 B=0
 C=0
+S=0
 
 say() { printf '%s\n' "$*" >&2; }
 field() { printf '%s\0%s\0' "$1" "$2"; }
@@ -35,14 +38,15 @@ beat() { printf '%s\n' "$1" >"$D/.opsnb/beat"; }
 # client to stop sending, and swallow the rest: a call is only ever read where a call begins.
 # When the client dies in the middle, so does everything here: nobody may act on half a payload.
 recv() {
-    to=out
+    to=$1
+    [ "$to" = out ] || printf '%s stop %s\n' "$N" "$C" >&2
     while read -r n <&3; do
         case $n in
         0 | x) return ;;
         '' | *[!0-9]*) kill -KILL 0 ;;
         esac
         if [ "$to" = out ]; then
-            dd bs="$n" count=1 iflag=fullblock 2>/dev/null <&3 || { to=nowhere; printf '%s stop\n' "$N" >&2; }
+            dd bs="$n" count=1 iflag=fullblock 2>/dev/null <&3 || { to=nowhere; printf '%s stop %s\n' "$N" "$C" >&2; }
         else
             dd bs="$n" count=1 iflag=fullblock 2>/dev/null <&3 >/dev/null
         fi
@@ -366,6 +370,11 @@ sweep() {
 
 reply() { printf '\n%s %s\n' "$N" "$1" >&2; printf '\n%s %s\n' "$N" "$1"; }
 
+skip() {
+    case $call in '< '*) recv nowhere ;; esac
+    reply 98
+}
+
 # The script itself comes from standard input, so that is moved only once all of it has been read.
 serve() {
     exec 3<&0 </dev/null
@@ -373,11 +382,18 @@ serve() {
     while IFS= read -r call <&3; do
         C=$((C + 1))
         case $call in
-        '< '*) recv | ( eval "${call#< }" ) ;;
+        '& '*)
+            call=${call#& }
+            [ "$S" = 0 ] || { skip; continue; }
+            ;;
+        esac
+        case $call in
+        '< '*) recv out | ( eval "${call#< }" ) ;;
         take\ * | drop_lock*) eval "$call" ;;
         *) ( eval "$call" ) ;;
         esac
-        reply $?
+        S=$?
+        reply "$S"
     done
     [ -z "$T" ] || kill -KILL 0
     exit 0

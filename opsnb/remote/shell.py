@@ -1,6 +1,7 @@
 """One long-lived ``/bin/sh`` on a server, and calls to it.
 
-Rule 1: one call at a time; a call costs one round trip.
+Rule 1: the server takes one call at a time, in the order they were sent; a call costs one round
+trip, and calls that are sent together cost one between them.
 Rule 2: a call that is cut off (deadline, cancellation, lost connection) ends the shell for good,
 since nobody knows how far it had read.
 Rule 3: what comes back is bytes within a limit, ended by a word that nobody on the server can know.
@@ -12,7 +13,8 @@ import asyncio
 import re
 import secrets
 import shlex
-from collections.abc import AsyncIterable, Callable, Iterable
+import time
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -22,6 +24,9 @@ from opsnb.core.text import safe
 from opsnb.errors import Disconnected, NotReady, RemoteError, StepTimedOut
 
 FRAME = 256 * 1024
+MOST = 1024 * 1024  # of a frame on a fast line
+HASTE = 0.1  # seconds in which a frame is gone for the next one to be larger
+SKIPPED = 98
 REPLY_LIMIT = 512 * 1024 * 1024
 ERROR_LIMIT = 64 * 1024
 START = b"exec /bin/sh -s"
@@ -64,6 +69,33 @@ class Reply:
         return safe(lines[-1][:500]) if lines else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of one of the agent's functions.
+
+    Attributes:
+        name: The function.
+        args: Its arguments; none may hold a line break or NUL.
+        payload: What it reads, in pieces of any size.
+        timeout: Seconds until it has failed, counted from the end of the call before it.
+        on_output: Told each piece of output as it comes.
+        regardless: Whether it runs even if the call before it, sent with it, has failed.
+    """
+
+    name: str
+    args: tuple[str | bytes, ...] = ()
+    payload: AsyncIterable[bytes] | Iterable[bytes] | None = None
+    timeout: float = 60
+    on_output: Callable[[bytes], None] | None = None
+    regardless: bool = True
+
+    def line(self) -> bytes:
+        """The call as the agent reads it."""
+        line = b" ".join([self.name.encode(), *(quote(arg) for arg in self.args)])
+        if_well = b"" if self.regardless else b"& "
+        return if_well + (b"< " if self.payload is not None else b"") + line + b"\n"
+
+
 class Shell:
     """The agent on a server, ready for calls.
 
@@ -80,7 +112,8 @@ class Shell:
         self._out = _Stream(self._nonce, REPLY_LIMIT)
         self._err = _Stream(self._nonce, None)
         self._readers: list[asyncio.Task[None]] = []
-        self._stop = asyncio.Event()
+        self._sent = 0
+        self._stopped = 0
         self.pid = 0
         self.broken = False
 
@@ -141,53 +174,101 @@ class Shell:
             StepTimedOut: It did not end in time; the shell is closed.
             Disconnected: The connection went away: whether it ran is unknown.
         """
-        line = b" ".join([name.encode(), *(quote(arg) for arg in args)])
+        made = Call(name, args, payload, timeout, on_output)
+        return (await self.batch([made]))[0]
+
+    async def batch(
+        self, calls: Sequence[Call], answered: Callable[[int, Reply], None] | None = None
+    ) -> list[Reply]:
+        """Run functions of the agent that are sent together, one after the other.
+
+        Args:
+            calls: The functions.
+            answered: Told each reply, with its place, as it comes.
+
+        Returns:
+            Their replies. The status of one that was not run, since the one before it had failed,
+            is 98.
+
+        Raises:
+            StepTimedOut: One did not end in time; the shell is closed.
+            Disconnected: The connection went away: which of them ran is unknown.
+        """
+        lines = [call.line() for call in calls]
         async with self._turn:
             if self.broken:
                 raise Disconnected("the connection to the server's shell is closed")
+            writing = asyncio.create_task(self._write(list(zip(lines, calls, strict=True))))
+            writing.add_done_callback(self._written)
             try:
-                async with asyncio.timeout(timeout):
-                    return await self._talk(line, payload, on_output)
-            except TimeoutError as error:
-                await self.close()
-                raise StepTimedOut(f"{name} did not end within {timeout:g} s") from error
+                replies = []
+                for place, call in enumerate(calls):
+                    replies.append(await self._answer(call))
+                    if answered:
+                        answered(place, replies[-1])
+                await writing
             except BaseException:
+                writing.cancel()
                 await self.close()
+                await asyncio.wait([writing])
                 raise
+            return replies
 
-    async def _talk(
-        self,
-        line: bytes,
-        payload: AsyncIterable[bytes] | Iterable[bytes] | None,
-        on_output: Callable[[bytes], None] | None,
-    ) -> Reply:
-        self._stop.clear()
-        self._out.listen(on_output)
-        await self._pipes.write((b"< " if payload is not None else b"") + line + b"\n")
-        if payload is not None:
-            await self._send(payload)
-        status, out = await self._out.reply()
-        _, err = await self._err.reply()
+    async def _answer(self, call: Call) -> Reply:
+        self._out.listen(call.on_output)
+        try:
+            async with asyncio.timeout(call.timeout):
+                status, out = await self._out.reply()
+                _, err = await self._err.reply()
+        except TimeoutError as error:
+            raise StepTimedOut(f"{call.name} did not end within {call.timeout:g} s") from error
         return Reply(status, out, err)
 
-    async def _send(self, payload: AsyncIterable[bytes] | Iterable[bytes]) -> None:
-        pending = bytearray()
+    async def _write(self, calls: Sequence[tuple[bytes, Call]]) -> None:
+        """Send calls; small ones go out in one piece, so that they cost no more than one."""
+        ready = bytearray()
+        for line, call in calls:
+            self._sent += 1
+            ready += line
+            if call.payload is None:
+                continue
+            async for frame in self._frames(call.payload, self._sent):
+                ready += frame
+                if len(ready) >= FRAME:
+                    await self._pipes.write(bytes(ready))
+                    ready.clear()
+        if ready:
+            await self._pipes.write(bytes(ready))
+
+    def _written(self, writing: asyncio.Task[None]) -> None:
+        """What could not be sent gets no answer: whoever waits for one is told why."""
+        error = None if writing.cancelled() else writing.exception()
+        if error is not None:
+            self._out.end(error)
+
+    async def _frames(
+        self, payload: AsyncIterable[bytes] | Iterable[bytes], number: int
+    ) -> AsyncIterable[bytes]:
+        """A payload as frames, cut short when the agent says that nobody reads it any more."""
+        pending, room, began = bytearray(), FRAME, time.monotonic()
         async for piece in _each(payload):
             pending += piece
-            while len(pending) >= FRAME and not self._stop.is_set():
-                await self._pipes.write(b"%d\n" % FRAME + bytes(pending[:FRAME]))
-                del pending[:FRAME]
-            if self._stop.is_set():
-                await self._pipes.write(b"x\n")
+            while len(pending) >= room and self._stopped < number:
+                frame = b"%d\n" % room + bytes(pending[:room])
+                del pending[:room]
+                yield frame
+                took, began = time.monotonic() - began, time.monotonic()
+                # A frame is a sign of life, too: on a slow line it must stay small.
+                room = min(MOST, room * 2) if took < HASTE else FRAME
+            if self._stopped >= number:
+                yield b"x\n"
                 return
-        tail = b"%d\n" % len(pending) + bytes(pending) if pending else b""
-        await self._pipes.write(tail + b"0\n")
+        yield (b"%d\n" % len(pending) + bytes(pending) if pending else b"") + b"0\n"
 
     async def _pump(self, read: Callable[[], object], stream: _Stream) -> None:
         try:
             while data := await read():  # type: ignore[misc]  # both pipes' readers are coroutines
-                if stream.feed(data):
-                    self._stop.set()
+                self._stopped = max(self._stopped, stream.feed(data))
             stream.end(Disconnected("the connection to the server was lost"))
         except RemoteError as error:
             stream.end(error)
@@ -234,39 +315,44 @@ class _Stream:
     def __init__(self, nonce: bytes, limit: int | None) -> None:
         self._nonce = nonce
         self._end = re.compile(rb"\n" + nonce + rb" (\d+)\n")
-        self._notes = re.compile(rb"^" + nonce + rb" (beat|stop)\n", re.MULTILINE)
-        self._stop_note = nonce + b" stop\n"
+        self._notes = re.compile(rb"^" + nonce + rb" (?:beat|stop (\d+))\n", re.MULTILINE)
         self._keep = len(nonce) + 16
         self._limit = limit
         self.taken = bytearray()
         self._seen = 0
         self._told = 0
         self._listener: Callable[[bytes], None] | None = None
-        self._error: RemoteError | None = None
+        self._error: BaseException | None = None
         self._news = asyncio.Event()
 
     def listen(self, listener: Callable[[bytes], None] | None) -> None:
         """From now on tell of output; what ends a reply is left out."""
         self._listener, self._told = listener, 0
+        self._tell()
 
-    def feed(self, data: bytes) -> bool:
-        """Take bytes; True when the agent asks to stop sending.
+    def feed(self, data: bytes) -> int:
+        """Take bytes; the last call whose payload the agent wants no more of, or 0.
 
         Raises:
             RemoteError: The reply is larger than allowed.
         """
         self.taken += data
-        stop = False
+        stop = 0
         if self._limit is None:
-            stop = self._stop_note in self.taken
+            stop = max((int(note[1] or 0) for note in self._notes.finditer(self.taken)), default=0)
             self.taken = bytearray(self._notes.sub(b"", bytes(self.taken)))
-            if len(self.taken) > ERROR_LIMIT:
-                del self.taken[: len(self.taken) - ERROR_LIMIT]
+            self._shorten()
         elif len(self.taken) > self._limit:
             raise RemoteError(f"the server's answer is larger than {self._limit:,} bytes")
         self._tell()
         self._news.set()
         return stop
+
+    def _shorten(self) -> None:
+        """Keep the last of what is not yet a whole reply."""
+        if len(self.taken) > ERROR_LIMIT:
+            whole = max((match.end() for match in self._end.finditer(self.taken)), default=0)
+            del self.taken[whole : max(whole, len(self.taken) - ERROR_LIMIT)]
 
     def _tell(self) -> None:
         if self._listener is None:
@@ -284,7 +370,7 @@ class _Stream:
         held_back = self._nonce.startswith(tail) or tail.startswith(self._nonce)
         return line if held_back else len(self.taken)
 
-    def end(self, error: RemoteError) -> None:
+    def end(self, error: BaseException) -> None:
         """No more will come."""
         self._error = error
         self._news.set()

@@ -21,9 +21,11 @@ class Lines {
   }
   /** Take a batch; false when lines before it are missing here. */
   add(first, lines) {
-    if (first > this.end) {
-      if (this.items.length) return false;
+    if (first > this.end && this.items.length) return false;
+    if (!this.items.length || first < this.first) {
+      // A view that has just come may be told what is new before it is told what was.
       this.first = first;
+      this.items = [];
     }
     for (let n = Math.max(0, this.end - first); n < lines.length; n++) this.items.push(lines[n]);
     const over = this.items.length - KEPT;
@@ -55,10 +57,10 @@ const SIGNS = { hook: "│ ", check: "│ ", warning: "! ", error: "✕ ", end: 
 
 /** Which lines hold a text; only what is new is searched again. */
 function useSearch(lines, query) {
-  const found = useRef({ query: "", upTo: 0, at: [] });
+  const found = useRef({ query: "", from: 0, upTo: 0, at: [] });
   const now = found.current;
-  if (now.query !== query || now.upTo > lines.end) {
-    found.current = { query, upTo: lines.first, at: [] };
+  if (now.query !== query || now.upTo > lines.end || now.from > lines.first) {
+    found.current = { query, from: lines.first, upTo: lines.first, at: [] };
   }
   const hits = found.current;
   if (query) {

@@ -1,0 +1,122 @@
+"""What this machine remembers, so that it need not be read, hashed or fetched again.
+
+Rule 1: nothing here is ever needed. What cannot be read or written is as good as not there.
+Rule 2: nothing here is believed without a check: a manifest is known by its SHA-256, an index
+carries its own.
+Rule 3: it is the user's alone: directories 0700, files 0600.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+MANIFESTS_KEPT = 30
+INDEXES_KEPT = 20
+_DIGEST = 32
+
+
+def folder() -> Path:
+    """Where it is: ``OPSNB_CACHE``, or ``opsnb`` in ``XDG_CACHE_HOME`` or ``~/.cache``."""
+    named = os.environ.get("OPSNB_CACHE", "")
+    if named:
+        return Path(named)
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(home) if home else Path("~/.cache").expanduser()) / "opsnb"
+
+
+def manifest(digest: str) -> bytes | None:
+    """The text of a manifest.
+
+    Args:
+        digest: Its SHA-256, hexadecimal.
+
+    Returns:
+        None when it is not remembered.
+    """
+    text = _read(_manifest(digest)) if digest.isalnum() else None
+    return text if text is not None and hashlib.sha256(text).hexdigest() == digest else None
+
+
+def keep_manifest(digest: str, text: bytes) -> None:
+    """Remember a manifest's text.
+
+    Args:
+        digest: Its SHA-256, hexadecimal.
+        text: The text.
+    """
+    place = _manifest(digest)
+    if not _is_there(place):
+        _write(place, text, MANIFESTS_KEPT)
+
+
+def index(root: bytes) -> dict[bytes, bytes]:
+    """What is remembered of a folder: what :func:`keep_index` was given.
+
+    Args:
+        root: The folder, absolute.
+    """
+    text = _read(_index(root)) or b""
+    body = text[_DIGEST:]
+    if hashlib.sha256(body).digest() != text[:_DIGEST]:
+        return {}
+    parts = body.split(b"\0")
+    return dict(zip(parts[::2], parts[1::2], strict=False))
+
+
+def keep_index(root: bytes, known: dict[bytes, bytes]) -> None:
+    """Remember something for each path of a folder.
+
+    Args:
+        root: The folder, absolute.
+        known: Text by path, neither with NUL in it.
+    """
+    body = b"\0".join(part for pair in known.items() for part in pair)
+    _write(_index(root), hashlib.sha256(body).digest() + body, INDEXES_KEPT)
+
+
+def _manifest(digest: str) -> Path:
+    return folder() / "manifests" / digest
+
+
+def _index(root: bytes) -> Path:
+    return folder() / "index" / hashlib.sha256(root).hexdigest()[:32]
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        os.utime(place)
+    except OSError:
+        return False
+    return True
+
+
+def _read(place: Path) -> bytes | None:
+    try:
+        return place.read_bytes()
+    except OSError:
+        return None
+
+
+def _write(place: Path, content: bytes, kept: int) -> None:
+    # Rule 1: a home that is read-only or full takes nothing from a deploy.
+    with suppress(OSError):
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=place.parent, prefix="tmp.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            Path(temporary).replace(place)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        _forget_all_but(place.parent, kept)
+
+
+def _forget_all_but(directory: Path, kept: int) -> None:
+    files = sorted(directory.iterdir(), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in files[kept:]:
+        file.unlink(missing_ok=True)

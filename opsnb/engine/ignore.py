@@ -1,0 +1,66 @@
+"""What of a folder is not released: gitignore rules, judged as git judges them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+from opsnb.errors import SourceError
+
+IGNORE_FILE = ".deployignore"
+ALWAYS = (".git", f"/{IGNORE_FILE}")
+_NAMED = "(?P<ps_d>"
+
+
+class Rules:
+    """The rules of one folder.
+
+    Args:
+        root: The folder; the rules of its ``.deployignore`` come after the given ones.
+        exclude: Gitignore rules.
+
+    Raises:
+        SourceError: One of them is no rule.
+    """
+
+    def __init__(self, root: Path, exclude: Sequence[str]) -> None:
+        listed = root / IGNORE_FILE
+        own = listed.read_text("utf-8", "surrogateescape").splitlines() if listed.is_file() else []
+        try:
+            # To git, dir/**/ is every directory inside dir; pathspec takes it for dir/ itself.
+            lines = [re.sub(r"(?<=/\*\*)/\s*$", "/*/", rule) for rule in (*ALWAYS, *exclude, *own)]
+            patterns = [GitIgnoreSpecPattern(line) for line in lines]
+        except ValueError as error:
+            raise SourceError(f"a rule of `exclude` or {IGNORE_FILE} is wrong: {error}") from error
+        # The last rule that matches decides.
+        self._rules = [
+            (p.regex, p.include) for p in reversed(patterns) if p.regex and p.include is not None
+        ]
+        # Most paths are met by no rule: one search says so, however many rules there are.
+        parts = [regex.pattern.replace(_NAMED, "(?:") for regex, _ in self._rules]
+        self._any = re.compile("|".join(f"(?:{part})" for part in parts))
+
+    def ignores(self, path: str, is_dir: bool) -> bool:
+        """Whether git would ignore a path none of whose directories it ignores."""
+        # No rule can name a line break, and to a regular expression it would be the end.
+        path = path.replace("\n", "\x01")
+        if not self._any.search(path) and not (is_dir and self._any.search(path + "/")):
+            return False
+        return next(
+            (ignores for regex, ignores in self._rules if _matches(regex, path, is_dir)), False
+        )
+
+
+def _matches(regex: re.Pattern[str], path: str, is_dir: bool) -> bool:
+    """Whether a rule matches the path itself; its one named group has matched a directory's end."""
+    found = regex.search(path)
+    if found and not found.lastgroup:
+        return True
+    if not is_dir:
+        return False
+    below = regex.search(path + "/")
+    ends_here = below is not None and below.end() == len(path) + 1
+    return bool(below and below.lastgroup) and (ends_here or regex.fullmatch("/") is not None)
