@@ -22,7 +22,7 @@ from opsnb.core.output import Said
 from opsnb.core.plan import Plan, Wish
 from opsnb.core.plan_rollback import plan_prune, plan_rollback
 from opsnb.core.readonly import Guard
-from opsnb.core.release import Site
+from opsnb.core.release import Release, Site
 from opsnb.core.text import safe
 from opsnb.core.usage import Usage
 from opsnb.errors import ConfigError, Interrupted, NoSuchRelease
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from opsnb.engine.change import Change
     from opsnb.engine.run import CommandResult
-    from opsnb.engine.source import Source
+    from opsnb.engine.source import Memory, Source
     from opsnb.remote.base import Remote
 
 T = TypeVar("T")
@@ -115,6 +115,7 @@ class Server:
         self.jobs: list[Job] = []
         self._ssh_config = Path(ssh_config).expanduser() if ssh_config is not None else None
         self._remote_: Remote | None = None
+        self._memory: Memory | None = None
 
     @property
     def deploy_to(self) -> str:
@@ -198,15 +199,9 @@ class Server:
             NoSuchRelease: One of them has none.
         """
         site = self.look()
-        for name in (a, b):
-            release = site.find(name)
-            if release is None or release.record is None:
-                known = ", ".join(r.name for r in site.releases if r.record) or "none"
-                raise NoSuchRelease(
-                    f"{safe(name)} is no release with a manifest", f"There are: {known}."
-                )
-        old = self._ask(lambda remote: remote.manifest(a))
-        return old, self._ask(lambda remote: remote.manifest(b))
+        old, new = (_recorded(site, name) for name in (a, b))
+        before = self._ask(lambda remote: _manifest(remote, old, None))
+        return before, self._ask(lambda remote: _manifest(remote, new, before))
 
     def log(self) -> pd.DataFrame:
         """The audit log, oldest first; see :func:`opsnb.tables.log` for the columns."""
@@ -287,7 +282,7 @@ class Server:
         from opsnb.engine.source import scan  # noqa: PLC0415 - import opsnb stays quick
 
         settings = self._keeping(keep)
-        scanned = scan(Path(where), settings.exclude)
+        scanned = scan(Path(where), settings.exclude, self._seen_before())
         wish = Wish(
             source=scanned.manifest,
             label=where,
@@ -298,6 +293,15 @@ class Server:
             force=force,
         )
         return wish, scanned
+
+    def _seen_before(self) -> Memory | None:
+        """What the last scan left; None when every file is to be read again."""
+        from opsnb.engine.source import Memory  # noqa: PLC0415 - import opsnb stays quick
+
+        if self.settings.verify == "all":
+            return None
+        self._memory = self._memory or Memory()
+        return self._memory
 
     def _keeping(self, keep: int | None) -> Settings:
         if keep is None:
@@ -493,9 +497,25 @@ async def _live(remote: Remote, site: Site) -> Base | None:
 
 
 async def _planned(remote: Remote, wish: Wish) -> Plan:
-    from opsnb.engine.look import plan_for  # noqa: PLC0415 - import opsnb stays quick
+    from opsnb.engine.look import grounds, plan_for  # noqa: PLC0415 - import opsnb stays quick
 
-    return await plan_for(remote, await remote.look(), wish, _now())
+    on = await grounds(remote, await remote.glance(), wish.source)
+    return await plan_for(remote, on, wish, _now())
+
+
+def _recorded(site: Site, name: str) -> Release:
+    """A release that has a record."""
+    release = site.find(name)
+    if release is None or release.record is None:
+        known = ", ".join(r.name for r in site.releases if r.record) or "none"
+        raise NoSuchRelease(f"{safe(name)} is no release with a manifest", f"There are: {known}.")
+    return release
+
+
+async def _manifest(remote: Remote, release: Release, like: Manifest | None) -> Manifest:
+    from opsnb.engine.look import manifest_of  # noqa: PLC0415 - import opsnb stays quick
+
+    return await manifest_of(remote, release, like)
 
 
 def _now() -> datetime:

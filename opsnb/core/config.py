@@ -83,6 +83,11 @@ class Settings(_Table):
         description="copy: a real copy (reflink where the file system can); "
         "hardlink: unchanged files share their inode with the release before.",
     )
+    recycle: bool = Field(
+        True,
+        description="Whether the release that was pruned last stays aside on the disk, and the "
+        "next one is made of it: only what differs is copied. It needs the room of one release.",
+    )
     verify: Literal["written", "all"] = Field(
         "written",
         description="Which files are hashed on the server before the switch: those that were "

@@ -18,6 +18,7 @@
         ├── records/NAME.json   what is known of a release
         ├── manifests/NAME      what a release was made to hold
         ├── stats/NAME          how its files looked to stat(2) when it was finished
+        ├── spare/              the release that left last, for the next one to be made of
         └── trash/              what is being removed
 
 Paths are relative to ``deploy_to``; ``remote/agent.sh`` uses the same names.

@@ -55,6 +55,15 @@ def _line(line: bytes) -> Seen:
     return Seen(Entry(path, Kind.FILE, int(mode, 8)), line, letter)
 
 
+def read_bare(lines: bytes) -> set[bytes]:
+    """The paths of NUL-ended lines that stand for a copy: without inode and change of it.
+
+    Raises:
+        ValueError: A line is not of that form, or names a path outside the tree.
+    """
+    return {_line(line).entry.path for line in lines.split(b"\0") if line}
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """The release that is live, as it truly is now.

@@ -13,6 +13,7 @@ from opsnb.core.config import Health, Hook, Settings
 from opsnb.core.manifest import Difference, Manifest
 from opsnb.core.release import Record
 from opsnb.core.retention import Retention
+from opsnb.core.spare import Reuse
 
 Verb = Literal["deploy", "rollback", "prune"]
 
@@ -56,6 +57,8 @@ class Build:
         manifest: What the release holds of its source.
         carried: What it holds besides, from the release it copies; None when that may be anything.
         before: Hooks before the switch.
+        reuse: What the release kept aside loses and takes from the live one to become this one;
+            None when the live one is copied instead.
     """
 
     base: str
@@ -69,6 +72,7 @@ class Build:
     manifest: Manifest
     carried: frozenset[bytes] | None
     before: tuple[Hook, ...]
+    reuse: Reuse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,8 @@ class Plan:
         keep_releases: How many good releases the retention keeps.
         marks_bad: The release that a rollback leaves and marks bad; empty for none, as when it
             goes forward again.
+        aside: The pruned release that the next one is to be made of; empty for none.
+        clears_spare: Whether the one that is aside is deleted first, since its room is needed.
         why: The reason given.
         nothing: Whether there is nothing to do.
         warnings: What the user should know before saying yes.
@@ -112,6 +118,8 @@ class Plan:
     retention: Retention = field(default_factory=lambda: Retention({}, {}))
     keep_releases: int = 0
     marks_bad: str = ""
+    aside: str = ""
+    clears_spare: bool = False
     why: str = ""
     nothing: bool = False
     warnings: tuple[str, ...] = ()

@@ -22,6 +22,7 @@ from opsnb.core.plan import Build, Plan, Unlisted, Wish
 from opsnb.core.refusal import refuse
 from opsnb.core.release import Current, CurrentKind, Record, Release, Site, State, order
 from opsnb.core.retention import retain
+from opsnb.core.spare import Spare, reuse, usable
 from opsnb.core.text import plural, safe, size
 from opsnb.errors import NotReady
 
@@ -32,6 +33,7 @@ def plan_deploy(
     shared: Mapping[bytes, Listing],
     wish: Wish,
     now: datetime,
+    spare: Spare | None = None,
 ) -> Plan | Unlisted:
     """Plan a deploy.
 
@@ -41,6 +43,7 @@ def plan_deploy(
         shared: Listings of directories of ``shared/`` (see :func:`opsnb.core.links.decide`).
         wish: What is asked for.
         now: The present time, aware.
+        spare: The release kept aside, when it is as it was.
 
     Returns:
         The plan, or which directories of ``shared/`` must be listed before it can be made.
@@ -62,6 +65,7 @@ def plan_deploy(
     carried = frozenset(path for path in carried if not _below(path, linked))
     name = layout.next_name(now, site.names)
     build = _build(base, source, settings, linking, carried, moved)
+    build = _reusing(build, spare, base, settings)
     record = _record(site, wish, build, name, now)
     after = _with_live(site, record)
     live_tree = {} if base is None else dict(base.manifest)
@@ -84,7 +88,13 @@ def plan_deploy(
         keep_releases=settings.keep_releases,
         nothing=not wish.force and _nothing(site, base, wish, build, linking, carried),
     )
-    _refuse_space(site, base, plan)
+    needs = _needs(base, plan)
+    _refuse_space(site, needs, plan)
+    plan = replace(
+        plan,
+        aside=_aside(site, plan, settings, needs[0]),
+        clears_spare=site.spare is not None and build.reuse is None and needs[0] > site.free_bytes,
+    )
     return replace(plan, warnings=_warnings(site, base, source, plan, linking, settings))
 
 
@@ -164,6 +174,32 @@ def _build(
         carried=frozenset() if strict else None,
         before=settings.before_publish,
     )
+
+
+def _reusing(build: Build, spare: Spare | None, base: Base | None, settings: Settings) -> Build:
+    """The same release, made of the one kept aside where that is possible."""
+    able = settings.recycle and not (build.hardlink or build.seed)
+    if spare is None or base is None or not (able and usable(spare, base)):
+        return build
+    return replace(build, reuse=reuse(spare, base, build.manifest, build.send))
+
+
+def _aside(site: Site, plan: Plan, settings: Settings, needed: int) -> str:
+    """The release to keep aside: the newest that leaves, while there is twice its room besides."""
+    if not settings.recycle or settings.copy_mode == "hardlink":
+        return ""
+    leaving = [site.find(name) for name in plan.retention.remove]
+    whole = [
+        release
+        for release in leaving
+        if release and release.present and release.real and release.record
+        if release.record.manifest and not release.record.adopted
+        if release.state is not State.UNFINISHED
+    ]
+    newest = max(whole, key=lambda release: release.seq, default=None)
+    if newest is None or newest.record is None:
+        return ""
+    return newest.name if site.free_bytes - needed > 2 * newest.record.size else ""
 
 
 def revision_entry(revision: str) -> Entry:
@@ -281,14 +317,27 @@ def _nothing(
     return here == there and not drifted and links_same and not (linking.make or linking.seed)
 
 
-def _refuse_space(site: Site, base: Base | None, plan: Plan) -> None:
+def _needs(base: Base | None, plan: Plan) -> tuple[int, int]:
+    """Bytes and inodes that the new release takes."""
+    build = plan.build
+    if build is None or plan.nothing:
+        return 0, 0
+    copied = list(base.found.values()) if base and not build.hardlink else []
+    if build.reuse:
+        brought = set(build.reuse.bring)
+        copied = [entry for entry in copied if entry.path in brought]
+    size_ = plan.send_bytes + sum(entry.size for entry in copied)
+    return size_, len(build.send) + len(copied)
+
+
+def _refuse_space(site: Site, needs: tuple[int, int], plan: Plan) -> None:
     if plan.build is None or not site.exists or plan.nothing:
         return
-    copied = [] if base is None else list(base.found.values())
-    shares = plan.build.hardlink
-    need = plan.send_bytes + (0 if shares else sum(entry.size for entry in copied))
-    inodes = len(plan.build.send) + (0 if shares else len(copied))
-    if need > site.free_bytes:
+    need, inodes = needs
+    free = site.free_bytes
+    if site.spare and plan.build.reuse is None:
+        free += site.spare.size
+    if need > free:
         raise NotReady(
             f"not enough room: the release needs {size(need)}, {size(site.free_bytes)} are free",
             "`opsnb usage` shows what takes the room, `opsnb prune` gives it back.",

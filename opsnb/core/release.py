@@ -317,6 +317,7 @@ class Site:
         missing: Tools or abilities that a change needs and the server lacks.
         audit_tail: The last line of the audit log.
         broken: Records that could not be read, by file name.
+        spare: The release that is kept aside, when there is one.
     """
 
     deploy_to: str
@@ -339,6 +340,7 @@ class Site:
     missing: tuple[str, ...] = ()
     audit_tail: bytes = b""
     broken: tuple[str, ...] = ()
+    spare: Record | None = None
 
     def find(self, name: str) -> Release | None:
         """The release of that name, when there is one."""

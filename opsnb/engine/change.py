@@ -79,6 +79,19 @@ class Actor:
         return self.now().timestamp()
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A release that has just been built.
+
+    Attributes:
+        record: Its record, as of a complete release.
+        files: What is to be written below ``.opsnb`` before it is published, by path.
+    """
+
+    record: Record
+    files: Mapping[str, bytes]
+
+
 @dataclass
 class Change:
     """A change under way.
@@ -127,8 +140,14 @@ class Change:
     # --- words ---------------------------------------------------------------------------------
 
     def log(self, text: str) -> None:
-        """Say a line; the text must be safe already."""
-        self.actor.emit(Log(self.actor.server, self.actor.at(), text))
+        """Say a line, once the steps so far are done; the text must be safe already."""
+        self._then(lambda: self.actor.emit(Log(self.actor.server, self.actor.at(), text)))
+
+    def _then(self, tell: Callable[[], None]) -> None:
+        if self.held is None:
+            tell()
+        else:
+            self.held.then(tell)
 
     def warn(self, text: str) -> None:
         """Say what the user should know, and keep it for the report."""
@@ -157,12 +176,19 @@ class Change:
     @asynccontextmanager
     async def phase(self, phase: Phase) -> AsyncIterator[None]:
         """Tell of a phase's beginning and, when nothing went wrong, of its end."""
-        actor, began = self.actor, time.monotonic()
-        actor.emit(PhaseBegan(actor.server, actor.at(), phase))
+        began: list[float] = []
+        self._then(lambda: self._phase_began(phase, began))
         yield
-        seconds = time.monotonic() - began
+        self._then(lambda: self._phase_ended(phase, began))
+
+    def _phase_began(self, phase: Phase, began: list[float]) -> None:
+        began.append(time.monotonic())
+        self.actor.emit(PhaseBegan(self.actor.server, self.actor.at(), phase))
+
+    def _phase_ended(self, phase: Phase, began: list[float]) -> None:
+        seconds = time.monotonic() - began[0]
         self._phases.append((phase.value, seconds))
-        actor.emit(PhaseEnded(actor.server, actor.at(), phase, seconds))
+        self.actor.emit(PhaseEnded(self.actor.server, self.actor.at(), phase, seconds))
 
     # --- the lock ------------------------------------------------------------------------------
 
@@ -172,6 +198,16 @@ class Change:
         if self.held is None:
             raise LockLost("the lock is not held")
         return self.held
+
+    @asynccontextmanager
+    async def series(self) -> AsyncIterator[None]:
+        """Steps that may be sent together; see :meth:`Held.series`."""
+        try:
+            async with self.lock.series():
+                yield
+        except BaseException:
+            self._tail = None  # nobody knows which of the log's lines were written
+            raise
 
     def saw(self, site: Site) -> Site:
         """Remember what is live, for the report; the site itself."""
@@ -193,8 +229,7 @@ class Change:
             Locked: Somebody else has it still after the time to wait, or holds the server by hand.
         """
         async with self.phase(Phase.LOCK):
-            await self._acquire(why, self.wait)
-            site = await self.remote.look()
+            site = (await self._acquire(why, self.wait)).seen
             self._tail = site.audit_tail
             if site.hold and not through_hold:
                 raise Locked(
@@ -204,14 +239,14 @@ class Change:
             self.site = site = await self._recover(self.saw(site))
         return self.saw(site)
 
-    async def _acquire(self, why: str, wait: float) -> None:
+    async def _acquire(self, why: str, wait: float) -> Held:
         deadline = time.monotonic() + wait
         actor, told = self.actor, False
         while True:
             since = stamp(actor.now())
             self.held = await self.remote.lock(actor.by, actor.host, since, why)
             if self.held:
-                return
+                return self.held
             if time.monotonic() >= deadline:
                 raise await self._locked()
             if not told:
@@ -277,14 +312,19 @@ class Change:
     # --- the switch ----------------------------------------------------------------------------
 
     async def switch(
-        self, name: str, why: str = "", *, finished: Record | None = None, verb: str = ""
+        self,
+        name: str,
+        why: str = "",
+        *,
+        finished: Finished | None = None,
+        verb: str = "",
     ) -> None:
         """Publish a release, with the intent written before; settle it when it is unknown.
 
         Args:
             name: The release.
             why: The reason, for the record.
-            finished: Its record as a complete release, when it has just been built. It is written
+            finished: What is to be known of it, when it has just been built. Its record is written
                 after the intent: whoever finds it complete but not live then knows that it never
                 was.
             verb: What the intent is called, when it is not the change's own verb.
@@ -298,14 +338,17 @@ class Change:
         before = site.current.name
         verb = verb or self.verb
         intent = Intent(verb, name, before, actor.by, stamp(actor.now()), why)
-        await self.lock.store(layout.INTENT, intent.encode())
-        await self.audit(f"{verb}.intent", release=name, previous=before)
-        if finished:
-            await self.put(finished)
-        await self.lock.flush()
         self._earlier, self.switched = self.switched, None
         try:
-            await self.lock.publish(name, site.current.target)
+            async with self.series():
+                for path, content in (finished.files if finished else {}).items():
+                    await self.lock.store(path, content)
+                await self.lock.store(layout.INTENT, intent.encode())
+                await self.audit(f"{verb}.intent", release=name, previous=before)
+                if finished:
+                    await self.put(finished.record)
+                await self.lock.flush()
+                await self.lock.publish(name, site.current.target)
         except LockLost:
             self.switched = self._earlier
             raise
@@ -367,8 +410,8 @@ class Change:
             ) from error
 
     async def _reacquire(self) -> Site:
-        await self._acquire(f"settle a {self.verb}", CLEANUP)
-        self.site = site = await self.remote.look()
+        held = await self._acquire(f"settle a {self.verb}", CLEANUP)
+        self.site = site = held.seen
         self._tail = site.audit_tail
         return site
 

@@ -13,12 +13,12 @@ from opsnb.core.events import Outcome, Phase, Sent
 from opsnb.core.manifest import Entry, Kind, Manifest
 from opsnb.core.plan import Build, Plan, Wish
 from opsnb.core.plan_deploy import revision_entry
-from opsnb.core.refusal import refuse
-from opsnb.core.release import Record, State
+from opsnb.core.release import Record, Site, State
 from opsnb.core.text import plural, safe, size
-from opsnb.engine.change import Change
+from opsnb.engine import cache
+from opsnb.engine.change import Change, Finished
 from opsnb.engine.confirm import check_health, environment, run_hooks
-from opsnb.engine.look import plan_for
+from opsnb.engine.look import grounds, plan_for
 from opsnb.engine.source import Source, pieces, stream
 from opsnb.errors import (
     CheckFailed,
@@ -31,10 +31,14 @@ from opsnb.errors import (
     RemoteError,
     Restored,
     StalePlan,
+    StepFailed,
     StepTimedOut,
 )
+from opsnb.remote.base import Glance
 
 TELL_EVERY = 0.1
+STALE = 5.0  # seconds after which what was looked at before the lock is looked at again
+OTHER_CONTENT = 99
 
 
 @dataclass(frozen=True)
@@ -73,31 +77,34 @@ class DeployWork:
             change.release = change.live
             return
         assert plan.build and plan.record  # noqa: S101, PT018 - a deploy's plan has both
-        await change.audit(
-            "deploy.begin", release=plan.name, previous=plan.previous, revision=self.wish.revision
-        )
         env = environment(change, change.remote.deploy_to, self.wish.revision)
-        record = await self._build(change, plan, plan.build, plan.record, env)
+        try:
+            async with change.series():
+                finished = await self._build(change, plan, plan.build, plan.record, env)
+        except StepFailed as error:
+            if error.status == OTHER_CONTENT:
+                await self._name_wrong(change, plan, plan.build)
+            raise
         async with change.phase(Phase.PUBLISH):
-            await change.switch(plan.name, finished=record)
+            await change.switch(plan.name, finished=finished)
             change.building = ""
+        record = finished.record
         change.log(f"current leads to releases/{plan.name}")
         await confirm(change, plan, record, env)
         await finish(change, plan)
 
     async def _plan(self, change: Change) -> Plan:
-        """Plan before the lock, so that a refusal touches nothing, and again under it."""
+        """Plan before the lock, so that a refusal touches nothing, and look again under it."""
         async with change.phase(Phase.LOOK):
-            self.wish, source = await asyncio.to_thread(self._order.prepare)
-            self.source = _with_revision(source, self.wish)
-            site = await change.look()
-            refuse(site)
-            if self.agreed is None:
-                plan = await plan_for(change.remote, site, self.wish, change.actor.now())
-                if plan.nothing:
-                    return plan
+            glance = await self._prepare(change)
+            looked = time.monotonic()
+            plan = await self._planned(change, glance)
+            if plan.nothing and self.agreed is None:
+                return plan
         site = await change.take(f"deploy {safe(self.wish.label)}")
-        plan = await plan_for(change.remote, site, self.wish, change.actor.now())
+        as_it_was = _same(site, glance.site) and time.monotonic() - looked < STALE
+        if not as_it_was:
+            plan = await self._planned(change, await change.remote.glance())
         if self.agreed and plan.meaning != self.agreed.meaning:
             raise StalePlan(
                 f"{change.actor.server} is no longer as the plan saw it: nothing was changed",
@@ -106,19 +113,36 @@ class DeployWork:
         change.planned(plan)
         return plan
 
+    async def _prepare(self, change: Change) -> Glance:
+        """Read the source and look at the server, both at the same time."""
+        reading = asyncio.to_thread(self._order.prepare)
+        read, glance = await asyncio.gather(reading, change.remote.glance(), return_exceptions=True)
+        if isinstance(read, BaseException):
+            raise read
+        if isinstance(glance, BaseException):
+            raise glance
+        self.wish, source = read
+        self.source = _with_revision(source, self.wish)
+        change.saw(glance.site)
+        return glance
+
+    async def _planned(self, change: Change, glance: Glance) -> Plan:
+        on = await grounds(change.remote, glance, self.wish.source)
+        return await plan_for(change.remote, on, self.wish, change.actor.now())
+
     async def _build(
         self, change: Change, plan: Plan, build: Build, record: Record, env: Mapping[str, str]
-    ) -> Record:
-        """Everything before the switch; the finished record."""
+    ) -> Finished:
+        """Everything before the switch; what is then to be known of the release."""
         name, lock = plan.name, change.lock
+        revision = self.wish.revision
+        await change.audit("deploy.begin", release=name, previous=plan.previous, revision=revision)
         async with change.phase(Phase.BUILD):
             change.building = name
+            if plan.clears_spare:
+                await lock.clear_spare()
             await lock.begin(name, record.encode())
-            if build.base:
-                change.log(f"copying release {build.base}")
-                await lock.copy(build.base, name, hardlink=build.hardlink)
-            if build.drop:
-                await lock.drop(name, build.drop)
+            await self._fill(change, name, build)
         async with change.phase(Phase.UPLOAD):
             await self._upload(change, plan, build)
         async with change.phase(Phase.LINK):
@@ -127,29 +151,62 @@ class DeployWork:
             async with change.phase(Phase.HOOKS):
                 await run_hooks(change, build.before, name, env)
         async with change.phase(Phase.CHECK):
-            await self._check(change, name, build)
-            await lock.store(layout.manifest(name), build.manifest.encode())
-        return replace(record, state=State.UNCONFIRMED)
+            carried = await self._check(change, name, build)
+        files = {
+            layout.manifest(name): build.manifest.encode(),
+            f"{layout.OURS}/carried/{name}": carried,
+        }
+        cache.keep_manifest(build.manifest.id, build.manifest.encode())
+        return Finished(replace(record, state=State.UNCONFIRMED), files)
+
+    async def _fill(self, change: Change, name: str, build: Build) -> None:
+        """Bring in what the release has in common with the one that is live."""
+        lock = change.lock
+        if build.reuse:
+            change.log(f"taking the release kept aside, and what differs from {build.base}")
+            await lock.recycle(name)
+            if build.reuse.drop:
+                await lock.drop(name, build.reuse.drop)
+            if build.reuse.bring:
+                await lock.bring(build.base, name, build.reuse.bring)
+            return
+        if build.base:
+            change.log(f"copying release {build.base}")
+            await lock.copy(build.base, name, hardlink=build.hardlink)
+        if build.drop:
+            await lock.drop(name, build.drop)
 
     async def _upload(self, change: Change, plan: Plan, build: Build) -> None:
-        if not build.send:
-            return
-        entries = dict(self.wish.source) | dict(build.manifest)
-        meter = _Meter(change, build, plan.send_bytes, entries)
-        made = pieces(self.source, entries, build.send, meter.sent)
-        change.log(f"sending {plural(meter.files_total, 'file')}, {size(plan.send_bytes)}")
-        await change.lock.unpack(plan.name, stream(made))
-        meter.tell()
-        change.files, change.size = meter.files, meter.bytes
-        whole = self.wish.settings.verify == "all"
-        candidates = entries if whole else {path: entries[path] for path in build.send}
-        await self._hash(change, plan.name, candidates)
+        if build.send:
+            entries = self._entries(build)
+            meter = _Meter(change, build, plan.send_bytes, entries)
+            made = pieces(self.source, entries, build.send, meter.sent)
+            change.log(f"sending {plural(meter.files_total, 'file')}, {size(plan.send_bytes)}")
+            await change.lock.unpack(plan.name, stream(made))
+            change.lock.then(meter.end)
+        wanted = self._wanted(build)
+        if wanted:
+            files = sum(entry.kind is Kind.FILE for entry in self._entries(build).values())
+            whole = not build.base and len(wanted) == files
+            await change.lock.verify(plan.name, wanted, whole=whole)
+            change.log(f"verified {plural(len(wanted), 'file')} by SHA-256")
 
-    async def _hash(self, change: Change, name: str, entries: Mapping[bytes, Entry]) -> None:
-        """Compare files on the server with what they must hold, by their SHA-256."""
-        wanted = {p: entry.sha256 for p, entry in entries.items() if entry.kind is Kind.FILE}
-        if not wanted:
-            return
+    def _entries(self, build: Build) -> dict[bytes, Entry]:
+        return dict(self.wish.source) | dict(build.manifest)
+
+    def _wanted(self, build: Build) -> dict[bytes, str]:
+        """The files that are hashed on the server, and what that must give."""
+        entries = self._entries(build)
+        written = [*build.send, *(build.reuse.bring if build.reuse else ())]
+        paths = entries if self.wish.settings.verify == "all" else written
+        return {p: entries[p].sha256 for p in paths if entries[p].kind is Kind.FILE}
+
+    async def _name_wrong(self, change: Change, plan: Plan, build: Build) -> None:
+        """Say which files have other content than planned."""
+        await self._hash(change, plan.name, self._wanted(build))
+
+    async def _hash(self, change: Change, name: str, wanted: Mapping[bytes, str]) -> None:
+        """Find the files whose content is not what it must be."""
         found = await change.remote.hashes(name, list(wanted))
         wrong = [path for path, digest in wanted.items() if found.get(path) != digest]
         if wrong:
@@ -158,7 +215,6 @@ class DeployWork:
                 f"{plural(len(wrong), 'file')} arrived with other content than planned: {shown}",
                 "Did the source change while it was sent? Plan and deploy again.",
             )
-        change.log(f"verified {plural(len(wanted), 'file')} by SHA-256")
 
     async def _link(self, change: Change, name: str, build: Build) -> None:
         lock = change.lock
@@ -173,8 +229,8 @@ class DeployWork:
             change.log(f"linked {plural(len(build.links), 'shared path')}")
         await lock.modes(name, build.modes)
 
-    async def _check(self, change: Change, name: str, build: Build) -> None:
-        """Hold the finished release against what it must hold, and remember how it looks."""
+    async def _check(self, change: Change, name: str, build: Build) -> bytes:
+        """Hold the finished release against what it must hold; what it holds beyond that."""
         try:
             seen = listing.read(await change.lock.finish(name))
         except ValueError as error:
@@ -190,8 +246,13 @@ class DeployWork:
         faults = listing.wrong(seen, manifest, build.links, build.carried)
         if faults:
             raise DeployFailed(f"the release is not as planned: {'; '.join(faults[:5])}")
-        carried = listing.beyond(seen, manifest, build.links)
-        await change.lock.store(f"{layout.OURS}/carried/{name}", carried)
+        return listing.beyond(seen, manifest, build.links)
+
+
+def _same(now: Site, before: Site) -> bool:
+    """Whether a plan that was made on one site holds for the other."""
+    parts = [(site.state_id, site.current, site.shared, site.spare) for site in (now, before)]
+    return parts[0] == parts[1]
 
 
 def _altered(seen: Mapping[bytes, listing.Seen], manifest: Manifest) -> frozenset[bytes]:
@@ -232,6 +293,11 @@ class _Meter:
         self.bytes += count
         if time.monotonic() - self._told > TELL_EVERY:
             self.tell()
+
+    def end(self) -> None:
+        """All has arrived."""
+        self.tell()
+        self._change.files, self._change.size = self.files, self.bytes
 
     def tell(self) -> None:
         self._told = time.monotonic()
@@ -357,8 +423,21 @@ async def prune(change: Change, plan: Plan) -> None:
     for name in names:
         change.log(f"removing {safe(name)}: {plan.retention.remove[name]}")
     gone = set(names)
-    if not await change.lock.discard(names):
+    if not await _remove(change, plan, names):
         change.warn("some files of removed releases could not be deleted: .opsnb/trash")
         site = await change.remote.look()
         gone -= {release.name for release in site.releases if release.present}
     change.removed = {name: why for name, why in plan.retention.remove.items() if name in gone}
+
+
+async def _remove(change: Change, plan: Plan, names: list[str]) -> bool:
+    """Remove releases; whether all of their files could be."""
+    aside = plan.aside if plan.aside in names else ""
+    others = [name for name in names if name != aside]
+    well = await change.lock.discard(others) if others else True
+    if aside:
+        return await change.lock.retire(aside) and well
+    if plan.verb == "prune":
+        # Whoever prunes wants the room.
+        await change.lock.clear_spare()
+    return well

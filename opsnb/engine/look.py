@@ -3,20 +3,103 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote_to_bytes
 
 from opsnb.core import listing
 from opsnb.core.links import Listing
 from opsnb.core.listing import Base
-from opsnb.core.manifest import Kind
+from opsnb.core.manifest import Kind, Manifest
 from opsnb.core.plan import Plan, Unlisted, Wish
 from opsnb.core.plan_deploy import plan_deploy
 from opsnb.core.refusal import refuse
-from opsnb.core.release import Site
+from opsnb.core.release import Record, Release, Site
+from opsnb.core.spare import Spare
 from opsnb.core.text import safe
+from opsnb.engine import cache
 from opsnb.errors import RemoteError
-from opsnb.remote.base import Remote
+from opsnb.remote.base import Changes, Glance, Remote
+
+
+@dataclass(frozen=True)
+class Grounds:
+    """What a plan rests on.
+
+    Attributes:
+        site: What a look told.
+        base: The live release as it truly is; None when none is live.
+        spare: The release kept aside, when it can be used.
+    """
+
+    site: Site
+    base: Base | None
+    spare: Spare | None = None
+
+
+async def grounds(remote: Remote, glance: Glance, like: Manifest) -> Grounds:
+    """Put together what a plan rests on.
+
+    Args:
+        remote: The server.
+        glance: What a glance told.
+        like: A manifest that is much like the live release's.
+    """
+    site = glance.site
+    refuse(site)
+    live = site.live
+    if live is None:
+        return Grounds(site, None)
+    if glance.live != live.name:
+        # Somebody has switched between the two halves of the glance.
+        base = await look_at_live(remote, site)
+        return Grounds(site, base)
+    base = await _base(remote, site, live, glance.changes, like)
+    return Grounds(site, base, await _spare(remote, glance, like))
+
+
+async def _spare(remote: Remote, glance: Glance, like: Manifest) -> Spare | None:
+    """The release kept aside; None for one whose description makes no sense."""
+    if not glance.spare:
+        return None
+    try:
+        record = Record.decode(glance.spare)
+        unlike = frozenset(listing.read_bare(glance.unlike))
+    except ValueError:
+        return None
+    text = cache.manifest(record.manifest) or await remote.spare_manifest()
+    try:
+        manifest = Manifest.decode(text, like)
+    except ValueError:
+        return None
+    return Spare(record, manifest, unlike) if manifest.id == record.manifest else None
+
+
+async def manifest_of(remote: Remote, release: Release, like: Manifest | None = None) -> Manifest:
+    """A release's manifest, as its record names it, and empty when it has none.
+
+    Args:
+        remote: The server.
+        release: The release.
+        like: A manifest that is much like it.
+
+    Raises:
+        RemoteError: It cannot be read.
+    """
+    digest = release.record.manifest if release.record else ""
+    text = cache.manifest(digest) if digest else None
+    try:
+        if text is not None:
+            return Manifest.decode(text, like)
+        text = await remote.manifest(release.name)
+        manifest = Manifest.decode(text, like) if text else Manifest()
+    except ValueError as error:
+        raise RemoteError(
+            f"the manifest of {safe(release.name)} cannot be read: {error}"
+        ) from error
+    if digest and manifest.id == digest:
+        cache.keep_manifest(digest, text)
+    return manifest
 
 
 async def look_at_live(remote: Remote, site: Site) -> Base | None:
@@ -32,14 +115,19 @@ async def look_at_live(remote: Remote, site: Site) -> Base | None:
     live = site.live
     if live is None:
         return None
-    manifest = await remote.manifest(live.name)
+    return await _base(remote, site, live, await remote.changes(live.name), None)
+
+
+async def _base(
+    remote: Remote, site: Site, live: Release, changes: Changes, like: Manifest | None
+) -> Base:
+    manifest = await manifest_of(remote, live, like)
     if live.record and live.record.manifest and manifest.id != live.record.manifest:
         raise RemoteError(
             f"the manifest of {safe(live.name)} is not the one its record names",
             "Somebody changed .opsnb by hand. Deploy with --force after looking into it, or roll "
             "back to another release.",
         )
-    changes = await remote.changes(live.name)
     try:
         now = listing.read(changes.now)
         touched = [
@@ -60,20 +148,18 @@ async def look_at_live(remote: Remote, site: Site) -> Base | None:
         raise RemoteError(f"the server's listing makes no sense: {safe(str(error))}") from error
 
 
-async def plan_for(remote: Remote, site: Site, wish: Wish, now: datetime) -> Plan:
+async def plan_for(remote: Remote, on: Grounds, wish: Wish, now: datetime) -> Plan:
     """Plan a deploy, asking the server for whatever the plan turns out to need.
 
     Args:
         remote: The server.
-        site: What a look told.
+        on: What it rests on.
         wish: What is asked for.
         now: The present time, aware.
     """
-    refuse(site)
-    base = await look_at_live(remote, site)
-    shared: dict[bytes, Listing] = {b"": dict(site.shared)}
+    shared: dict[bytes, Listing] = {b"": dict(on.site.shared)}
     while True:
-        planned = plan_deploy(site, base, shared, wish, now)
+        planned = plan_deploy(on.site, on.base, shared, wish, now, on.spare)
         if not isinstance(planned, Unlisted):
             return planned
         _learn(shared, await remote.shared(planned.paths), planned.paths)

@@ -27,6 +27,7 @@ CHUNK = 1 << 20
 DIGEST = 64  # characters of a SHA-256
 SETTLED = 2_000_000_000  # nanoseconds; FAT's clock is the coarsest
 
+
 @dataclass(frozen=True)
 class Source:
     """A folder as it was scanned.

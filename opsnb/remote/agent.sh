@@ -14,7 +14,7 @@
 #
 # Exit statuses: 91 locked, 92 lock lost, 93 the lock has changed hands, 94 current is not as
 # expected, 95 that release is live, 96 something could not be removed, 97 no such release, 98 not
-# taken, since the call before it had failed.
+# taken, since the call before it had failed, 99 content is not as planned.
 
 LC_ALL=C
 export LC_ALL
@@ -113,6 +113,7 @@ ours() {
     field intent "$(text .opsnb/intent.json)"
     field tail "$([ -f .opsnb/audit.jsonl ] && tail -n 1 .opsnb/audit.jsonl | tr -d '\0')"
     [ -w .opsnb ] || field readonly 1
+    [ -d .opsnb/spare/tree ] && [ -f .opsnb/spare/record ] && field spare "$(text .opsnb/spare/record)"
     find .opsnb -maxdepth 1 -name 'tmp.*' -printf 'debris\0%P\0'
     find . -maxdepth 1 -name '.current.opsnb.*' -printf 'debris\0%P\0'
     [ -d .opsnb/trash ] && find .opsnb/trash -mindepth 1 -maxdepth 1 -printf 'debris\0%P\0'
@@ -123,6 +124,9 @@ text() { [ -f "$1" ] && tr -d '\0' <"$1"; }
 # One line for each path below a release; see core/listing.py.
 survey() {
     cd "$D/releases/$1" || exit 97
+    stat_all
+}
+stat_all() {
     {
         find . -mindepth 1 \( -type d -printf 'd %m 0 0 0 0 %P\0' \
             -o -type f -printf 'f %m %s %T@ %C@ %i %P\0' \
@@ -140,6 +144,35 @@ changes() {
     printf '\0'
     survey "$1" | comm -z -3 "$s" -
 }
+
+# What is kept aside, an empty line, the live release's name and the same of it; then a full stop.
+# Both are looked through at the same time.
+live() {
+    r=$(cd "$D/current" 2>/dev/null && pwd -P) b=$(cd "$D/releases" 2>/dev/null && pwd -P)
+    n=${r##*/}
+    [ -n "$b" ] && [ "$r" = "$b/$n" ] || n=
+    {
+        printf '%s\0' "$n"
+        if [ -n "$n" ]; then changes "$n"; fi && printf '.'
+    } | { [ -z "$n" ] || ( spare "$n" ); printf '\0'; cat; }
+}
+
+# The release that is kept aside, if it is as it was when it left and shares no file with another:
+# its record, and the lines that are not the live one's too.
+spare() {
+    cd "$D/.opsnb/spare" 2>/dev/null || return 0
+    [ -d tree ] && ! [ -L tree ] && [ -f stats ] && [ -f "$D/.opsnb/stats/$1" ] || return 0
+    [ -z "$(find tree -type f -links +1 -print -quit)" ] && sed -z '' </dev/null || return 0
+    ( cd tree && stat_all ) | cmp -s - stats || return 0
+    tr -d '\0' <record && printf '\0'
+    { bare stats; bare "$D/.opsnb/stats/$1"; } | sort -z | uniq -z -u
+}
+# What of a listing a copy keeps: not a change of the inode, and not the time of a link.
+bare() {
+    sed -z -e 's/^\([df] [^ ]* [^ ]* [^ ]*\) [^ ]* [^ ]* /\1 - - /' \
+        -e 's/^\(l [^ ]* [^ ]*\) [^ ]* [^ ]* [^ ]* /\1 - - - /' "$1"
+}
+spare_manifest() { cat "$D/.opsnb/spare/manifest"; }
 
 stats() { cat "$D/.opsnb/stats/$1"; }
 manifest() { cat "$D/.opsnb/manifests/$1"; }
@@ -307,12 +340,39 @@ copy() {
     [ -d "releases/$2" ] && cp $how "releases/$1/." "releases/$2/" &&
         find "releases/$2" -type d ! -perm -700 -exec chmod u+rwx {} +
 }
+# The release that was kept aside becomes the new one: nothing is copied.
+recycle() {
+    fence
+    [ -d "releases/$1" ] && [ -d .opsnb/spare/tree ] && mv -T .opsnb/spare/tree "releases/$1" &&
+        rm -rf .opsnb/spare &&
+        find "releases/$1" -type d ! -perm -700 -exec chmod u+rwx {} +
+}
+# Copy paths of another release. What tar could not read is missed by the check that follows.
+bring() {
+    fence
+    tar -c -f - -C "releases/$1" --null --verbatim-files-from --no-recursion -T - |
+        tar -x -p -f - --no-same-owner --delay-directory-restore --warning=no-timestamp \
+            -C "releases/$2"
+}
 drop() { fence; cd "releases/$1" && xargs -0 -r rm -rf --one-file-system --; }
 unpack() {
     fence
-    tar -x -p -f - --no-same-owner --delay-directory-restore --warning=no-timestamp \
-        -C "releases/$1"
+    case $2 in zstd) zstd -d -q -c ;; gzip) gzip -d -c ;; *) cat ;; esac |
+        tar -x -p -f - --no-same-owner --delay-directory-restore --warning=no-timestamp \
+            -C "releases/$1"
 }
+# Whether the files named, or all of them, hold what they must: the SHA-256 of all their digests.
+verify() {
+    fence
+    h=$D/.opsnb/tmp.hash.$T
+    rm -rf "$h" && mkdir "$h" && cd "releases/$1" || exit 1
+    if [ "$3" = all ]; then find . -type f -printf '%P\0'; else cat; fi |
+        xargs -0 -r -n 400 -P "$(cores)" /bin/sh -c 'sha256sum -z -- "$@" >"$0/$$"' "$h"
+    sum=$(find "$h" -type f -exec cat {} + | sort -z | sha256sum)
+    rm -rf "$h"
+    [ "${sum%% *}" = "$2" ] || { say 'the content is not as planned'; exit 99; }
+}
+cores() { n=$(nproc 2>/dev/null || echo 1) && [ "$n" -le 4 ] && echo "$n" || echo 4; }
 modes() { fence; cd "releases/$1" && xargs -0 -r chmod -- "$2"; }
 make_shared() { fence; cd shared && xargs -0 -r mkdir -p --; }
 seed() {
@@ -359,9 +419,24 @@ discard() {
     done
     sweep
 }
+# A release that leaves is kept aside for the next one to be made of, if it is whole.
+clear_spare() { fence; rm -rf --one-file-system .opsnb/spare; }
+retire() {
+    fence
+    p=releases/$1 s=.opsnb/spare
+    [ "$(cd "$p" && pwd -P)" != "$(cd current 2>/dev/null && pwd -P)" ] || { say "$1 is live"; exit 95; }
+    [ ! -e "$s" ] || mv -T "$s" ".opsnb/trash/spare.$T" || exit 96
+    if [ -d "$p" ] && ! [ -L "$p" ] && [ -f ".opsnb/records/$1.json" ] && [ -w "$p" ] &&
+        [ ! -s ".opsnb/carried/$1" ] && mkdir "$s" && cp ".opsnb/records/$1.json" "$s/record" &&
+        cp ".opsnb/manifests/$1" "$s/manifest" && cp ".opsnb/stats/$1" "$s/stats"; then
+        mv -T "$p" "$s/tree" || exit 96
+    fi
+    discard "$1"
+}
 sweep() {
     fence
-    rm -f .current.opsnb.* .opsnb/tmp.*
+    rm -rf .current.opsnb.* .opsnb/tmp.*
+    [ ! -d .opsnb/spare ] || [ -d .opsnb/spare/tree ] || rm -rf .opsnb/spare
     find .opsnb/trash -mindepth 1 -type d ! -perm -700 -exec chmod u+rwx {} + 2>/dev/null
     find .opsnb/trash -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system {} + || exit 96
 }

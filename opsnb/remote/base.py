@@ -10,11 +10,11 @@ Rule 3: paths inside a release are bytes; names of releases are text that opsnb 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from opsnb.core.links import Listing
-from opsnb.core.manifest import Manifest
 from opsnb.core.release import Holder, Site
 from opsnb.core.usage import Usage
 
@@ -50,10 +50,40 @@ class Changes:
     gone: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """All that a plan rests on, but for what is in ``shared/``.
+
+    Attributes:
+        site: The site.
+        live: The live release's name, as it was a moment later; empty when none is.
+        changes: What that release holds that its manifest does not tell.
+        spare: The record of the release kept aside, when it can be used; else empty.
+        unlike: Lines of it and of the live release that are not lines of both.
+    """
+
+    site: Site
+    live: str
+    changes: Changes
+    spare: bytes = b""
+    unlike: bytes = b""
+
+
 class Held(Protocol):
     """A server whose lock is ours. Every method raises LockLost when it no longer is."""
 
     token: int
+    seen: Site
+
+    def series(self) -> AbstractAsyncContextManager[None]:
+        """Steps within it may be sent together, each to be taken only if those before it went well.
+
+        A step that answers nothing may return before it is done; what answers something, and the
+        end of the series, wait for all, and raise what went wrong first.
+        """
+
+    def then(self, tell: Callable[[], None]) -> None:
+        """Call something once the steps so far are done."""
 
     @property
     def broken(self) -> bool:
@@ -65,11 +95,26 @@ class Held(Protocol):
     async def copy(self, base: str, name: str, *, hardlink: bool) -> None:
         """Fill a release with what another holds."""
 
+    async def recycle(self, name: str) -> None:
+        """Make the release that is kept aside the one that is being built."""
+
+    async def bring(self, base: str, name: str, paths: Iterable[bytes]) -> None:
+        """Copy paths of a release, without what is below them, into one that is being built."""
+
     async def drop(self, name: str, paths: Iterable[bytes]) -> None:
         """Remove paths from a release that is being built."""
 
     async def unpack(self, name: str, stream: AsyncIterable[bytes]) -> None:
         """Unpack a tar stream into a release that is being built."""
+
+    async def verify(self, name: str, digests: Mapping[bytes, str], *, whole: bool) -> None:
+        """Fail unless files have the given SHA-256.
+
+        Args:
+            name: The release.
+            digests: What each file must have, hexadecimal.
+            whole: Whether these are all the regular files of the release.
+        """
 
     async def modes(self, name: str, modes: Iterable[tuple[bytes, int]]) -> None:
         """Set permission bits in a release that is being built."""
@@ -114,6 +159,12 @@ class Held(Protocol):
     async def discard(self, names: Sequence[str]) -> bool:
         """Remove releases and what is known of them; False when something could not be removed."""
 
+    async def retire(self, name: str) -> bool:
+        """Remove a release and keep it aside; False when something could not be removed."""
+
+    async def clear_spare(self) -> None:
+        """Delete the release that is kept aside."""
+
     async def sweep(self) -> bool:
         """Clear what dead changes left in ``.opsnb``; False when something could not be removed."""
 
@@ -132,8 +183,14 @@ class Remote(Protocol):
     async def look(self) -> Site:
         """Everything a plan needs, in one round trip. Raises ConnectError."""
 
-    async def manifest(self, name: str) -> Manifest:
-        """A release's manifest; empty when it has none."""
+    async def glance(self) -> Glance:
+        """A look, and what has changed in the live release, in one round trip."""
+
+    async def manifest(self, name: str) -> bytes:
+        """The text of a release's manifest; empty when it has none."""
+
+    async def spare_manifest(self) -> bytes:
+        """The text of the manifest of the release kept aside; empty when it has none."""
 
     async def changes(self, name: str) -> Changes:
         """What a release holds that its manifest does not tell."""

@@ -153,6 +153,7 @@ def _with_records(site: Site, found: _Found) -> Site:
         holder=_holder(holder) if "holder" in found.one else None,
         hold=_holder(hold) if hold else None,
         intent=_intent(intent),
+        spare=_record(found.one.get("spare", b"")),
         broken=tuple(dict.fromkeys(broken)),
     )
 
@@ -163,6 +164,14 @@ def _holder(text: bytes) -> Holder:
         return Holder.decode(text)
     except ValueError:
         return _UNREAD
+
+
+def _record(text: bytes) -> Record | None:
+    """A record; one that cannot be read is none."""
+    try:
+        return Record.decode(text) if text else None
+    except ValueError:
+        return None
 
 
 def _intent(text: bytes) -> Intent | None:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+import hashlib
+import os
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from itertools import groupby
 from urllib.parse import quote_from_bytes
 
 from opsnb.core import layout
 from opsnb.core.links import Listing, link_target
-from opsnb.core.manifest import Manifest, parents
+from opsnb.core.manifest import parents
 from opsnb.core.release import Holder, Site
 from opsnb.core.text import safe
 from opsnb.core.usage import Usage
@@ -23,10 +34,10 @@ from opsnb.errors import (
     RemoteError,
     StepFailed,
 )
-from opsnb.remote.base import Changes, Exit, Held, OnOutput
+from opsnb.remote.base import Changes, Exit, Glance, Held, OnOutput
 from opsnb.remote.command import Command
 from opsnb.remote.looked import read_site
-from opsnb.remote.shell import Pipes, Reply, Shell
+from opsnb.remote.shell import Call, Pipes, Reply, Shell
 
 LOCKED, LOCK_LOST, CHANGED_HANDS, NOT_REMOVED, NO_RELEASE = 91, 92, 93, 96, 97
 QUICK = 60.0
@@ -60,6 +71,7 @@ class PosixRemote:
         self._step_timeout = step_timeout
         self._connect_timeout = connect_timeout
         self._shell: Shell | None = None
+        self._next: asyncio.Task[Shell] | None = None
         self._opening = asyncio.Lock()
 
     async def _open(self) -> Shell:
@@ -74,6 +86,28 @@ class PosixRemote:
         except ConnectError:
             return None
 
+    def _stand_by(self) -> None:
+        """Open the shell of the next change already, so that it need not wait for it."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._open())
+            # Whoever needs it meets the error; nobody need.
+            self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def _shell_of_change(self) -> Shell:
+        """A shell for a change: the one that stands by, if it still does."""
+        opening, self._next = self._next, None
+        if opening is not None:
+            with suppress(OpsnbError):
+                shell = await opening
+                if not shell.broken:
+                    return shell
+        return await self._open()
+
+    def give_back(self, shell: Shell) -> None:
+        """Keep a shell whose lock has been given back for the next change."""
+        if self._next is None and not shell.broken:
+            self._next = asyncio.create_task(_at_hand(shell))
+
     async def ask(
         self,
         name: str,
@@ -82,6 +116,10 @@ class PosixRemote:
         timeout: float = QUICK,
     ) -> Reply:
         """Call a function of the agent that only looks, on the shell for questions."""
+        return (await self.asks([Call(name, args, payload, timeout)]))[0]
+
+    async def asks(self, calls: Sequence[Call]) -> list[Reply]:
+        """Call functions of the agent that only look, sent together."""
         for attempt in (1, 2):
             fresh = self._shell is None or self._shell.broken
             async with self._opening:
@@ -89,7 +127,7 @@ class PosixRemote:
                     self._shell = await self._open()
                 shell = self._shell
             try:
-                return await shell.call(name, *args, payload=payload, timeout=timeout)
+                return await shell.batch(calls)
             except Disconnected:
                 # An idle connection that died meanwhile: a question may be asked again.
                 await self._hang_up()
@@ -102,26 +140,32 @@ class PosixRemote:
         reply = _good(await self.ask("look"), "look")
         return read_site(reply.out, self.deploy_to)
 
-    async def manifest(self, name: str) -> Manifest:
+    async def glance(self) -> Glance:
+        """See :meth:`Remote.glance`."""
+        looks = [Call("look"), Call("live", timeout=self._step_timeout)]
+        look, live = await self.asks(looks)
+        self._stand_by()
+        site = read_site(_good(look, "look").out, self.deploy_to)
+        out = _good(live, "list").out
+        if not out.endswith(b"."):
+            raise RemoteError(f"cannot list the live release: {live.complaint or 'cut short'}")
+        spare, rest = _cut(out[:-1])
+        record, _, unlike = spare.partition(b"\0")
+        name, _, changes = rest.partition(b"\0")
+        return Glance(site, os.fsdecode(name), _changes(changes), record, unlike)
+
+    async def manifest(self, name: str) -> bytes:
         """See :meth:`Remote.manifest`."""
-        reply = await self.ask("manifest", name, timeout=self._step_timeout)
-        try:
-            return Manifest.decode(reply.out) if reply.status == 0 else Manifest()
-        except ValueError as error:
-            raise RemoteError(f"the manifest of {safe(name)} cannot be read: {error}") from error
+        return _whole(await self.ask("manifest", name, timeout=self._step_timeout))
+
+    async def spare_manifest(self) -> bytes:
+        """See :meth:`Remote.spare_manifest`."""
+        return _whole(await self.ask("spare_manifest", timeout=self._step_timeout))
 
     async def changes(self, name: str) -> Changes:
         """See :meth:`Remote.changes`."""
-        reply = _good(await self.ask("changes", name, timeout=self._step_timeout), "list")
-        if reply.out.startswith(b"\0"):
-            carried, rest = b"", reply.out[1:]
-        else:
-            carried, _, rest = reply.out.partition(b"\0\0")
-        lines = [line for line in rest.split(b"\0") if line]
-        return Changes(
-            carried,
-            b"\0".join(line[1:] for line in lines if line.startswith(b"\t")),
-            b"\0".join(line for line in lines if not line.startswith(b"\t")),
+        return _changes(
+            _good(await self.ask("changes", name, timeout=self._step_timeout), "list").out
         )
 
     async def hashes(self, name: str, paths: Sequence[bytes]) -> dict[bytes, str]:
@@ -164,19 +208,20 @@ class PosixRemote:
 
     async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
         """See :meth:`Remote.lock`."""
-        shell = await self._open()
         body = Holder(who, host, since, why).encode().decode().strip().removeprefix("{")
         body = body.replace('"pid": 0, ', "").replace(', "token": 0', "")
+        shell = await self._shell_of_change()
         try:
-            reply = await shell.call("take", body, timeout=QUICK)
-            if reply.status == LOCKED:
-                await shell.close()
+            took, look = await shell.batch([Call("take", (body,)), Call("look", regardless=False)])
+            if took.status == LOCKED:
+                self.give_back(shell)
                 return None
-            token, pid = (int(word) for word in _good(reply, "take the lock").out.split())
+            token, pid = (int(word) for word in _good(took, "take the lock").out.split())
+            site = read_site(_good(look, "look").out, self.deploy_to)
         except BaseException:
             await shell.close()
             raise
-        return PosixHeld(self, shell, token, pid, self._step_timeout)
+        return PosixHeld(self, shell, (token, pid), site, self._step_timeout)
 
     async def break_lock(self, holder: Holder) -> None:
         """See :meth:`Remote.break_lock`."""
@@ -188,6 +233,11 @@ class PosixRemote:
     async def close(self) -> None:
         """See :meth:`Remote.close`."""
         shell, self._shell = self._shell, None
+        opening, self._next = self._next, None
+        if opening:
+            opening.cancel()
+            with suppress(asyncio.CancelledError, OpsnbError):
+                await (await opening).close()
         if shell:
             await shell.close()
         await self._hang_up()
@@ -199,19 +249,26 @@ class PosixHeld:
     Args:
         remote: The server, for signs of life beside the steps.
         shell: The shell that holds the lock.
-        token: The fencing token.
-        pid: The shell's process group on the server.
+        ids: The fencing token, and the shell's process group on the server.
+        seen: A look that was taken under the lock.
         step_timeout: Seconds until a copying or flushing step has failed.
     """
 
     def __init__(
-        self, remote: PosixRemote, shell: Shell, token: int, pid: int, step_timeout: float
+        self,
+        remote: PosixRemote,
+        shell: Shell,
+        ids: tuple[int, int],
+        seen: Site,
+        step_timeout: float,
     ) -> None:
-        self.token = token
+        self.token, self._pid = ids
+        self.seen = seen
         self._remote = remote
         self._shell = shell
-        self._pid = pid
         self._step_timeout = step_timeout
+        self._series = False
+        self._waiting: list[_Step] = []
         self._switches = 0
         self._hooked = False
         self._alive = asyncio.create_task(self._beat())
@@ -244,15 +301,71 @@ class PosixHeld:
             if pulse:
                 await pulse.close()
 
-    async def _step(
+    @asynccontextmanager
+    async def series(self) -> AsyncIterator[None]:
+        """See :meth:`Held.series`."""
+        self._series = True
+        try:
+            yield
+            await self._take_all()
+        finally:
+            self._series = False
+            self._waiting.clear()
+
+    def then(self, tell: Callable[[], None]) -> None:
+        """See :meth:`Held.then`."""
+        if self._waiting:
+            self._waiting[-1].tell.append(tell)
+        else:
+            tell()
+
+    async def _take_all(self) -> list[Reply]:
+        """Send the steps that wait; their replies, when all went well."""
+        steps, self._waiting = self._waiting, []
+        if not steps:
+            return []
+
+        def answered(place: int, reply: Reply) -> None:
+            if reply.status == 0:
+                for tell in steps[place].tell:
+                    tell()
+
+        replies = await self._shell.batch([step.call for step in steps], answered)
+        return [_good(reply, step.what) for step, reply in zip(steps, replies, strict=True)]
+
+    def _put(
+        self,
+        what: str,
+        name: str,
+        args: tuple[str | bytes, ...],
+        payload: AsyncIterable[bytes] | Iterable[bytes] | None,
+    ) -> None:
+        alone = not self._waiting
+        call = Call(name, args, payload, self._step_timeout, regardless=alone)
+        self._waiting.append(_Step(what, call))
+
+    async def _answer(
         self,
         what: str,
         name: str,
         *args: str | bytes,
         payload: AsyncIterable[bytes] | Iterable[bytes] | None = None,
     ) -> Reply:
-        reply = await self._shell.call(name, *args, payload=payload, timeout=self._step_timeout)
-        return _good(reply, what)
+        """Take a step, after those that wait, and give its reply."""
+        self._put(what, name, args, payload)
+        return (await self._take_all())[-1]
+
+    async def _step(
+        self,
+        what: str,
+        name: str,
+        *args: str | bytes,
+        payload: AsyncIterable[bytes] | Iterable[bytes] | None = None,
+    ) -> None:
+        """Take a step; within a series it may wait for the others."""
+        self._put(what, name, args, payload)
+        if not self._series:
+            await self._take_all()
 
     async def begin(self, name: str, record: bytes) -> None:
         """See :meth:`Held.begin`."""
@@ -263,13 +376,30 @@ class PosixHeld:
         how = "hardlink" if hardlink else "copy"
         await self._step(f"copy release {safe(base)}", "copy", base, name, how)
 
+    async def recycle(self, name: str) -> None:
+        """See :meth:`Held.recycle`."""
+        await self._step("use the release kept aside", "recycle", name)
+
+    async def bring(self, base: str, name: str, paths: Iterable[bytes]) -> None:
+        """See :meth:`Held.bring`."""
+        what = f"copy files of release {safe(base)}"
+        await self._step(what, "bring", base, name, payload=_listed(paths))
+
     async def drop(self, name: str, paths: Iterable[bytes]) -> None:
         """See :meth:`Held.drop`."""
         await self._step("remove what went", "drop", name, payload=_listed(paths))
 
     async def unpack(self, name: str, stream: AsyncIterable[bytes]) -> None:
         """See :meth:`Held.unpack`."""
-        await self._step("unpack the upload", "unpack", name, payload=stream)
+        await self._step("unpack the upload", "unpack", name, "", payload=stream)
+
+    async def verify(self, name: str, digests: Mapping[bytes, str], *, whole: bool) -> None:
+        """See :meth:`Held.verify`."""
+        lines = sorted(f"{digest}  ".encode() + path + b"\0" for path, digest in digests.items())
+        digest = hashlib.sha256(b"".join(lines)).hexdigest()
+        paths = () if whole else _listed(digests)
+        args = (name, digest, "all" if whole else "")
+        await self._step("verify the content", "verify", *args, payload=paths)
 
     async def modes(self, name: str, modes: Iterable[tuple[bytes, int]]) -> None:
         """See :meth:`Held.modes`."""
@@ -296,7 +426,7 @@ class PosixHeld:
 
     async def finish(self, name: str) -> bytes:
         """See :meth:`Held.finish`."""
-        reply = await self._step("list the release", "finish", name)
+        reply = await self._answer("list the release", "finish", name)
         if not self._hooked:
             return reply.out
         # What a hook left running may be talking between the answers of this shell.
@@ -339,6 +469,7 @@ class PosixHeld:
         pairs_ = [f"{key}={value}" for key, value in environment.items()]
         line = [command.encode("utf-8", "surrogateescape")]
         self._hooked = True
+        await self._take_all()
         reply = await self._shell.call(
             "hook", directory, *pairs_, payload=line, timeout=timeout, on_output=on_output
         )
@@ -355,7 +486,16 @@ class PosixHeld:
         """See :meth:`Held.sweep`."""
         return await self._removing("sweep")
 
+    async def retire(self, name: str) -> bool:
+        """See :meth:`Held.retire`."""
+        return await self._removing("retire", name)
+
+    async def clear_spare(self) -> None:
+        """See :meth:`Held.clear_spare`."""
+        await self._step("delete the release kept aside", "clear_spare")
+
     async def _removing(self, name: str, *names: str) -> bool:
+        await self._take_all()
         reply = await self._shell.call(name, *names, timeout=self._step_timeout)
         return reply.status != NOT_REMOVED and bool(_good(reply, "remove releases"))
 
@@ -370,7 +510,53 @@ class PosixHeld:
         self._alive.cancel()
         if not self._shell.broken:
             await self._shell.call("drop_lock", timeout=QUICK)
-            await self._shell.close()
+            if self._hooked:
+                # What a hook left running may talk in between.
+                await self._shell.close()
+            else:
+                self._remote.give_back(self._shell)
+
+
+@dataclass
+class _Step:
+    """A step that waits to be sent.
+
+    Attributes:
+        what: What it does, for the message when it fails.
+        call: The agent's function.
+        tell: What to call when it is done.
+    """
+
+    what: str
+    call: Call
+    tell: list[Callable[[], None]] = field(default_factory=list)
+
+
+async def _at_hand(shell: Shell) -> Shell:
+    return shell
+
+
+def _cut(out: bytes) -> tuple[bytes, bytes]:
+    """What stands before an empty line, and what after it."""
+    if out.startswith(b"\0"):
+        return b"", out[1:]
+    before, _, after = out.partition(b"\0\0")
+    return before, after
+
+
+def _changes(out: bytes) -> Changes:
+    carried, rest = _cut(out)
+    lines = [line for line in rest.split(b"\0") if line]
+    return Changes(
+        carried,
+        b"\0".join(line[1:] for line in lines if line.startswith(b"\t")),
+        b"\0".join(line for line in lines if not line.startswith(b"\t")),
+    )
+
+
+def _whole(reply: Reply) -> bytes:
+    """What a file holds; nothing when there is none."""
+    return reply.out if reply.status == 0 else b""
 
 
 def _good(reply: Reply, what: str) -> Reply:

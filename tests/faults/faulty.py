@@ -7,6 +7,8 @@ of the :class:`Held` that it gives out.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +47,15 @@ class Faulty:
     def __init__(self, real: Any, plot: Plot) -> None:
         self._real = real
         self._plot = plot
+
+    @asynccontextmanager
+    async def series(self) -> AsyncIterator[None]:
+        """One by one, so that a fault strikes between any two steps of a series."""
+        yield
+
+    def then(self, tell: Callable[[], None]) -> None:
+        """The steps so far are done."""
+        tell()
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._real, name)

@@ -1,0 +1,103 @@
+"""The release that is kept aside, and how the next one is made of it.
+
+Making a release of the one that left last costs what differs between the two; a copy of the live
+release costs all of it, and the flush of all of it to the disk.
+
+Rule 1: only a tree that is wholly known is used: it and the live release hold nothing beyond their
+manifests and links, and neither has changed since it was finished.
+Rule 2: what is kept is what is the same in content, mode, size and time; all else comes from the
+live release or from the source, as it would in a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from opsnb.core.listing import Base
+from opsnb.core.manifest import Entry, Kind, Manifest, parents
+from opsnb.core.release import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """A release that is kept aside.
+
+    Attributes:
+        record: What is known of it.
+        manifest: What its source was.
+        unlike: Paths whose kind, mode, size or time differs between it and the live release.
+    """
+
+    record: Record
+    manifest: Manifest
+    unlike: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """How a release is made of the one kept aside.
+
+    Attributes:
+        drop: Paths to remove from it, the topmost only.
+        bring: Paths to copy from the live release, directories before what is in them.
+    """
+
+    drop: tuple[bytes, ...]
+    bring: tuple[bytes, ...]
+
+
+def usable(spare: Spare | None, base: Base | None) -> bool:
+    """Whether a release can be made of the one kept aside."""
+    if spare is None or base is None:
+        return False
+    return not (base.carried or base.drifted or base.altered)
+
+
+def reuse(
+    spare: Spare, base: Base, target: Mapping[bytes, Entry], send: Collection[bytes]
+) -> Reuse:
+    """Decide what the tree kept aside loses, and what it takes from the live release.
+
+    Args:
+        spare: The release kept aside.
+        base: The live release.
+        target: What the new release holds of its source.
+        send: Paths that come from the source.
+    """
+    sent = set(send)
+    stays = {
+        path
+        for path, entry in target.items()
+        if path not in sent and _same(spare, base, path, entry)
+    }
+    dirs = {path for path in target if _is_dir(target, path) and _is_dir(spare.manifest, path)}
+    kept = stays | dirs
+    links = {unquote_to_bytes(text) for text in spare.record.links}
+    gone: set[bytes] = set()
+    for path in sorted(spare.manifest.keys() | links | _above(links)):
+        if path not in kept and not any(up in gone for up in parents(path)):
+            gone.add(path)
+    return Reuse(
+        tuple(sorted(gone)),
+        tuple(path for path in sorted(target) if path not in sent and path not in stays),
+    )
+
+
+def _same(spare: Spare, base: Base, path: bytes, entry: Entry) -> bool:
+    """Whether the tree kept aside holds a path as a copy of the live release would."""
+    here, live = spare.manifest.get(path), base.manifest.get(path)
+    if here is None or live is None or path in spare.unlike or path in base.links:
+        return False
+    if here.mode != live.mode or entry.kind is not here.kind:
+        return False
+    return here is entry or here.same_content(entry)
+
+
+def _is_dir(tree: Mapping[bytes, Entry], path: bytes) -> bool:
+    return path in tree and tree[path].kind is Kind.DIR
+
+
+def _above(paths: Collection[bytes]) -> set[bytes]:
+    return {up for path in paths for up in parents(path)}
