@@ -112,7 +112,7 @@ def base(
         digests: SHA-256 of files of ``now``, by path, where they were asked for.
     """
     before, present, absent = read(carried), read(now), read(gone)
-    found: dict[bytes, Entry] = dict(manifest)
+    found: dict[bytes, Entry] = dict(manifest.entries)
     found |= {path: seen.entry for path, seen in before.items()}
     found |= {path: Entry(path, Kind.LINK, target=link_target(path)) for path in links}
     for path in absent:
@@ -123,6 +123,7 @@ def base(
     into_shared = frozenset(
         path
         for path, entry in found.items()
+        if entry.kind is Kind.LINK
         if manifest.get(path) != entry and leads_to_shared(entry, deploy_to)
     )
     return Base(
@@ -131,9 +132,13 @@ def base(
         found,
         into_shared,
         _carried(found, manifest, into_shared),
-        frozenset(path for path, entry in manifest.items() if found.get(path) != entry),
+        frozenset(path for path, entry in manifest.items() if _other(found.get(path), entry)),
         _drifted(present, absent, manifest, found),
     )
+
+
+def _other(found: Entry | None, entry: Entry) -> bool:
+    return found is not entry and found != entry
 
 
 def _with_digest(entry: Entry, sha256: str) -> Entry:
@@ -192,9 +197,14 @@ def wrong(
     Returns:
         A sentence for each fault, at most 20.
     """
-    expected = dict(manifest)
+    expected = dict(manifest.entries)
     expected |= {path: Entry(path, Kind.LINK, target=link_target(path)) for path in links}
-    faults = [fault for path in expected for fault in _fault(expected[path], seen.get(path))]
+    faults = [
+        fault
+        for path, entry in expected.items()
+        if (there := seen.get(path)) is None or there.entry is not entry
+        for fault in _fault(entry, there)
+    ]
     if allowed is not None:
         above = {up for path in expected for up in parents(path)}
         more = [path for path in seen if path not in expected and path not in above | allowed]
@@ -209,26 +219,26 @@ def alike(seen: Seen, entry: Entry) -> bool:
 
 def beyond(seen: Mapping[bytes, Seen], manifest: Manifest, links: Iterable[bytes]) -> bytes:
     """The lines of what a release holds beyond or unlike its manifest and its links."""
-    linked = set(links)
+    linked, wanted = set(links), manifest.entries
     lines = [
         item.line
         for path, item in seen.items()
-        if path not in linked and not (path in manifest and alike(item, manifest[path]))
+        if path not in linked
+        if not ((entry := wanted.get(path)) and (item.entry is entry or alike(item, entry)))
     ]
     return b"".join(line + b"\0" for line in lines)
 
 
 def _fault(entry: Entry, seen: Seen | None) -> list[str]:
-    name = safe(entry.path)
     if seen is None:
-        return [f"{name} is missing"]
+        return [f"{safe(entry.path)} is missing"]
     is_ = seen.entry
     if seen.odd or is_.kind is not entry.kind:
-        return [f"{name} is of another kind"]
+        return [f"{safe(entry.path)} is of another kind"]
     if is_.size != entry.size:
-        return [f"{name} has {is_.size} bytes and should have {entry.size}"]
+        return [f"{safe(entry.path)} has {is_.size} bytes and should have {entry.size}"]
     if is_.target != entry.target:
-        return [f"{name} leads to {safe(is_.target)}"]
+        return [f"{safe(entry.path)} leads to {safe(is_.target)}"]
     if is_.mode != entry.mode:
-        return [f"{name} has mode {is_.mode:o} and should have {entry.mode:o}"]
+        return [f"{safe(entry.path)} has mode {is_.mode:o} and should have {entry.mode:o}"]
     return []

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import (
+    Collection,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    ValuesView,
+)
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import attrgetter
@@ -84,6 +92,28 @@ class Manifest(Mapping[bytes, Entry]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    # What Mapping would do entry by entry, at the speed of a dict.
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._entries
+
+    def keys(self) -> KeysView[bytes]:
+        """The paths, in order."""
+        return self._entries.keys()
+
+    def values(self) -> ValuesView[Entry]:
+        """The entries, in the order of their paths."""
+        return self._entries.values()
+
+    def items(self) -> ItemsView[bytes, Entry]:
+        """Paths and entries, in order."""
+        return self._entries.items()
+
+    @property
+    def entries(self) -> Mapping[bytes, Entry]:
+        """The entries by path, for who is to look at every one of them."""
+        return self._entries
 
     def __repr__(self) -> str:
         return f"Manifest({self.files} files, {self.size} bytes)"
@@ -162,6 +192,12 @@ def parents(path: bytes) -> Iterator[bytes]:
     while b"/" in path:
         path = path.rpartition(b"/")[0]
         yield path
+
+
+def topmost(paths: Iterable[bytes]) -> list[bytes]:
+    """Those paths that are below no other of them, sorted."""
+    among = set(paths)
+    return sorted(path for path in among if not any(up in among for up in parents(path)))
 
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")

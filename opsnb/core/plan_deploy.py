@@ -17,7 +17,7 @@ from opsnb.core import layout
 from opsnb.core.config import Settings
 from opsnb.core.links import Linking, Listing, decide
 from opsnb.core.listing import Base
-from opsnb.core.manifest import Entry, Kind, Manifest, compare, parents
+from opsnb.core.manifest import Entry, Kind, Manifest, compare, parents, topmost
 from opsnb.core.plan import Build, Plan, Unlisted, Wish
 from opsnb.core.refusal import refuse
 from opsnb.core.release import Current, CurrentKind, Record, Release, Site, State, order
@@ -55,7 +55,7 @@ def plan_deploy(
     settings = wish.settings
     source = _source(wish)
     carried = _carried(base, source, settings.base)
-    tree = _standing(base, carried) | dict(source)
+    tree = {**_standing(base, carried), **source.entries}
     linking = decide(tree, shared, settings.linked_dirs, settings.linked_files)
     if linking.unlisted:
         return Unlisted(linking.unlisted)
@@ -68,8 +68,8 @@ def plan_deploy(
     build = _reusing(build, spare, base, settings)
     record = _record(site, wish, build, name, now)
     after = _with_live(site, record)
-    live_tree = {} if base is None else dict(base.manifest)
-    entries = dict(source) | dict(build.manifest)
+    live_tree = {} if base is None else base.manifest.entries
+    entries = {**source.entries, **build.manifest.entries}
     sent = sum(entries[path].size for path in build.send)
     plan = Plan(
         verb="deploy",
@@ -78,7 +78,7 @@ def plan_deploy(
         state_id=site.state_id,
         build=build,
         record=record,
-        difference=compare(live_tree, build.manifest),
+        difference=compare(live_tree, build.manifest.entries),
         send_bytes=sent,
         carried=tuple(sorted(carried)),
         overwritten=_overwritten(base, build),
@@ -128,7 +128,7 @@ def _under_file(path: bytes, tree: Mapping[bytes, Entry]) -> bool:
 
 def _below(path: bytes, tops: AbstractSet[bytes]) -> bool:
     """Whether a path is one of ``tops`` or lies below one."""
-    return path in tops or any(up in tops for up in parents(path))
+    return bool(tops) and (path in tops or any(up in tops for up in parents(path)))
 
 
 def _refuse_links(linking: Linking) -> None:
@@ -152,12 +152,15 @@ def _build(
     moved: frozenset[bytes],
 ) -> Build:
     hardlink = settings.copy_mode == "hardlink"
-    manifest = Manifest(entry for path, entry in source.items() if path not in linking.hidden)
-    seeds = {path: entry for path, entry in source.items() if _below(path, frozenset(linking.seed))}
-    target = dict(manifest) | seeds
+    manifest = source
+    if linking.hidden:
+        manifest = Manifest(entry for path, entry in source.items() if path not in linking.hidden)
+    seeded = frozenset(linking.seed)
+    seeds = {path: entry for path, entry in source.items() if _below(path, seeded)}
+    target = {**manifest.entries, **seeds}
     found = {} if base is None else base.found
     send, modes = _to_send(found, target, seeds, hardlink)
-    kept = _standing(base, carried) | dict(manifest)
+    kept = {**_standing(base, carried), **manifest.entries}
     modes += _closed(kept, {path for path, _ in modes})
     drop = [] if base is None else _to_drop(base, target, carried | moved, linking)
     strict = settings.base == "clean" and not settings.before_publish
@@ -249,18 +252,17 @@ def _to_drop(
     """What the copy must lose, the topmost paths only."""
     needed = {up for path in stays for up in parents(path)} | stays
     linked, seeded = frozenset(linking.links), frozenset(linking.seed)
-    gone: set[bytes] = set()
+    gone: list[bytes] = []
     for path in sorted(base.found):
-        if _below(path, gone):
+        # What is below a path comes right after it but for names like it: a, a-b, a/c.
+        if gone and _below(path, frozenset(gone[-1:])):
             continue
         entry, wanted = base.found[path], target.get(path)
-        if _below(path, linked) and not _below(path, seeded):
-            gone.add(path)
-        elif wanted is None and path not in needed:
-            gone.add(path)
-        elif wanted is not None and wanted.kind is not entry.kind:
-            gone.add(path)
-    return sorted(gone)
+        hidden = _below(path, linked) and not _below(path, seeded)
+        other = wanted is not None and wanted.kind is not entry.kind
+        if hidden or other or (wanted is None and path not in needed):
+            gone.append(path)
+    return topmost(gone)
 
 
 def _record(site: Site, wish: Wish, build: Build, name: str, now: datetime) -> Record:
@@ -307,8 +309,9 @@ def _nothing(
     """Whether the live release already is what is asked for; a new revision alone is no change."""
     if base is None or site.live is None or site.live.state is State.BAD:
         return False
-    here = {path: entry for path, entry in build.manifest.items() if path != layout.REVISION}
-    there = {path: entry for path, entry in base.manifest.items() if path != layout.REVISION}
+    here, there = dict(build.manifest.entries), dict(base.manifest.entries)
+    for tree in (here, there):
+        tree.pop(layout.REVISION, None)
     if layout.REVISION in wish.source:
         here[layout.REVISION] = wish.source[layout.REVISION]
         there |= {path: e for path, e in base.manifest.items() if path == layout.REVISION}

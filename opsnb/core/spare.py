@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from opsnb.core.listing import Base
-from opsnb.core.manifest import Entry, Kind, Manifest, parents
+from opsnb.core.manifest import Entry, Kind, Manifest, parents, topmost
 from opsnb.core.release import Record
 
 
@@ -72,22 +72,20 @@ def reuse(
         for path, entry in target.items()
         if path not in sent and _same(spare, base, path, entry)
     }
-    dirs = {path for path in target if _is_dir(target, path) and _is_dir(spare.manifest, path)}
+    was = spare.manifest.entries
+    dirs = {path for path in target if _is_dir(target, path) and _is_dir(was, path)}
     kept = stays | dirs
     links = {unquote_to_bytes(text) for text in spare.record.links}
-    gone: set[bytes] = set()
-    for path in sorted(spare.manifest.keys() | links | _above(links)):
-        if path not in kept and not any(up in gone for up in parents(path)):
-            gone.add(path)
+    gone = (spare.manifest.keys() | links | _above(links)) - kept
     return Reuse(
-        tuple(sorted(gone)),
+        tuple(topmost(gone)),
         tuple(path for path in sorted(target) if path not in sent and path not in stays),
     )
 
 
 def _same(spare: Spare, base: Base, path: bytes, entry: Entry) -> bool:
     """Whether the tree kept aside holds a path as a copy of the live release would."""
-    here, live = spare.manifest.get(path), base.manifest.get(path)
+    here, live = spare.manifest.entries.get(path), base.manifest.entries.get(path)
     if here is None or live is None or path in spare.unlike or path in base.links:
         return False
     if here.mode != live.mode or entry.kind is not here.kind:

@@ -192,7 +192,7 @@ class DeployWork:
             change.log(f"verified {plural(len(wanted), 'file')} by SHA-256")
 
     def _entries(self, build: Build) -> dict[bytes, Entry]:
-        return dict(self.wish.source) | dict(build.manifest)
+        return {**self.wish.source.entries, **build.manifest.entries}
 
     def _wanted(self, build: Build) -> dict[bytes, str]:
         """The files that are hashed on the server, and what that must give."""
