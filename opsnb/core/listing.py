@@ -7,7 +7,7 @@ its target, ``/`` and its path, and ``size`` the length of the target; else it i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from opsnb.core.links import link_target
@@ -55,13 +55,40 @@ def _line(line: bytes) -> Seen:
     return Seen(Entry(path, Kind.FILE, int(mode, 8)), line, letter)
 
 
-def read_bare(lines: bytes) -> set[bytes]:
-    """The paths of NUL-ended lines that stand for a copy: without inode and change of it.
+def apart(lines: bytes) -> tuple[dict[bytes, Seen], frozenset[bytes]]:
+    """Read how one release differs from another.
+
+    Args:
+        lines: NUL-ended lines without the times of their inodes' changes and without the inodes;
+            after a tab those that are true of the other alone.
+
+    Returns:
+        What is true of it alone, by path, and the paths of which the other has a line of its own.
 
     Raises:
         ValueError: A line is not of that form, or names a path outside the tree.
     """
-    return {_line(line).entry.path for line in lines.split(b"\0") if line}
+    here, there = {}, set()
+    for line in filter(None, lines.split(b"\0")):
+        kind, mode, size, mtime, rest = line.removeprefix(b"\t").split(b" ", 4)
+        seen = _line(b" ".join([kind, mode, size, mtime, b"-", b"-", rest]))
+        if line.startswith(b"\t"):
+            there.add(seen.entry.path)
+        else:
+            here[seen.entry.path] = seen
+    return here, frozenset(there)
+
+
+def like(base: Base, here: Mapping[bytes, Seen], there: Collection[bytes]) -> dict[bytes, Seen]:
+    """A release by how it differs from another, whose every path is known.
+
+    Args:
+        base: The other, in which nothing has changed since it was finished.
+        here: What is true of the release alone, by path.
+        there: The paths of which the other has a line of its own.
+    """
+    seen = {path: Seen(entry, b"") for path, entry in base.found.items() if path not in there}
+    return {**seen, **here}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from opsnb.core.plan import Build, Plan, Unlisted, Wish
 from opsnb.core.refusal import refuse
 from opsnb.core.release import Current, CurrentKind, Record, Release, Site, State, order
 from opsnb.core.retention import retain
-from opsnb.core.spare import Spare, reuse, usable
+from opsnb.core.spare import Spare, plain, reuse
 from opsnb.core.text import plural, safe, size
 from opsnb.errors import NotReady
 
@@ -33,7 +33,6 @@ def plan_deploy(
     shared: Mapping[bytes, Listing],
     wish: Wish,
     now: datetime,
-    spare: Spare | None = None,
 ) -> Plan | Unlisted:
     """Plan a deploy.
 
@@ -43,7 +42,6 @@ def plan_deploy(
         shared: Listings of directories of ``shared/`` (see :func:`opsnb.core.links.decide`).
         wish: What is asked for.
         now: The present time, aware.
-        spare: The release kept aside, when it is as it was.
 
     Returns:
         The plan, or which directories of ``shared/`` must be listed before it can be made.
@@ -65,7 +63,6 @@ def plan_deploy(
     carried = frozenset(path for path in carried if not _below(path, linked))
     name = layout.next_name(now, site.names)
     build = _build(base, source, settings, linking, carried, moved)
-    build = _reusing(build, spare, base, settings)
     record = _record(site, wish, build, name, now)
     after = _with_live(site, record)
     live_tree = {} if base is None else base.manifest.entries
@@ -93,7 +90,7 @@ def plan_deploy(
     plan = replace(
         plan,
         aside=_aside(site, plan, settings, needs[0]),
-        clears_spare=site.spare is not None and build.reuse is None and needs[0] > site.free_bytes,
+        clears_spare=site.spare is not None and needs[0] > site.free_bytes,
     )
     return replace(plan, warnings=_warnings(site, base, source, plan, linking, settings))
 
@@ -179,12 +176,25 @@ def _build(
     )
 
 
-def _reusing(build: Build, spare: Spare | None, base: Base | None, settings: Settings) -> Build:
-    """The same release, made of the one kept aside where that is possible."""
-    able = settings.recycle and not (build.hardlink or build.seed)
-    if spare is None or base is None or not (able and usable(spare, base)):
-        return build
-    return replace(build, reuse=reuse(spare, base, build.manifest, build.send))
+def may_reuse(site: Site, base: Base | None, plan: Plan, settings: Settings) -> bool:
+    """Whether the release kept aside, if it is as it was, may become the new one."""
+    build = plan.build
+    if site.spare is None or base is None or build is None or not settings.recycle:
+        return False
+    return plain(base) and not (build.hardlink or build.seed)
+
+
+def reusing(plan: Plan, base: Base, spare: Spare) -> Plan:
+    """The same release, made of the one kept aside.
+
+    Args:
+        plan: A plan that copies the live release, for which :func:`may_reuse` is true.
+        base: The live release.
+        spare: The release kept aside, as it was when it left.
+    """
+    assert plan.build  # noqa: S101 - a deploy's plan has one
+    made = reuse(spare, base, plan.build.manifest.entries, plan.build.send)
+    return replace(plan, build=replace(plan.build, reuse=made), clears_spare=False)
 
 
 def _aside(site: Site, plan: Plan, settings: Settings, needed: int) -> str:
@@ -326,9 +336,6 @@ def _needs(base: Base | None, plan: Plan) -> tuple[int, int]:
     if build is None or plan.nothing:
         return 0, 0
     copied = list(base.found.values()) if base and not build.hardlink else []
-    if build.reuse:
-        brought = set(build.reuse.bring)
-        copied = [entry for entry in copied if entry.path in brought]
     size_ = plan.send_bytes + sum(entry.size for entry in copied)
     return size_, len(build.send) + len(copied)
 
@@ -338,7 +345,7 @@ def _refuse_space(site: Site, needs: tuple[int, int], plan: Plan) -> None:
         return
     need, inodes = needs
     free = site.free_bytes
-    if site.spare and plan.build.reuse is None:
+    if site.spare:
         free += site.spare.size
     if need > free:
         raise NotReady(

@@ -48,10 +48,8 @@ class Reuse:
     bring: tuple[bytes, ...]
 
 
-def usable(spare: Spare | None, base: Base | None) -> bool:
-    """Whether a release can be made of the one kept aside."""
-    if spare is None or base is None:
-        return False
+def plain(base: Base) -> bool:
+    """Whether a release holds its source and its links, and nothing has changed in it since."""
     return not (base.carried or base.drifted or base.altered)
 
 

@@ -12,13 +12,14 @@ from opsnb.core import layout, listing
 from opsnb.core.events import Outcome, Phase, Sent
 from opsnb.core.manifest import Entry, Kind, Manifest
 from opsnb.core.plan import Build, Plan, Wish
-from opsnb.core.plan_deploy import revision_entry
+from opsnb.core.plan_deploy import may_reuse, reusing, revision_entry
 from opsnb.core.release import Record, Site, State
+from opsnb.core.spare import plain
 from opsnb.core.text import plural, safe, size
 from opsnb.engine import cache
 from opsnb.engine.change import Change, Finished
 from opsnb.engine.confirm import check_health, environment, run_hooks
-from opsnb.engine.look import grounds, plan_for
+from opsnb.engine.look import Grounds, grounds, plan_for, spare_of
 from opsnb.engine.source import Source, pieces, stream
 from opsnb.errors import (
     CheckFailed,
@@ -64,6 +65,7 @@ class DeployWork:
 
     wish: Wish
     source: Source
+    on: Grounds
 
     def __init__(self, order: Order) -> None:
         self._order = order
@@ -111,7 +113,16 @@ class DeployWork:
                 "Plan again, look, and deploy that plan.",
             )
         change.planned(plan)
-        return plan
+        return await self._reusing(change, plan)
+
+    async def _reusing(self, change: Change, plan: Plan) -> Plan:
+        """Make it of the release that is kept aside, if that is as it was."""
+        site, base = self.on.site, self.on.base
+        if base is None or not may_reuse(site, base, plan, self.wish.settings):
+            return plan
+        aside = await change.lock.spare(base.name)
+        spare = await spare_of(change.remote, aside, self.wish.source) if aside else None
+        return reusing(plan, base, spare) if spare else plan
 
     async def _prepare(self, change: Change) -> Glance:
         """Read the source and look at the server, both at the same time."""
@@ -127,8 +138,8 @@ class DeployWork:
         return glance
 
     async def _planned(self, change: Change, glance: Glance) -> Plan:
-        on = await grounds(change.remote, glance, self.wish.source)
-        return await plan_for(change.remote, on, self.wish, change.actor.now())
+        self.on = await grounds(change.remote, glance, self.wish.source)
+        return await plan_for(change.remote, self.on, self.wish, change.actor.now())
 
     async def _build(
         self, change: Change, plan: Plan, build: Build, record: Record, env: Mapping[str, str]
@@ -232,7 +243,7 @@ class DeployWork:
     async def _check(self, change: Change, name: str, build: Build) -> bytes:
         """Hold the finished release against what it must hold; what it holds beyond that."""
         try:
-            seen = listing.read(await change.lock.finish(name))
+            seen = await self._seen(change, name, build)
         except ValueError as error:
             raise DeployFailed(
                 f"the server's listing makes no sense: {safe(str(error))}"
@@ -247,6 +258,13 @@ class DeployWork:
         if faults:
             raise DeployFailed(f"the release is not as planned: {'; '.join(faults[:5])}")
         return listing.beyond(seen, manifest, build.links)
+
+    async def _seen(self, change: Change, name: str, build: Build) -> Mapping[bytes, listing.Seen]:
+        """What is in the finished release; what is as in the live one need not be told again."""
+        base = self.on.base
+        if base is None or not build.base or build.before or not plain(base):
+            return listing.read(await change.lock.finish(name))
+        return listing.like(base, *listing.apart(await change.lock.finish(name, base.name)))
 
 
 def _same(now: Site, before: Site) -> bool:

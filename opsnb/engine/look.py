@@ -19,7 +19,7 @@ from opsnb.core.spare import Spare
 from opsnb.core.text import safe
 from opsnb.engine import cache
 from opsnb.errors import RemoteError
-from opsnb.remote.base import Changes, Glance, Remote
+from opsnb.remote.base import Aside, Changes, Glance, Remote
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,10 @@ class Grounds:
     Attributes:
         site: What a look told.
         base: The live release as it truly is; None when none is live.
-        spare: The release kept aside, when it can be used.
     """
 
     site: Site
     base: Base | None
-    spare: Spare | None = None
 
 
 async def grounds(remote: Remote, glance: Glance, like: Manifest) -> Grounds:
@@ -54,17 +52,20 @@ async def grounds(remote: Remote, glance: Glance, like: Manifest) -> Grounds:
         # Somebody has switched between the two halves of the glance.
         base = await look_at_live(remote, site)
         return Grounds(site, base)
-    base = await _base(remote, site, live, glance.changes, like)
-    return Grounds(site, base, await _spare(remote, glance, like))
+    return Grounds(site, await _base(remote, site, live, glance.changes, like))
 
 
-async def _spare(remote: Remote, glance: Glance, like: Manifest) -> Spare | None:
-    """The release kept aside; None for one whose description makes no sense."""
-    if not glance.spare:
-        return None
+async def spare_of(remote: Remote, aside: Aside, like: Manifest) -> Spare | None:
+    """The release kept aside; None for one whose description makes no sense.
+
+    Args:
+        remote: The server.
+        aside: What the server tells of it.
+        like: A manifest that is much like its.
+    """
     try:
-        record = Record.decode(glance.spare)
-        unlike = frozenset(listing.read_bare(glance.unlike))
+        record = Record.decode(aside.record)
+        here, there = listing.apart(aside.unlike)
     except ValueError:
         return None
     text = cache.manifest(record.manifest) or await remote.spare_manifest()
@@ -72,7 +73,7 @@ async def _spare(remote: Remote, glance: Glance, like: Manifest) -> Spare | None
         manifest = Manifest.decode(text, like)
     except ValueError:
         return None
-    return Spare(record, manifest, unlike) if manifest.id == record.manifest else None
+    return Spare(record, manifest, there | here.keys()) if manifest.id == record.manifest else None
 
 
 async def manifest_of(remote: Remote, release: Release, like: Manifest | None = None) -> Manifest:
@@ -159,7 +160,7 @@ async def plan_for(remote: Remote, on: Grounds, wish: Wish, now: datetime) -> Pl
     """
     shared: dict[bytes, Listing] = {b"": dict(on.site.shared)}
     while True:
-        planned = plan_deploy(on.site, on.base, shared, wish, now, on.spare)
+        planned = plan_deploy(on.site, on.base, shared, wish, now)
         if not isinstance(planned, Unlisted):
             return planned
         _learn(shared, await remote.shared(planned.paths), planned.paths)

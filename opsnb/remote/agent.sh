@@ -60,7 +60,7 @@ recv() {
 
 lacks() {
     for tool in find sort comm tar cp mv ln rm mkdir chmod cat dd readlink xargs stat tail id sleep \
-        awk flock sync sha256sum mktemp; do
+        awk flock sync sha256sum mktemp cut cmp; do
         command -v "$tool" >/dev/null 2>&1 || printf '%s\n' "$tool"
     done
     find / -maxdepth 0 -printf '' 2>/dev/null || echo 'find -printf (GNU findutils)'
@@ -145,33 +145,32 @@ changes() {
     survey "$1" | comm -z -3 "$s" -
 }
 
-# What is kept aside, an empty line, the live release's name and the same of it; then a full stop.
-# Both are looked through at the same time.
+# The live release's name and the same of it; then a full stop.
 live() {
     r=$(cd "$D/current" 2>/dev/null && pwd -P) b=$(cd "$D/releases" 2>/dev/null && pwd -P)
     n=${r##*/}
     [ -n "$b" ] && [ "$r" = "$b/$n" ] || n=
-    {
-        printf '%s\0' "$n"
-        if [ -n "$n" ]; then changes "$n"; fi && printf '.'
-    } | { [ -z "$n" ] || ( spare "$n" ); printf '\0'; cat; }
+    printf '%s\0' "$n"
+    if [ -n "$n" ]; then changes "$n"; fi && printf '.'
 }
 
-# The release that is kept aside, if it is as it was when it left and shares no file with another:
-# its record, and the lines that are not the live one's too.
+# The release that is kept aside, if it is as it was when it left: its record, and what differs
+# between it and the release named.
 spare() {
+    fence
     cd "$D/.opsnb/spare" 2>/dev/null || return 0
-    [ -d tree ] && ! [ -L tree ] && [ -f stats ] && [ -f "$D/.opsnb/stats/$1" ] || return 0
-    [ -z "$(find tree -type f -links +1 -print -quit)" ] && sed -z '' </dev/null || return 0
+    [ -d tree ] && ! [ -L tree ] && [ -f stats ] && [ -f record ] || return 0
+    [ -f "$D/.opsnb/stats/$1" ] || return 0
     ( cd tree && stat_all ) | cmp -s - stats || return 0
-    tr -d '\0' <record && printf '\0'
-    { bare stats; bare "$D/.opsnb/stats/$1"; } | sort -z | uniq -z -u
+    tr -d '\0' <record && printf '\0' && unlike stats "$D/.opsnb/stats/$1"
 }
-# What of a listing a copy keeps: not a change of the inode, and not the time of a link.
-bare() {
-    sed -z -e 's/^\([df] [^ ]* [^ ]* [^ ]*\) [^ ]* [^ ]* /\1 - - /' \
-        -e 's/^\(l [^ ]* [^ ]*\) [^ ]* [^ ]* [^ ]* /\1 - - - /' "$1"
+# The lines of one listing that are not the other's and, after a tab, those of the other alone.
+# Only what a copy keeps counts: not the inode, and not the time of its change.
+unlike() {
+    bare "$1" >"$D/.opsnb/tmp.$T.bare" && bare "$2" | comm -z -3 "$D/.opsnb/tmp.$T.bare" -
+    rm -f "$D/.opsnb/tmp.$T.bare"
 }
+bare() { cut -z -d ' ' -f 1-4,7- "$1" | sort -z; }
 spare_manifest() { cat "$D/.opsnb/spare/manifest"; }
 
 stats() { cat "$D/.opsnb/stats/$1"; }
@@ -384,7 +383,12 @@ seed() {
 }
 make_dirs() { fence; cd "releases/$1" && xargs -0 -r mkdir -p --; }
 link() { fence; cd "releases/$1" && xargs -0 -r -n 2 ln -s -T --; }
-finish() { fence; survey "$1" >"$D/.opsnb/tmp.$T" && cd "$D" && mv -T ".opsnb/tmp.$T" ".opsnb/stats/$1" && cat ".opsnb/stats/$1"; }
+# Keep how a release looks, and tell it: all of it, or what is not as in the release named.
+finish() {
+    fence
+    survey "$1" >"$D/.opsnb/tmp.$T" && cd "$D/.opsnb" && mv -T "tmp.$T" "stats/$1" || return
+    if [ -n "$2" ]; then unlike "stats/$1" "stats/$2"; else cat "stats/$1"; fi
+}
 flush() { fence; sync -f .; }
 
 publish() {
@@ -427,7 +431,8 @@ retire() {
     [ "$(cd "$p" && pwd -P)" != "$(cd current 2>/dev/null && pwd -P)" ] || { say "$1 is live"; exit 95; }
     [ ! -e "$s" ] || mv -T "$s" ".opsnb/trash/spare.$T" || exit 96
     if [ -d "$p" ] && ! [ -L "$p" ] && [ -f ".opsnb/records/$1.json" ] && [ -w "$p" ] &&
-        [ ! -s ".opsnb/carried/$1" ] && mkdir "$s" && cp ".opsnb/records/$1.json" "$s/record" &&
+        [ ! -s ".opsnb/carried/$1" ] && [ -z "$(find "$p" -type f -links +1 -print -quit)" ] &&
+        mkdir "$s" && cp ".opsnb/records/$1.json" "$s/record" &&
         cp ".opsnb/manifests/$1" "$s/manifest" && cp ".opsnb/stats/$1" "$s/stats"; then
         mv -T "$p" "$s/tree" || exit 96
     fi

@@ -58,15 +58,25 @@ class Glance:
         site: The site.
         live: The live release's name, as it was a moment later; empty when none is.
         changes: What that release holds that its manifest does not tell.
-        spare: The record of the release kept aside, when it can be used; else empty.
-        unlike: Lines of it and of the live release that are not lines of both.
     """
 
     site: Site
     live: str
     changes: Changes
-    spare: bytes = b""
-    unlike: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """The release that is kept aside, found as it was when it left.
+
+    Attributes:
+        record: Its record.
+        unlike: Lines, as :func:`opsnb.core.listing.apart` takes them, in which it and another
+            release differ.
+    """
+
+    record: bytes
+    unlike: bytes
 
 
 class Held(Protocol):
@@ -128,8 +138,14 @@ class Held(Protocol):
     async def link(self, name: str, paths: Iterable[bytes]) -> None:
         """Link paths of a release into ``shared/``."""
 
-    async def finish(self, name: str) -> bytes:
-        """List a release, and remember the listing as how it was when it was finished."""
+    async def spare(self, name: str) -> Aside | None:
+        """The release kept aside, held against another; None when there is none to be used."""
+
+    async def finish(self, name: str, base: str = "") -> bytes:
+        """List a release, and remember the listing as how it was when it was finished.
+
+        With the name of another release only the lines in which the two differ are given.
+        """
 
     async def store(self, path: str, content: bytes) -> None:
         """Replace a file below ``.opsnb``, by rename."""

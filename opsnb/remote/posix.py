@@ -34,7 +34,7 @@ from opsnb.errors import (
     RemoteError,
     StepFailed,
 )
-from opsnb.remote.base import Changes, Exit, Glance, Held, OnOutput
+from opsnb.remote.base import Aside, Changes, Exit, Glance, Held, OnOutput
 from opsnb.remote.command import Command
 from opsnb.remote.looked import read_site
 from opsnb.remote.shell import Call, Pipes, Reply, Shell
@@ -149,10 +149,8 @@ class PosixRemote:
         out = _good(live, "list").out
         if not out.endswith(b"."):
             raise RemoteError(f"cannot list the live release: {live.complaint or 'cut short'}")
-        spare, rest = _cut(out[:-1])
-        record, _, unlike = spare.partition(b"\0")
-        name, _, changes = rest.partition(b"\0")
-        return Glance(site, os.fsdecode(name), _changes(changes), record, unlike)
+        name, _, changes = out[:-1].partition(b"\0")
+        return Glance(site, os.fsdecode(name), _changes(changes))
 
     async def manifest(self, name: str) -> bytes:
         """See :meth:`Remote.manifest`."""
@@ -424,9 +422,15 @@ class PosixHeld:
         ends = [part for path in links for part in (link_target(path), path)]
         await self._step("link shared paths", "link", name, payload=_listed(ends))
 
-    async def finish(self, name: str) -> bytes:
+    async def spare(self, name: str) -> Aside | None:
+        """See :meth:`Held.spare`."""
+        reply = await self._answer("look at what is kept aside", "spare", name)
+        record, _, unlike = reply.out.partition(b"\0")
+        return Aside(record, unlike) if record else None
+
+    async def finish(self, name: str, base: str = "") -> bytes:
         """See :meth:`Held.finish`."""
-        reply = await self._answer("list the release", "finish", name)
+        reply = await self._answer("list the release", "finish", name, base)
         if not self._hooked:
             return reply.out
         # What a hook left running may be talking between the answers of this shell.
