@@ -51,7 +51,7 @@ MAY = {
 # Who else may be imported where; the standard library may be everywhere but in core.
 OUTSIDE = {
     "core": {"pydantic"},
-    "remote": {"asyncssh"},
+    "remote": {"asyncssh", "zstandard"},
     "engine": {"pathspec"},
     "tables": {"pandas"},
     "server": {"pandas"},
@@ -77,6 +77,7 @@ HOMES = {
     "pathspec": ("engine/ignore.py",),
     "pydantic": ("core/config.py",),
     "rich": ("cli/",),
+    "zstandard": ("remote/pack.py",),
     "click": ("cli/",),
     "ipywidgets": (),
     "anywidget": ("notebook/",),

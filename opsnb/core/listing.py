@@ -79,6 +79,16 @@ def apart(lines: bytes) -> tuple[dict[bytes, Seen], frozenset[bytes]]:
     return here, frozenset(there)
 
 
+def named(lines: bytes) -> frozenset[bytes]:
+    """The paths of NUL-ended lines, each with a tab before it or not.
+
+    Raises:
+        ValueError: A line is not of that form, or names a path outside the tree.
+    """
+    listed = (line.removeprefix(b"\t") for line in lines.split(b"\0") if line)
+    return frozenset(_line(line).entry.path for line in listed)
+
+
 def like(base: Base, here: Mapping[bytes, Seen], there: Collection[bytes]) -> dict[bytes, Seen]:
     """A release by how it differs from another, whose every path is known.
 

@@ -167,6 +167,31 @@ class Manifest(Mapping[bytes, Entry]):
         return dict(zip(told, self._entries.values(), strict=True))
 
 
+def edits(old: bytes, new: bytes) -> bytes:
+    """How the text of one manifest becomes that of another, in the order of lines.
+
+    Args:
+        old: The text that is there.
+        new: The text that is to be.
+
+    Returns:
+        Lines: ``- N`` for the N-th line of the old text, which goes (from 1), ``+ N TEXT`` for a
+        line that comes before it.
+    """
+    before = {line: number for number, line in enumerate(old.splitlines(), 1)}
+    told, at = [], 0
+    stays = set()
+    for line in new.splitlines():
+        number = before.get(line)
+        if number is None:
+            told.append(b"+ %d %s" % (at + 1, line))
+        else:
+            at = number
+            stays.add(number)
+    told += [b"- %d" % number for number in before.values() if number not in stays]
+    return b"".join(line + b"\n" for line in told)
+
+
 def check_path(path: bytes) -> bytes:
     """The path itself, when it names something inside a tree.
 

@@ -90,7 +90,7 @@ def plan_deploy(
     plan = replace(
         plan,
         aside=_aside(site, plan, settings, needs[0]),
-        clears_spare=site.spare is not None and needs[0] > site.free_bytes,
+        clears_spare=site.spare is not None and _tight(site, needs),
     )
     return replace(plan, warnings=_warnings(site, base, source, plan, linking, settings))
 
@@ -340,19 +340,24 @@ def _needs(base: Base | None, plan: Plan) -> tuple[int, int]:
     return size_, len(build.send) + len(copied)
 
 
+def _tight(site: Site, needs: tuple[int, int]) -> bool:
+    """Whether there is too little room, unless something goes first."""
+    return needs[0] > site.free_bytes or 0 < site.free_inodes < needs[1]
+
+
 def _refuse_space(site: Site, needs: tuple[int, int], plan: Plan) -> None:
     if plan.build is None or not site.exists or plan.nothing:
         return
     need, inodes = needs
-    free = site.free_bytes
-    if site.spare:
-        free += site.spare.size
+    aside = site.spare
+    free = site.free_bytes + (aside.size if aside else 0)
+    free_inodes = site.free_inodes + (aside.files if aside else 0)
     if need > free:
         raise NotReady(
             f"not enough room: the release needs {size(need)}, {size(site.free_bytes)} are free",
             "`opsnb usage` shows what takes the room, `opsnb prune` gives it back.",
         )
-    if site.free_inodes and inodes > site.free_inodes:
+    if site.free_inodes and inodes > free_inodes:
         raise NotReady(
             f"not enough inodes: the release needs {inodes:,}, {site.free_inodes:,} are free",
             "`opsnb usage` shows what takes the room, `opsnb prune` gives it back.",

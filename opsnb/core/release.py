@@ -318,6 +318,7 @@ class Site:
         audit_tail: The last line of the audit log.
         broken: Records that could not be read, by file name.
         spare: The release that is kept aside, when there is one.
+        packers: What the server can unpack: ``zstd``, ``gzip``.
     """
 
     deploy_to: str
@@ -341,6 +342,7 @@ class Site:
     audit_tail: bytes = b""
     broken: tuple[str, ...] = ()
     spare: Record | None = None
+    packers: frozenset[str] = frozenset()
 
     def find(self, name: str) -> Release | None:
         """The release of that name, when there is one."""

@@ -4,14 +4,16 @@ Making a release of the one that left last costs what differs between the two; a
 release costs all of it, and the flush of all of it to the disk.
 
 Rule 1: only a tree that is wholly known is used: it and the live release hold nothing beyond their
-manifests and links, and neither has changed since it was finished.
+manifests and links, and neither has changed since it was finished. Of the live one that is known
+before. Of the other it is known when it is finished: where it is not as it was, but for what was
+done to it, it is thrown away and the live release is copied.
 Rule 2: what is kept is what is the same in content, mode, size and time; all else comes from the
 live release or from the source, as it would in a copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
@@ -78,6 +80,21 @@ def reuse(
     return Reuse(
         tuple(topmost(gone)),
         tuple(path for path in sorted(target) if path not in sent and path not in stays),
+    )
+
+
+def meddled(build: Reuse, written: Iterable[bytes], altered: Collection[bytes]) -> list[bytes]:
+    """Paths of a tree that was kept aside which somebody else has changed meanwhile.
+
+    Args:
+        build: What was taken from it, and brought to it.
+        written: Whatever else opsnb wrote into it.
+        altered: The paths that are not as they were when it was kept aside.
+    """
+    ours = {*build.drop, *build.bring, *written}
+    ours |= _above(ours)
+    return sorted(
+        path for path in altered if path not in ours and not any(up in ours for up in parents(path))
     )
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from opsnb.core import layout, listing
 from opsnb.core.events import Outcome, Phase, Sent
-from opsnb.core.manifest import Entry, Kind, Manifest
+from opsnb.core.manifest import Entry, Kind, Manifest, edits
 from opsnb.core.plan import Build, Plan, Wish
 from opsnb.core.plan_deploy import may_reuse, reusing, revision_entry
 from opsnb.core.release import Record, Site, State
-from opsnb.core.spare import plain
+from opsnb.core.spare import meddled, plain
 from opsnb.core.text import plural, safe, size
 from opsnb.engine import cache
 from opsnb.engine.change import Change, Finished
@@ -36,10 +36,11 @@ from opsnb.errors import (
     StepTimedOut,
 )
 from opsnb.remote.base import Glance
+from opsnb.remote.pack import packer
 
 TELL_EVERY = 0.1
 STALE = 5.0  # seconds after which what was looked at before the lock is looked at again
-OTHER_CONTENT = 99
+OTHER_BASE, OTHER_CONTENT = 90, 99
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class DeployWork:
 
     def __init__(self, order: Order) -> None:
         self._order = order
+        self._edits = True
         self.agreed = order.plan
 
     async def __call__(self, change: Change) -> None:
@@ -78,15 +80,9 @@ class DeployWork:
             change.outcome = Outcome.NOTHING
             change.release = change.live
             return
-        assert plan.build and plan.record  # noqa: S101, PT018 - a deploy's plan has both
+        assert plan.build  # noqa: S101 - a deploy's plan has one
         env = environment(change, change.remote.deploy_to, self.wish.revision)
-        try:
-            async with change.series():
-                finished = await self._build(change, plan, plan.build, plan.record, env)
-        except StepFailed as error:
-            if error.status == OTHER_CONTENT:
-                await self._name_wrong(change, plan, plan.build)
-            raise
+        finished = await self._made(change, plan, plan.build, env)
         async with change.phase(Phase.PUBLISH):
             await change.switch(plan.name, finished=finished)
             change.building = ""
@@ -141,11 +137,33 @@ class DeployWork:
         self.on = await grounds(change.remote, glance, self.wish.source)
         return await plan_for(change.remote, self.on, self.wish, change.actor.now())
 
+    async def _made(
+        self, change: Change, plan: Plan, build: Build, env: Mapping[str, str]
+    ) -> Finished:
+        """The release, made of the one kept aside and, where that will not do, of a copy."""
+        try:
+            async with change.series():
+                return await self._build(change, plan, build, env)
+        except _Meddled as meddled:
+            change.log(f"the release kept aside was changed by somebody else: {meddled}")
+            await change.lock.discard([plan.name])
+            return await self._made(change, plan, replace(build, reuse=None), env)
+        except StepFailed as error:
+            if error.status == OTHER_BASE and self._edits:
+                change.log(f"what is known of {build.base} is not as expected: sending it whole")
+                self._edits = False
+                await change.lock.discard([plan.name])
+                return await self._made(change, plan, replace(build, reuse=None), env)
+            if error.status == OTHER_CONTENT:
+                await self._name_wrong(change, plan, build)
+            raise
+
     async def _build(
-        self, change: Change, plan: Plan, build: Build, record: Record, env: Mapping[str, str]
+        self, change: Change, plan: Plan, build: Build, env: Mapping[str, str]
     ) -> Finished:
         """Everything before the switch; what is then to be known of the release."""
-        name, lock = plan.name, change.lock
+        name, lock, record = plan.name, change.lock, plan.record
+        assert record  # noqa: S101 - a deploy's plan has one
         revision = self.wish.revision
         await change.audit("deploy.begin", release=name, previous=plan.previous, revision=revision)
         async with change.phase(Phase.BUILD):
@@ -162,13 +180,22 @@ class DeployWork:
             async with change.phase(Phase.HOOKS):
                 await run_hooks(change, build.before, name, env)
         async with change.phase(Phase.CHECK):
+            await self._keep_manifest(change, name, build)
             carried = await self._check(change, name, build)
-        files = {
-            layout.manifest(name): build.manifest.encode(),
-            f"{layout.OURS}/carried/{name}": carried,
-        }
-        cache.keep_manifest(build.manifest.id, build.manifest.encode())
+        files = {f"{layout.OURS}/carried/{name}": carried}
         return Finished(replace(record, state=State.UNCONFIRMED), files)
+
+    async def _keep_manifest(self, change: Change, name: str, build: Build) -> None:
+        """Write the manifest down, there and here; there by what differs, if that is little."""
+        made, base = build.manifest, self.on.base
+        cache.keep_manifest(made.id, made.encode())
+        if base is not None and base.manifest and self._edits:
+            told = edits(base.manifest.encode(), made.encode())
+            if 0 < len(told) < len(made.encode()) // 2:
+                old = layout.manifest(base.name)
+                await change.lock.edit(layout.manifest(name), old, told, made.id)
+                return
+        await change.lock.store(layout.manifest(name), made.encode())
 
     async def _fill(self, change: Change, name: str, build: Build) -> None:
         """Bring in what the release has in common with the one that is live."""
@@ -193,7 +220,8 @@ class DeployWork:
             meter = _Meter(change, build, plan.send_bytes, entries)
             made = pieces(self.source, entries, build.send, meter.sent)
             change.log(f"sending {plural(meter.files_total, 'file')}, {size(plan.send_bytes)}")
-            await change.lock.unpack(plan.name, stream(made))
+            how = packer(self.on.site.packers, change.remote.round_trip)
+            await change.lock.unpack(plan.name, stream(made, how), how)
             change.lock.then(meter.end)
         wanted = self._wanted(build)
         if wanted:
@@ -264,7 +292,17 @@ class DeployWork:
         base = self.on.base
         if base is None or not build.base or build.before or not plain(base):
             return listing.read(await change.lock.finish(name))
-        return listing.like(base, *listing.apart(await change.lock.finish(name, base.name)))
+        finish = await change.lock.finish_like(name, base.name)
+        if build.reuse:
+            modes = [path for path, _ in build.modes]
+            written = [*build.send, *modes, *build.links]
+            if found := meddled(build.reuse, written, listing.named(finish.altered)):
+                raise _Meddled(safe(found[0]))
+        return listing.like(base, *listing.apart(finish.unlike))
+
+
+class _Meddled(Exception):
+    """The tree kept aside is not as it was; its first path that is not."""
 
 
 def _same(now: Site, before: Site) -> bool:

@@ -22,6 +22,7 @@ from opsnb.engine import cache
 from opsnb.engine.ignore import Rules
 from opsnb.errors import SourceError
 from opsnb.remote import tar
+from opsnb.remote.pack import Packer, packing
 
 CHUNK = 1 << 20
 DIGEST = 64  # characters of a SHA-256
@@ -281,10 +282,38 @@ def _content(source: Source, entry: Entry) -> Iterator[bytes]:
         os.close(handle)
 
 
-async def stream(made: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Pieces gathered to about a megabyte each, read in a thread so that the loop stays free."""
-    while batch := await asyncio.to_thread(_batch, made):
-        yield batch
+async def stream(made: Iterator[bytes], how: Packer = "") -> AsyncIterator[bytes]:
+    """Pieces gathered to about a megabyte each, read in a thread so that the loop stays free.
+
+    Args:
+        made: The pieces.
+        how: How to compress them; empty for not at all.
+    """
+    pack, rest = packing(how)
+
+    def next_batch() -> tuple[bytes, bool]:
+        batch = _batch(made)
+        return (pack(batch), True) if batch else (rest(), False)
+
+    reading = _begin(next_batch)
+    try:
+        more = True
+        while more:
+            batch, more = await reading
+            if more:
+                # Read and packed while the one before it is sent.
+                reading = _begin(next_batch)
+            if batch:
+                yield batch
+    finally:
+        reading.cancel()
+
+
+def _begin(read: Callable[[], tuple[bytes, bool]]) -> asyncio.Task[tuple[bytes, bool]]:
+    task = asyncio.create_task(asyncio.to_thread(read))
+    # What nobody waits for any more may fail unheard.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task
 
 
 def _batch(made: Iterator[bytes]) -> bytes:

@@ -12,7 +12,7 @@
 # Rule 2: file names travel in payloads, ended by NUL; only names that opsnb made are arguments.
 # Rule 3: every decision was made before; nothing here chooses.
 #
-# Exit statuses: 91 locked, 92 lock lost, 93 the lock has changed hands, 94 current is not as
+# Exit statuses: 90 another file is not what it was taken for, 91 locked, 92 lock lost, 93 the lock has changed hands, 94 current is not as
 # expected, 95 that release is live, 96 something could not be removed, 97 no such release, 98 not
 # taken, since the call before it had failed, 99 content is not as planned.
 
@@ -22,6 +22,7 @@ unset CDPATH ENV BASH_ENV TAR_OPTIONS GZIP
 T=
 W=
 M=
+P=
 B=0
 C=0
 S=0
@@ -74,19 +75,19 @@ lacks() {
         ln -s a x && ln -s b y && mv -T y x 2>/dev/null && [ "$(readlink x)" = b ] ||
             echo 'mv -T (GNU coreutils or BusyBox)'
         cp -a --reflink=auto x z 2>/dev/null || echo 'cp --reflink=auto (GNU coreutils)'
-        sync -f . 2>/dev/null || echo 'sync -f (GNU coreutils 8.24)'
+        sync -f /dev/null 2>/dev/null || echo 'sync -f (GNU coreutils 8.24)'
         rm -rf --one-file-system z 2>/dev/null || echo 'rm --one-file-system (GNU coreutils)'
     )
     rm -rf "$t"
 }
 
 look() {
-    [ -n "$M" ] || M=$(lacks; echo .)
     field missing "${M%.}"
     field user "$(id -un 2>/dev/null || id -u)"
     p=$D
     while ! [ -e "$p" ] && ! [ -L "$p" ]; do p=${p%/*}; [ -n "$p" ] || p=/; done
     field above "$p"
+    field packers "$P"
     field room "$(stat -f -c '%a %S %d %T' -- "$p")"
     [ -d "$p" ] && [ -w "$p" ] && [ -x "$p" ] && field writable 1
     [ "$p" = "$D" ] || return 0
@@ -129,7 +130,7 @@ survey() {
 stat_all() {
     {
         find . -mindepth 1 \( -type d -printf 'd %m 0 0 0 0 %P\0' \
-            -o -type f -printf 'f %m %s %T@ %C@ %i %P\0' \
+            -o -type f -printf 'f %m %s %T@ %C@ %i:%n %P\0' \
             -o -type l -printf 'l 0 %s %T@ %C@ %i %l/%P\0' \
             -o -printf '%y %m 0 0 0 0 %P\0' \) || printf '! 0 0 0 0 0 unreadable\0'
     } | sort -z
@@ -154,14 +155,12 @@ live() {
     if [ -n "$n" ]; then changes "$n"; fi && printf '.'
 }
 
-# The release that is kept aside, if it is as it was when it left: its record, and what differs
-# between it and the release named.
+# The release that is kept aside: its record, and what differs between it and the release named.
+# Whether it is still as it was when it left, its listing tells once it has become the new one.
 spare() {
     fence
     cd "$D/.opsnb/spare" 2>/dev/null || return 0
-    [ -d tree ] && ! [ -L tree ] && [ -f stats ] && [ -f record ] || return 0
-    [ -f "$D/.opsnb/stats/$1" ] || return 0
-    ( cd tree && stat_all ) | cmp -s - stats || return 0
+    [ -d tree ] && ! [ -L tree ] && [ -f stats ] && [ -f record ] && [ -f "$D/.opsnb/stats/$1" ] || return 0
     tr -d '\0' <record && printf '\0' && unlike stats "$D/.opsnb/stats/$1"
 }
 # The lines of one listing that are not the other's and, after a tab, those of the other alone.
@@ -311,6 +310,19 @@ store() {
     cat >".opsnb/tmp.$T" || { say 'not written: is the disk full?'; return 1; }
     mv -T ".opsnb/tmp.$T" ".opsnb/$1"
 }
+# A file by how it differs from another: "- LINE" goes, "+ LINE TEXT" comes before that line. Its
+# SHA-256 says whether the other was what it was taken for.
+edit() {
+    fence
+    [ -f ".opsnb/$2" ] || exit 90
+    awk 'NR == FNR && $1 == "-" { gone[$2]; next }
+         NR == FNR { n = $2; sub(/^[^ ]* [^ ]* /, ""); more[n] = more[n] $0 "\n"; next }
+         { printf "%s", more[FNR]; if (!(FNR in gone)) print; last = FNR }
+         END { printf "%s", more[last + 1] }' - ".opsnb/$2" >".opsnb/tmp.$T" || return
+    sum=$(sha256sum <".opsnb/tmp.$T")
+    [ "${sum%% *}" = "$3" ] || exit 90
+    mv -T ".opsnb/tmp.$T" ".opsnb/$1"
+}
 forget() { fence; for path; do rm -f ".opsnb/$path"; done; }
 # A line of the log is there as a whole or not at all, also on a full disk.
 append() {
@@ -343,7 +355,7 @@ copy() {
 recycle() {
     fence
     [ -d "releases/$1" ] && [ -d .opsnb/spare/tree ] && mv -T .opsnb/spare/tree "releases/$1" &&
-        rm -rf .opsnb/spare &&
+        mv -T .opsnb/spare/stats .opsnb/tmp.spare && rm -rf .opsnb/spare &&
         find "releases/$1" -type d ! -perm -700 -exec chmod u+rwx {} +
 }
 # Copy paths of another release. What tar could not read is missed by the check that follows.
@@ -383,11 +395,15 @@ seed() {
 }
 make_dirs() { fence; cd "releases/$1" && xargs -0 -r mkdir -p --; }
 link() { fence; cd "releases/$1" && xargs -0 -r -n 2 ln -s -T --; }
-# Keep how a release looks, and tell it: all of it, or what is not as in the release named.
+# Keep how a release looks, and tell it: all of it, or what is not as in the release named. Of one
+# that was kept aside also what is not as it was when it left, before an empty line.
 finish() {
     fence
     survey "$1" >"$D/.opsnb/tmp.$T" && cd "$D/.opsnb" && mv -T "tmp.$T" "stats/$1" || return
-    if [ -n "$2" ]; then unlike "stats/$1" "stats/$2"; else cat "stats/$1"; fi
+    [ -n "$2" ] || { cat "stats/$1"; return; }
+    [ ! -f tmp.spare ] || { comm -z -3 "stats/$1" tmp.spare && rm tmp.spare; } || return
+    printf '\0'
+    unlike "stats/$1" "stats/$2"
 }
 flush() { fence; sync -f .; }
 
@@ -424,6 +440,8 @@ discard() {
     sweep
 }
 # A release that leaves is kept aside for the next one to be made of, if it is whole.
+# Whether a file of a listing has a second name.
+shares() { cut -z -d ' ' -f 1,6 "$1" | grep -z -q '^f .*:\([2-9]\|1.\)'; }
 clear_spare() { fence; rm -rf --one-file-system .opsnb/spare; }
 retire() {
     fence
@@ -431,8 +449,8 @@ retire() {
     [ "$(cd "$p" && pwd -P)" != "$(cd current 2>/dev/null && pwd -P)" ] || { say "$1 is live"; exit 95; }
     [ ! -e "$s" ] || mv -T "$s" ".opsnb/trash/spare.$T" || exit 96
     if [ -d "$p" ] && ! [ -L "$p" ] && [ -f ".opsnb/records/$1.json" ] && [ -w "$p" ] &&
-        [ ! -s ".opsnb/carried/$1" ] && [ -z "$(find "$p" -type f -links +1 -print -quit)" ] &&
-        mkdir "$s" && cp ".opsnb/records/$1.json" "$s/record" &&
+        [ ! -s ".opsnb/carried/$1" ] && ! shares ".opsnb/stats/$1" && mkdir "$s" &&
+        cp ".opsnb/records/$1.json" "$s/record" &&
         cp ".opsnb/manifests/$1" "$s/manifest" && cp ".opsnb/stats/$1" "$s/stats"; then
         mv -T "$p" "$s/tree" || exit 96
     fi
@@ -459,6 +477,9 @@ skip() {
 serve() {
     exec 3<&0 </dev/null
     reply "$$"
+    # Once, while the client says what it wants.
+    M=$(lacks; echo .)
+    P=$(command -v zstd gzip | sed 's/.*[/]//' | tr '\n' ' ')
     while IFS= read -r call <&3; do
         C=$((C + 1))
         case $call in

@@ -17,6 +17,7 @@ from typing import Literal, Protocol
 from opsnb.core.links import Listing
 from opsnb.core.release import Holder, Site
 from opsnb.core.usage import Usage
+from opsnb.remote.pack import Packer
 
 Stream = Literal["out", "err"]
 OnOutput = Callable[[Stream, bytes], None]
@@ -66,8 +67,22 @@ class Glance:
 
 
 @dataclass(frozen=True, slots=True)
+class Finish:
+    """How a finished release looks next to another; lines as core/listing.py reads them.
+
+    Attributes:
+        unlike: Lines in which the two differ.
+        altered: Lines in which it differs from what it was when it was kept aside; empty when it
+            was not.
+    """
+
+    unlike: bytes
+    altered: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Aside:
-    """The release that is kept aside, found as it was when it left.
+    """The release that is kept aside, as it was when it left.
 
     Attributes:
         record: Its record.
@@ -114,8 +129,8 @@ class Held(Protocol):
     async def drop(self, name: str, paths: Iterable[bytes]) -> None:
         """Remove paths from a release that is being built."""
 
-    async def unpack(self, name: str, stream: AsyncIterable[bytes]) -> None:
-        """Unpack a tar stream into a release that is being built."""
+    async def unpack(self, name: str, stream: AsyncIterable[bytes], how: Packer = "") -> None:
+        """Unpack a tar stream, compressed in some way or not, into a release being built."""
 
     async def verify(self, name: str, digests: Mapping[bytes, str], *, whole: bool) -> None:
         """Fail unless files have the given SHA-256.
@@ -141,14 +156,27 @@ class Held(Protocol):
     async def spare(self, name: str) -> Aside | None:
         """The release kept aside, held against another; None when there is none to be used."""
 
-    async def finish(self, name: str, base: str = "") -> bytes:
-        """List a release, and remember the listing as how it was when it was finished.
+    async def finish(self, name: str) -> bytes:
+        """List a release, and remember the listing as how it was when it was finished."""
 
-        With the name of another release only the lines in which the two differ are given.
-        """
+    async def finish_like(self, name: str, base: str) -> Finish:
+        """The same; only what differs from another release is told."""
 
     async def store(self, path: str, content: bytes) -> None:
         """Replace a file below ``.opsnb``, by rename."""
+
+    async def edit(self, path: str, base: str, edits: bytes, digest: str) -> None:
+        """Write a file below ``.opsnb`` by how it differs from another one there.
+
+        Args:
+            path: The file.
+            base: The other.
+            edits: What :func:`opsnb.core.manifest.edits` gave.
+            digest: The SHA-256 of what must come of it.
+
+        Raises:
+            StepFailed: With status 90, the other file is not what it was taken for.
+        """
 
     async def forget(self, paths: Iterable[str]) -> None:
         """Remove files below ``.opsnb``."""
@@ -195,6 +223,10 @@ class Remote(Protocol):
     """A server, reached or reachable."""
 
     deploy_to: str
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds to the server and back; None when that is not known."""
 
     async def look(self) -> Site:
         """Everything a plan needs, in one round trip. Raises ConnectError."""

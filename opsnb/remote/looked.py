@@ -77,6 +77,7 @@ def read_site(out: bytes, deploy_to: str) -> Site:
         writable="writable" in one and "readonly" not in one,
         missing=tuple(safe(line) for line in one.get("missing", b"").splitlines()),
         audit_tail=one.get("tail", b""),
+        packers=frozenset(safe(one.get("packers", b"")).split()),
         current=current,
     )
     return _with_records(site, found)

@@ -34,9 +34,10 @@ from opsnb.errors import (
     RemoteError,
     StepFailed,
 )
-from opsnb.remote.base import Aside, Changes, Exit, Glance, Held, OnOutput
+from opsnb.remote.base import Aside, Changes, Exit, Finish, Glance, Held, OnOutput
 from opsnb.remote.command import Command
 from opsnb.remote.looked import read_site
+from opsnb.remote.pack import Packer
 from opsnb.remote.shell import Call, Pipes, Reply, Shell
 
 LOCKED, LOCK_LOST, CHANGED_HANDS, NOT_REMOVED, NO_RELEASE = 91, 92, 93, 96, 97
@@ -55,6 +56,7 @@ class PosixRemote:
         hang_up: Closes the connection.
         step_timeout: Seconds until a copying or flushing step has failed.
         connect_timeout: Seconds until connecting has failed.
+        round_trip: Tells how many seconds it is to the server and back.
     """
 
     def __init__(
@@ -64,8 +66,10 @@ class PosixRemote:
         hang_up: Callable[[], Awaitable[None]],
         step_timeout: float = 1800,
         connect_timeout: float = 15,
+        round_trip: Callable[[], float | None] = lambda: 0.0,
     ) -> None:
         self.deploy_to = deploy_to
+        self._round_trip = round_trip
         self._dial = dial
         self._hang_up = hang_up
         self._step_timeout = step_timeout
@@ -73,6 +77,11 @@ class PosixRemote:
         self._shell: Shell | None = None
         self._next: asyncio.Task[Shell] | None = None
         self._opening = asyncio.Lock()
+
+    @property
+    def round_trip(self) -> float | None:
+        """See :attr:`Remote.round_trip`."""
+        return self._round_trip()
 
     async def _open(self) -> Shell:
         shell = Shell(await self._dial(), self.deploy_to)
@@ -387,9 +396,9 @@ class PosixHeld:
         """See :meth:`Held.drop`."""
         await self._step("remove what went", "drop", name, payload=_listed(paths))
 
-    async def unpack(self, name: str, stream: AsyncIterable[bytes]) -> None:
+    async def unpack(self, name: str, stream: AsyncIterable[bytes], how: Packer = "") -> None:
         """See :meth:`Held.unpack`."""
-        await self._step("unpack the upload", "unpack", name, "", payload=stream)
+        await self._step("unpack the upload", "unpack", name, how, payload=stream)
 
     async def verify(self, name: str, digests: Mapping[bytes, str], *, whole: bool) -> None:
         """See :meth:`Held.verify`."""
@@ -428,9 +437,15 @@ class PosixHeld:
         record, _, unlike = reply.out.partition(b"\0")
         return Aside(record, unlike) if record else None
 
-    async def finish(self, name: str, base: str = "") -> bytes:
-        """See :meth:`Held.finish`."""
+    async def finish_like(self, name: str, base: str) -> Finish:
+        """See :meth:`Held.finish_like`."""
         reply = await self._answer("list the release", "finish", name, base)
+        altered, unlike = _cut(reply.out)
+        return Finish(unlike, altered)
+
+    async def finish(self, name: str) -> bytes:
+        """See :meth:`Held.finish`."""
+        reply = await self._answer("list the release", "finish", name, "")
         if not self._hooked:
             return reply.out
         # What a hook left running may be talking between the answers of this shell.
@@ -441,6 +456,11 @@ class PosixHeld:
         """See :meth:`Held.store`."""
         inside = path.removeprefix(layout.OURS + "/")
         await self._step(f"write {path}", "store", inside, payload=[content])
+
+    async def edit(self, path: str, base: str, edits: bytes, digest: str) -> None:
+        """See :meth:`Held.edit`."""
+        new, old = (place.removeprefix(layout.OURS + "/") for place in (path, base))
+        await self._step(f"write {path}", "edit", new, old, digest, payload=[edits])
 
     async def forget(self, paths: Iterable[str]) -> None:
         """See :meth:`Held.forget`."""

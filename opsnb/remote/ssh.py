@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,7 @@ CIPHERS = [
     "aes128-ctr",
 ]
 KEEPALIVE = 15
+RTT_AT = 68  # bytes into Linux's struct tcp_info: microseconds
 TRIES = 3
 _BUSY = (ConnectionResetError, asyncssh.ConnectionLost)
 
@@ -119,6 +122,21 @@ class SshConnection:
                         f"{self._name} closed the connection: {_said(error)}"
                     ) from error
         raise AssertionError("unreachable")
+
+    def round_trip(self) -> float | None:
+        """Seconds to the server and back, as the system has it; None where it does not tell."""
+        if self._hops:
+            # The system knows the way to the first of them only: the whole is further.
+            return 1.0
+        connection = self._connection
+        sock = connection.get_extra_info("socket") if connection else None
+        option = getattr(socket, "TCP_INFO", None)
+        if sock is None or option is None:
+            return None
+        told: bytes = sock.getsockopt(socket.IPPROTO_TCP, option, RTT_AT + 4)
+        return (
+            int.from_bytes(told[RTT_AT:], sys.byteorder) / 1e6 if len(told) == RTT_AT + 4 else None
+        )
 
     async def hang_up(self) -> None:
         """Close the connection; the next use makes a new one."""
@@ -334,5 +352,10 @@ def ssh_remote(
         raise NotReady(f"not an address of SSH: {address.scheme}")
     connection = SshConnection(address, ssh_config, connect_timeout)
     return PosixRemote(
-        address.path, connection.dial, connection.hang_up, step_timeout, connect_timeout
+        address.path,
+        connection.dial,
+        connection.hang_up,
+        step_timeout,
+        connect_timeout,
+        connection.round_trip,
     )
