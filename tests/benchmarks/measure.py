@@ -128,7 +128,7 @@ def run(command: Command, accounts: Accounts) -> Sample:
     os.sync()
     client, server = accounts.client(), accounts.server()
     started = time.perf_counter()
-    answer = _answer(command)
+    answer = perform(command)
     seconds = time.perf_counter() - started
     client = _since(client, accounts.client())
     accounts.settle()
@@ -147,7 +147,7 @@ def together(commands: list[Command], accounts: Accounts) -> Sample:
     client, server = accounts.client(), accounts.server()
     answers: list[Answer] = []
     threads = [
-        threading.Thread(target=lambda each=each: answers.append(_answer(each)))
+        threading.Thread(target=lambda each=each: answers.append(perform(each)))
         for each in commands
     ]
     started = time.perf_counter()
@@ -172,7 +172,7 @@ def count(command: Command, relay: Relay) -> Sample:
     memory = _Memory(command)
     started = time.perf_counter()
     with memory.watched():
-        answer = _answer(command)
+        answer = perform(command)
     seconds = time.perf_counter() - started
     passed = _passed(before, relay.count)
     return Sample(
@@ -198,7 +198,8 @@ def _since(before: float | None, now: float | None) -> float | None:
     return None if before is None or now is None else now - before
 
 
-def _answer(command: Command) -> Answer:
+def perform(command: Command) -> Answer:
+    """Run an operation, half an hour at most, and wait for its end."""
     if command.session is not None:
         return command.session.ask(command.line)
     try:
@@ -275,7 +276,8 @@ def _below(roots: set[int]) -> set[int]:
     while left:
         pid = left.pop()
         found.add(pid)
-        for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                left += [int(child) for child in task.read_text().split()]
+        with contextlib.suppress(OSError):  # it may end while we look
+            for task in os.listdir(f"/proc/{pid}/task"):
+                children = Path(f"/proc/{pid}/task/{task}/children").read_text()
+                left += [int(child) for child in children.split()]
     return found

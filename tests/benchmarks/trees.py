@@ -186,6 +186,15 @@ def edit_large(tree: Path, seed: int) -> None:
     path.write_bytes(content)
 
 
+def upgrade(tree: Path, requirement: str) -> None:
+    """Make the site in a tree another published version of itself."""
+    folder = tree.with_name("upgrade")
+    remove(folder)
+    (inside,) = tree.iterdir()
+    unpack(requirement, folder / inside.name)
+    become(tree, folder)
+
+
 def become(tree: Path, other: Path) -> None:
     """Make a tree equal to another one, touching only what differs, as ``git checkout`` does."""
     old, new = ({path.relative_to(each) for path in files(each)} for each in (tree, other))
