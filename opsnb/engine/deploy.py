@@ -10,6 +10,7 @@ from typing import Any
 
 from opsnb.core import layout, listing
 from opsnb.core.events import Outcome, Phase, Sent
+from opsnb.core.listing import Base
 from opsnb.core.manifest import Entry, Kind, Manifest, edits
 from opsnb.core.plan import Build, Plan, Wish
 from opsnb.core.plan_deploy import may_reuse, reusing, revision_entry
@@ -89,7 +90,7 @@ class DeployWork:
         record = finished.record
         change.log(f"current leads to releases/{plan.name}")
         await confirm(change, plan, record, env)
-        await finish(change, plan)
+        await finish(change, plan, record.good())
 
     async def _plan(self, change: Change) -> Plan:
         """Plan before the lock, so that a refusal touches nothing, and look again under it."""
@@ -99,9 +100,11 @@ class DeployWork:
             plan = await self._planned(change, glance)
             if plan.nothing and self.agreed is None:
                 return plan
-        site = await change.take(f"deploy {safe(self.wish.label)}")
+        base = self._reusable(plan)
+        site = await change.take(f"deploy {safe(self.wish.label)}", base=base.name if base else "")
         as_it_was = _same(site, glance.site) and time.monotonic() - looked < STALE
         if not as_it_was:
+            change.lock.aside = None
             plan = await self._planned(change, await change.remote.glance())
         if self.agreed and plan.meaning != self.agreed.meaning:
             raise StalePlan(
@@ -111,13 +114,17 @@ class DeployWork:
         change.planned(plan)
         return await self._reusing(change, plan)
 
-    async def _reusing(self, change: Change, plan: Plan) -> Plan:
-        """Make it of the release that is kept aside, if that is as it was."""
+    def _reusable(self, plan: Plan) -> Base | None:
+        """The live release, if the one kept aside may become the new one next to it."""
         site, base = self.on.site, self.on.base
-        if base is None or not may_reuse(site, base, plan, self.wish.settings):
+        return base if base and may_reuse(site, base, plan, self.wish.settings) else None
+
+    async def _reusing(self, change: Change, plan: Plan) -> Plan:
+        """Make it of the release that is kept aside, if there is one."""
+        base, aside = self._reusable(plan), change.lock.aside
+        if base is None or aside is None:
             return plan
-        aside = await change.lock.spare(base.name)
-        spare = await spare_of(change.remote, aside, self.wish.source) if aside else None
+        spare = await spare_of(change.remote, aside, self.wish.source)
         return reusing(plan, base, spare) if spare else plan
 
     async def _prepare(self, change: Change) -> Glance:
@@ -391,7 +398,6 @@ async def confirm(change: Change, plan: Plan, record: Record, env: Mapping[str, 
             raise
         except OpsnbError as error:
             await _put_back(change, plan, record, error)
-        await change.put(record.good())
 
 
 async def _put_back(change: Change, plan: Plan, record: Record, error: OpsnbError) -> None:
@@ -455,22 +461,32 @@ async def _noting(change: Change, step: Coroutine[Any, Any, None]) -> None:
         change.warn(f"not everything could be written down: {error.message}")
 
 
-async def finish(change: Change, plan: Plan) -> None:
-    """Prune, write the result down, flush it to the disk."""
-    if plan.retention.remove:
-        async with change.phase(Phase.PRUNE):
-            await prune(change, plan)
-    async with change.phase(Phase.RECORD):
-        await change.audit(
-            f"{plan.verb}.done",
-            release=plan.name,
-            previous=plan.previous,
-            files=change.files,
-            bytes=change.size,
-            removed=dict(change.removed),
-        )
-        await change.lock.forget([layout.INTENT])
-        await change.lock.flush()
+async def finish(change: Change, plan: Plan, *records: Record) -> None:
+    """Write down what is so now, prune, flush it to the disk, and give the lock back.
+
+    Args:
+        change: The change.
+        plan: What is being carried out.
+        records: What is to be known of releases from now on.
+    """
+    async with change.series():
+        for record in records:
+            await change.put(record)
+        if plan.retention.remove:
+            async with change.phase(Phase.PRUNE):
+                await prune(change, plan)
+        async with change.phase(Phase.RECORD):
+            await change.audit(
+                f"{plan.verb}.done",
+                release=plan.name,
+                previous=plan.previous,
+                files=change.files,
+                bytes=change.size,
+                removed=dict(change.removed),
+            )
+            await change.lock.forget([layout.INTENT])
+            await change.lock.flush()
+        await change.lock.let_go()
 
 
 async def prune(change: Change, plan: Plan) -> None:

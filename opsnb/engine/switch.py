@@ -56,15 +56,16 @@ class RollbackWork:
         change.log(f"current leads to releases/{safe(plan.name)}")
         env = environment(change, change.remote.deploy_to, target.record.revision)
         await confirm(change, plan, target.record, env)
+        records = [target.record.good()]
         if left and left.record:
-            await self._mark(change, left.record)
-        await finish(change, plan)
+            records.append(self._bad(change, left.record))
+        await finish(change, plan, *records)
 
-    async def _mark(self, change: Change, left: Record) -> None:
+    def _bad(self, change: Change, left: Record) -> Record:
         actor = change.actor
         why = self._why or f"rolled back to {change.release}"
-        await change.put(left.bad(actor.by, stamp(actor.now()), why, left=True))
         change.log(f"{safe(left.name)} is marked bad: {safe(why)}")
+        return left.bad(actor.by, stamp(actor.now()), why, left=True)
 
 
 class PruneWork:

@@ -99,6 +99,7 @@ class Held(Protocol):
 
     token: int
     seen: Site
+    aside: Aside | None
 
     def series(self) -> AbstractAsyncContextManager[None]:
         """Steps within it may be sent together, each to be taken only if those before it went well.
@@ -152,9 +153,6 @@ class Held(Protocol):
 
     async def link(self, name: str, paths: Iterable[bytes]) -> None:
         """Link paths of a release into ``shared/``."""
-
-    async def spare(self, name: str) -> Aside | None:
-        """The release kept aside, held against another; None when there is none to be used."""
 
     async def finish(self, name: str) -> bytes:
         """List a release, and remember the listing as how it was when it was finished."""
@@ -215,8 +213,11 @@ class Held(Protocol):
     async def kill(self) -> None:
         """End whatever step runs on the server, and the lock with it."""
 
+    async def let_go(self) -> None:
+        """Give the lock back as the last step; what is left to do is :meth:`release`."""
+
     async def release(self) -> None:
-        """Give the lock back."""
+        """Give the lock back, unless that was the last step."""
 
 
 class Remote(Protocol):
@@ -264,8 +265,11 @@ class Remote(Protocol):
         (``setsid``) is not followed.
         """
 
-    async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
-        """Take the lock; None when somebody else has it."""
+    async def lock(self, who: str, host: str, since: str, why: str, base: str = "") -> Held | None:
+        """Take the lock, and look; None when somebody else has it.
+
+        With a release named ``base``, what is kept aside is held against that.
+        """
 
     async def break_lock(self, holder: Holder) -> None:
         """Take the lock away from a holder, whose further steps then do nothing."""

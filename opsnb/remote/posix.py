@@ -213,13 +213,16 @@ class PosixRemote:
         command = Command(await self._dial(), on_output)
         return await command.run(script, self.deploy_to, directory, timeout, self._connect_timeout)
 
-    async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
+    async def lock(self, who: str, host: str, since: str, why: str, base: str = "") -> Held | None:
         """See :meth:`Remote.lock`."""
         body = Holder(who, host, since, why).encode().decode().strip().removeprefix("{")
         body = body.replace('"pid": 0, ', "").replace(', "token": 0', "")
         shell = await self._shell_of_change()
         try:
-            took, look = await shell.batch([Call("take", (body,)), Call("look", regardless=False)])
+            calls = [Call("take", (body,)), Call("look", regardless=False)]
+            if base:
+                calls.append(Call("spare", (base,), regardless=False))
+            took, look, *spare = await shell.batch(calls)
             if took.status == LOCKED:
                 self.give_back(shell)
                 return None
@@ -228,7 +231,9 @@ class PosixRemote:
         except BaseException:
             await shell.close()
             raise
-        return PosixHeld(self, shell, (token, pid), site, self._step_timeout)
+        held = PosixHeld(self, shell, (token, pid), site, self._step_timeout)
+        held.aside = _aside(spare[0]) if spare else None
+        return held
 
     async def break_lock(self, holder: Holder) -> None:
         """See :meth:`Remote.break_lock`."""
@@ -271,6 +276,7 @@ class PosixHeld:
     ) -> None:
         self.token, self._pid = ids
         self.seen = seen
+        self.aside: Aside | None = None
         self._remote = remote
         self._shell = shell
         self._step_timeout = step_timeout
@@ -278,6 +284,7 @@ class PosixHeld:
         self._waiting: list[_Step] = []
         self._switches = 0
         self._hooked = False
+        self._gone = False
         self._alive = asyncio.create_task(self._beat())
 
     @property
@@ -431,12 +438,6 @@ class PosixHeld:
         ends = [part for path in links for part in (link_target(path), path)]
         await self._step("link shared paths", "link", name, payload=_listed(ends))
 
-    async def spare(self, name: str) -> Aside | None:
-        """See :meth:`Held.spare`."""
-        reply = await self._answer("look at what is kept aside", "spare", name)
-        record, _, unlike = reply.out.partition(b"\0")
-        return Aside(record, unlike) if record else None
-
     async def finish_like(self, name: str, base: str) -> Finish:
         """See :meth:`Held.finish_like`."""
         reply = await self._answer("list the release", "finish", name, base)
@@ -529,11 +530,20 @@ class PosixHeld:
         await self._shell.close()
         await self._remote.ask("end_change", str(self._pid), str(self.token), timeout=10)
 
+    async def let_go(self) -> None:
+        """See :meth:`Held.let_go`."""
+        await self._step("give the lock back", "drop_lock")
+        self.then(self._mark_gone)
+
+    def _mark_gone(self) -> None:
+        self._gone = True
+
     async def release(self) -> None:
         """See :meth:`Held.release`."""
         self._alive.cancel()
         if not self._shell.broken:
-            await self._shell.call("drop_lock", timeout=QUICK)
+            if not self._gone:
+                await self._shell.call("drop_lock", timeout=QUICK)
             if self._hooked:
                 # What a hook left running may talk in between.
                 await self._shell.close()
@@ -558,6 +568,11 @@ class _Step:
 
 async def _at_hand(shell: Shell) -> Shell:
     return shell
+
+
+def _aside(reply: Reply) -> Aside | None:
+    record, _, unlike = _good(reply, "look at what is kept aside").out.partition(b"\0")
+    return Aside(record, unlike) if record else None
 
 
 def _cut(out: bytes) -> tuple[bytes, bytes]:
