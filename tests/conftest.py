@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 
@@ -10,13 +9,9 @@ import pytest
 
 
 @pytest.fixture(scope="session", autouse=True)
-def logs_of_their_own() -> Iterator[None]:
-    """The logs of changes go to a folder of the tests' own, not to the user's."""
-    with tempfile.TemporaryDirectory() as folder:
-        before = os.environ.get("OPSNB_LOGS")
-        os.environ["OPSNB_LOGS"] = folder
+def places_of_their_own() -> Iterator[None]:
+    """Logs of changes, and what is remembered of sources, go to folders of the tests' own."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        for name in ("OPSNB_LOGS", "OPSNB_CACHE"):
+            patch.setenv(name, f"{folder}/{name.lower()}")
         yield
-        if before is None:
-            del os.environ["OPSNB_LOGS"]
-        else:
-            os.environ["OPSNB_LOGS"] = before

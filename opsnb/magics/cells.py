@@ -16,7 +16,7 @@ from opsnb.core.output import Said
 from opsnb.core.text import safe
 from opsnb.errors import OpsnbError
 from opsnb.job import unaccompanied
-from opsnb.magics.failure import CellFailed, told
+from opsnb.magics.failure import CellFailed
 from opsnb.magics.servers import Servers
 from opsnb.server import Server
 
@@ -106,7 +106,7 @@ class OpsnbMagics(Magics):
             ran = _run(server, cell, given.change, given.timeout, given.directory)
         except OpsnbError as error:
             self._remember(error.exit_status)
-            raise told(error) from None
+            raise
         if self._remember(ran.status):
             raise CellFailed(_ended(ran))
         sys.stdout.write(f"{_ended(ran)}\n")

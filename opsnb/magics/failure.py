@@ -6,9 +6,6 @@ after it under "Run all" and in a headless run is not run.
 
 from __future__ import annotations
 
-from opsnb.core.text import safe
-from opsnb.errors import OpsnbError
-
 
 class CellFailed(Exception):
     """A cell of ours failed; its text says everything that there is to say."""
@@ -16,13 +13,3 @@ class CellFailed(Exception):
     def _render_traceback_(self) -> list[str]:
         """What IPython shows in place of a traceback."""
         return str(self).splitlines()
-
-
-def told(error: OpsnbError) -> CellFailed:
-    """An error of opsnb's as the failure of a cell.
-
-    Args:
-        error: The error.
-    """
-    lines = [*error.message.split("\n"), *error.hint.split("\n")]
-    return CellFailed("\n".join(safe(line) for line in lines if line))

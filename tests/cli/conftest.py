@@ -25,7 +25,7 @@ from opsnb.embedded.sshd import EmbeddedServer
 from opsnb.server import Server
 
 ROOT = Path(__file__).parents[2]
-KEPT = ("PATH", "LANG", "TMPDIR", "OPSNB_LOGS")
+KEPT = ("PATH", "LANG", "TMPDIR", "OPSNB_LOGS", "OPSNB_CACHE")
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
 OPSNB = [sys.executable, "-W", "error", "-m", "opsnb"]
