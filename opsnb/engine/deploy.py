@@ -298,7 +298,7 @@ class DeployWork:
         """What is in the finished release; what is as in the live one need not be told again."""
         base = self.on.base
         if base is None or not build.base or build.before or not plain(base):
-            return listing.read(await change.lock.finish(name))
+            return listing.read(await change.lock.finish(name), build.manifest.entries)
         finish = await change.lock.finish_like(name, base.name)
         if build.reuse:
             modes = [path for path, _ in build.modes]
@@ -334,7 +334,6 @@ def _with_revision(source: Source, wish: Wish) -> Source:
     return replace(
         source,
         extra={entry.path: layout.revision_text(wish.revision)},
-        mtimes={**source.mtimes, entry.path: int(time.time())},
     )
 
 

@@ -36,14 +36,12 @@ class Source:
     Attributes:
         root: The folder, absolute.
         manifest: What it holds.
-        mtimes: Modification times of its paths, seconds since the epoch.
         excluded: How many paths the rules kept out (a directory counts once).
         extra: Content that is not in the folder, by path (``REVISION``).
     """
 
     root: Path
     manifest: Manifest
-    mtimes: Mapping[bytes, int] = field(default_factory=dict)
     excluded: int = 0
     extra: Mapping[bytes, bytes] = field(default_factory=dict)
 
@@ -107,7 +105,6 @@ class _Scan:
     def __init__(self, root: bytes, rules: Rules, memory: Memory | None) -> None:
         self.root = root
         self.entries: list[Entry] = []
-        self.mtimes: dict[bytes, int] = {}
         self.odd: list[str] = []
         self.excluded = 0
         self._rules = rules
@@ -147,7 +144,6 @@ class _Scan:
 
     def _add(self, path: bytes, item: os.DirEntry[bytes]) -> None:
         status = item.stat(follow_symlinks=False)
-        self.mtimes[path] = int(status.st_mtime)
         mode = stat.S_IMODE(status.st_mode)
         if stat.S_ISREG(status.st_mode):
             entry = self._file(path, item.path, mode, status)
@@ -194,7 +190,7 @@ class _Scan:
             manifest = last.manifest
         else:
             manifest = Manifest(self.entries)
-        found = Source(root, manifest, self.mtimes, self.excluded)
+        found = Source(root, manifest, self.excluded)
         if memory:
             if self._new != self._known:
                 cache.keep_index(self.root, self._new)
@@ -247,39 +243,60 @@ def pieces(
     Raises:
         SourceError: A file is not as it was scanned.
     """
+    root = os.fsencode(source.root)
     for path in paths:
-        entry = entries[path]
-        # A directory stays open to its owner until it is filled; its own mode comes at the end.
-        open_ = replace(entry, mode=entry.mode | 0o700) if entry.kind is Kind.DIR else entry
-        yield tar.header(open_, source.mtimes.get(path, 0))
-        if entry.kind is Kind.FILE:
+        entry, place = entries[path], root + b"/" + path
+        if path in source.extra:
+            yield tar.header(entry, int(time.time()))
+            sent(1, entry.size)
+            yield source.extra[path] + tar.padding(entry.size)
+        elif entry.kind is Kind.FILE:
+            content = _file(place, entry)
+            yield next(content)
             sent(1, 0)
-            for piece in _content(source, entry):
+            for piece in content:
                 sent(0, len(piece))
                 yield piece
             yield tar.padding(entry.size)
+        else:
+            yield _header(place, entry)
     yield from tar.trailer()
 
 
-def _content(source: Source, entry: Entry) -> Iterator[bytes]:
-    if entry.path in source.extra:
-        yield source.extra[entry.path]
-        return
-    changed = f"{safe(entry.path)} changed while it was sent"
+def _header(place: bytes, entry: Entry) -> bytes:
+    """The header of a directory or a link."""
+    try:
+        mtime = int(os.lstat(place).st_mtime)
+    except OSError as error:
+        raise _changed(entry, str(error.strerror)) from error
+    # A directory stays open to its owner until it is filled; its own mode comes at the end.
+    open_ = replace(entry, mode=entry.mode | 0o700) if entry.kind is Kind.DIR else entry
+    return tar.header(open_, mtime)
+
+
+def _file(place: bytes, entry: Entry) -> Iterator[bytes]:
+    """A file's header and content."""
     left = entry.size
     try:
-        handle = _open(os.path.join(os.fsencode(source.root), entry.path))  # noqa: PTH118 - bytes
+        handle = _open(place)
     except OSError as error:
-        raise SourceError(f"{changed}: {error.strerror}", "Plan and deploy again.") from error
+        raise _changed(entry, str(error.strerror)) from error
     try:
+        yield tar.header(entry, int(os.fstat(handle).st_mtime))
         while left:
             piece = os.read(handle, min(left, CHUNK))
             if not piece:
-                raise SourceError(f"{changed}: it became shorter", "Plan and deploy again.")
+                raise _changed(entry, "it became shorter")
             left -= len(piece)
             yield piece
     finally:
         os.close(handle)
+
+
+def _changed(entry: Entry, how: str) -> SourceError:
+    return SourceError(
+        f"{safe(entry.path)} changed while it was sent: {how}", "Plan and deploy again."
+    )
 
 
 async def stream(made: Iterator[bytes], how: Packer = "") -> AsyncIterator[bytes]:

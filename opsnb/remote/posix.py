@@ -409,10 +409,11 @@ class PosixHeld:
 
     async def verify(self, name: str, digests: Mapping[bytes, str], *, whole: bool) -> None:
         """See :meth:`Held.verify`."""
-        lines = sorted(f"{digest}  ".encode() + path + b"\0" for path, digest in digests.items())
-        digest = hashlib.sha256(b"".join(lines)).hexdigest()
+        total = hashlib.sha256()
+        for path, digest in sorted(digests.items(), key=lambda item: (item[1], item[0])):
+            total.update(digest.encode() + b"  " + path + b"\0")
         paths = () if whole else _listed(digests)
-        args = (name, digest, "all" if whole else "")
+        args = (name, total.hexdigest(), "all" if whole else "")
         await self._step("verify the content", "verify", *args, payload=paths)
 
     async def modes(self, name: str, modes: Iterable[tuple[bytes, int]]) -> None:

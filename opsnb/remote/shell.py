@@ -48,6 +48,10 @@ class Pipes(Protocol):
         """Close all three and stop waiting for the program. Never raises."""
 
 
+# What tar says last, after what matters.
+_IDLE = {b"tar: Exiting with failure status due to previous errors"}
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What a call answered.
@@ -65,7 +69,7 @@ class Reply:
     @property
     def complaint(self) -> str:
         """The last line of the complaints, safe to show."""
-        lines = [line for line in self.err.splitlines() if line.strip()]
+        lines = [line for line in self.err.splitlines() if line.strip() and line not in _IDLE]
         return safe(lines[-1][:500]) if lines else ""
 
 
