@@ -215,6 +215,20 @@ SUITES = (
         history=2,
     ),
     Suite(
+        "site",
+        (_NEAR,),
+        tuple(
+            Case(
+                f"at-once-{count}",
+                f"{count} deploy{'s' * (count > 1)} at once, one file changed",
+                Rounds(3, 0, 1),
+                change=edit_one,
+                at_once=count,
+            )
+            for count in (3, 2, 1)
+        ),
+    ),
+    Suite(
         "one300",
         (_NEAR, _FAR),
         (Case("edits", "ten edits and an insertion", Rounds(3, 2, 1), change=trees.edit_large),),
@@ -254,16 +268,6 @@ SUITES = (
         "page",
         (_NEAR,),
         (
-            *(
-                Case(
-                    f"at-once-{count}",
-                    f"{count} deploy{'s' * (count > 1)} at once, one file changed",
-                    Rounds(3, 0, 1),
-                    change=edit_one,
-                    at_once=count,
-                )
-                for count in (3, 2, 1)
-            ),
             Case(
                 "prune50",
                 "prune 50 releases",

@@ -208,7 +208,7 @@ def become(tree: Path, other: Path) -> None:
             target.write_bytes(content)
             target.chmod(0o644)
     for top, _, _ in os.walk(tree, topdown=False):
-        if not any(os.scandir(top)):
+        if not os.listdir(top):
             Path(top).rmdir()
 
 
