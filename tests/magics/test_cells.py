@@ -202,7 +202,10 @@ def test_of_very_many_lines_the_middle_is_left_out_and_that_is_said(
 
 def test_by_its_deadline_it_is_ended(cells: Cells, capsys: Out) -> None:
     assert not cells("%%remote test1 --timeout 0.3\necho begun; sleep 1000")
-    assert said(capsys)[1:] == ["begun", "StepTimedOut: the command did not end within 0.3 s, and was ended"]
+    assert said(capsys)[1:] == [
+        "begun",
+        "StepTimedOut: the command did not end within 0.3 s, and was ended",
+    ]
     assert cells.status == 20
 
 
