@@ -144,7 +144,7 @@ class Runner:
         """Time a case in all its rounds, and count it once."""
         rounds = self.rounds(case)
         last = max((lane.rounds(rounds) for lane in lanes), default=0)
-        for number in range(last + 1):
+        for number in range(last + case.counted):
             counted = number == last
             seed = next(self._seeds)
             turn = [
@@ -153,7 +153,7 @@ class Runner:
                 if not lane.out and (lane.rounds(rounds) > number or counted)
             ]
             if counted:
-                turn = [] if case.at_once > 1 else [lane for lane in turn if not lane.plain]
+                turn = [lane for lane in turn if not lane.plain]
             self._before(case, turn, tree, seed)
             case.change(tree, seed)
             for lane in turn:
