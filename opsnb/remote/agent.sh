@@ -23,6 +23,7 @@ T=
 W=
 M=
 P=
+U=
 B=0
 C=0
 S=0
@@ -83,7 +84,7 @@ lacks() {
 
 look() {
     field missing "${M%.}"
-    field user "$(id -un 2>/dev/null || id -u)"
+    field user "$U"
     p=$D
     while ! [ -e "$p" ] && ! [ -L "$p" ]; do p=${p%/*}; [ -n "$p" ] || p=/; done
     field above "$p"
@@ -92,32 +93,28 @@ look() {
     [ -d "$p" ] && [ -w "$p" ] && [ -x "$p" ] && field writable 1
     [ "$p" = "$D" ] || return 0
     cd "$D" || return 1
-    find . -mindepth 1 -maxdepth 1 -printf 'entry\0%y%P\0'
-    [ -e current ] || [ -L current ] && find current -maxdepth 0 -printf 'current\0%y%Y%l\0'
+    # All directories at once: a program costs more than what it looks at.
+    find . releases/ shared/ .opsnb/ .opsnb/trash/ current -maxdepth 1 \
+        -path current -printf 'current\0%y%Y%l\0' -o -printf 'in %H\0%y %T@ %P\0' 2>/dev/null
     field real "$(cd current 2>/dev/null && pwd -P)"
     field base "$(cd releases 2>/dev/null && pwd -P)"
-    [ -d releases ] && find releases/ -mindepth 1 -maxdepth 1 -printf 'release\0%y %T@ %P\0'
-    [ -d shared ] && find shared/ -mindepth 1 -maxdepth 1 -printf 'shared\0%y%P\0'
-    [ -d .opsnb ] && ours
+    [ ! -d .opsnb ] || ours
     return 0
 }
 
 ours() {
     field ours 1
     printf 'records\0'
-    [ -d .opsnb/records ] && find .opsnb/records -type f -name '*.json' -exec grep -aH '' {} + | tr -d '\0'
+    grep -aH '' .opsnb/records/*.json 2>/dev/null | tr -d '\0'
     printf '\0'
     if [ -e .opsnb/lock ] && ! ( exec 8<.opsnb/lock && flock -n -s 8 ) 2>/dev/null; then
         field holder "$(text .opsnb/holder.json)"
     fi
-    field hold "$(text .opsnb/hold.json)"
-    field intent "$(text .opsnb/intent.json)"
-    field tail "$([ -f .opsnb/audit.jsonl ] && tail -n 1 .opsnb/audit.jsonl | tr -d '\0')"
+    [ ! -f .opsnb/hold.json ] || field hold "$(text .opsnb/hold.json)"
+    [ ! -f .opsnb/intent.json ] || field intent "$(text .opsnb/intent.json)"
+    [ ! -f .opsnb/audit.jsonl ] || field tail "$(tail -n 1 .opsnb/audit.jsonl | tr -d '\0')"
     [ -w .opsnb ] || field readonly 1
-    [ -d .opsnb/spare/tree ] && [ -f .opsnb/spare/record ] && field spare "$(text .opsnb/spare/record)"
-    find .opsnb -maxdepth 1 -name 'tmp.*' -printf 'debris\0%P\0'
-    find . -maxdepth 1 -name '.current.opsnb.*' -printf 'debris\0%P\0'
-    [ -d .opsnb/trash ] && find .opsnb/trash -mindepth 1 -maxdepth 1 -printf 'debris\0%P\0'
+    [ ! -f .opsnb/spare/record ] || ! [ -d .opsnb/spare/tree ] || field spare "$(text .opsnb/spare/record)"
 }
 
 text() { [ -f "$1" ] && tr -d '\0' <"$1"; }
@@ -212,11 +209,15 @@ sizes() {
 # The lock is flock(2) on descriptor 9. Every step inherits it, so a step of a dead change keeps
 # the next holder out until it has ended. Hooks get it closed: what they leave behind holds nothing.
 take() {
-    mkdir -p "${D%/*}/" && for path in "$D" "$D/releases" "$D/shared"; do
+    [ -d "${D%/*}/" ] || mkdir -p "${D%/*}/" || return 1
+    for path in "$D" "$D/releases" "$D/shared"; do
         [ -d "$path" ] || made "$path" || [ -d "$path" ] || return 1
     done
-    cd "$D" && mkdir -p .opsnb/records .opsnb/manifests .opsnb/stats .opsnb/carried .opsnb/trash &&
-        ( : >>.opsnb/lock ) || return 1
+    cd "$D" || return 1
+    for path in records manifests stats carried trash; do
+        [ -d ".opsnb/$path" ] || mkdir -p ".opsnb/$path" || return 1
+    done
+    ( : >>.opsnb/lock ) || return 1
     tries=0
     while :; do
         exec 9>>.opsnb/lock
@@ -245,6 +246,7 @@ take() {
 # A full disk must not keep anybody from pruning it or from going back: 64 KiB are held in reserve,
 # and given up when there is no more, for what a change writes about itself.
 room() {
+    [ ! -s .opsnb/reserve ] || return 0
     if dd if=/dev/zero of=.opsnb/tmp.room bs=4096 count=16 2>/dev/null; then
         mv -T .opsnb/tmp.room .opsnb/reserve
     else
@@ -375,13 +377,21 @@ unpack() {
 # Whether the files named, or all of them, hold what they must: the SHA-256 of all their digests.
 verify() {
     fence
-    h=$D/.opsnb/tmp.hash.$T
-    rm -rf "$h" && mkdir "$h" && cd "releases/$1" || exit 1
-    if [ "$3" = all ]; then find . -type f -printf '%P\0'; else cat; fi |
-        xargs -0 -r -n 400 -P "$(cores)" /bin/sh -c 'sha256sum -z -- "$@" >"$0/$$"' "$h"
-    sum=$(find "$h" -type f -exec cat {} + | sort -z | sha256sum)
-    rm -rf "$h"
+    cd "releases/$1" || exit 97
+    case $3 in
+    few) sum=$(xargs -0 -r sha256sum -z -- | sort -z | sha256sum) ;;
+    many) sum=$(hash_all) ;;
+    all) sum=$(find . -type f -printf '%P\0' | hash_all) ;;
+    esac
     [ "${sum%% *}" = "$2" ] || { say 'the content is not as planned'; exit 99; }
+}
+# On several cores; each writes a file of its own, since they would break each other's lines.
+hash_all() {
+    h=$D/.opsnb/tmp.hash.$T
+    rm -rf "$h" && mkdir "$h" || return
+    xargs -0 -r -n 400 -P "$(cores)" /bin/sh -c 'sha256sum -z -- "$@" >"$0/$$"' "$h"
+    find "$h" -type f -exec cat {} + | sort -z | sha256sum
+    rm -rf "$h"
 }
 cores() { n=$(nproc 2>/dev/null || echo 1) && [ "$n" -le 4 ] && echo "$n" || echo 4; }
 modes() { fence; cd "releases/$1" && xargs -0 -r chmod -- "$2"; }
@@ -451,7 +461,7 @@ retire() {
     if [ -d "$p" ] && ! [ -L "$p" ] && [ -f ".opsnb/records/$1.json" ] && [ -w "$p" ] &&
         [ ! -s ".opsnb/carried/$1" ] && ! shares ".opsnb/stats/$1" && mkdir "$s" &&
         cp ".opsnb/records/$1.json" "$s/record" &&
-        cp ".opsnb/manifests/$1" "$s/manifest" && cp ".opsnb/stats/$1" "$s/stats"; then
+        ln ".opsnb/manifests/$1" "$s/manifest" && ln ".opsnb/stats/$1" "$s/stats"; then
         mv -T "$p" "$s/tree" || exit 96
     fi
     discard "$1"
@@ -460,6 +470,8 @@ sweep() {
     fence
     rm -rf .current.opsnb.* .opsnb/tmp.*
     [ ! -d .opsnb/spare ] || [ -d .opsnb/spare/tree ] || rm -rf .opsnb/spare
+    set -- .opsnb/trash/* .opsnb/trash/.[!.]*
+    [ -e "$1" ] || [ -L "$1" ] || [ -e "$2" ] || [ -L "$2" ] || return 0
     find .opsnb/trash -mindepth 1 -type d ! -perm -700 -exec chmod u+rwx {} + 2>/dev/null
     find .opsnb/trash -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system {} + || exit 96
 }
@@ -479,6 +491,7 @@ serve() {
     reply "$$"
     # Once, while the client says what it wants.
     M=$(lacks; echo .)
+    U=$(id -un 2>/dev/null || id -u)
     P=$(command -v zstd gzip | sed 's/.*[/]//' | tr '\n' ' ')
     while IFS= read -r call <&3; do
         C=$((C + 1))

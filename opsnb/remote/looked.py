@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -87,21 +88,34 @@ def _collect(out: bytes) -> _Found:
     found = _Found()
     for key, value in pairs(out):
         match key:
-            case "entry":
-                found.entries[value[1:]] = chr(value[0])
-            case "shared":
-                found.shared[value[1:]] = chr(value[0])
-            case "release":
-                kind, mtime, name = value.split(b" ", 2)
-                found.releases[name.decode("utf-8", "surrogateescape")] = (
-                    kind.decode("ascii"),
-                    float(mtime),
-                )
-            case "debris":
-                found.debris += 1
+            case "in .":
+                _entry(found, value)
+            case "in releases/":
+                _release(found, value)
+            case "in shared/":
+                kind, _, name = value.split(b" ", 2)
+                if name:
+                    found.shared[name] = chr(kind[0])
+            case "in .opsnb/":
+                found.debris += value.split(b" ", 2)[2].startswith(b"tmp.")
+            case "in .opsnb/trash/":
+                found.debris += bool(value.split(b" ", 2)[2])
             case _:
                 found.one[key] = value
     return found
+
+
+def _entry(found: _Found, value: bytes) -> None:
+    kind, _, name = value.split(b" ", 2)
+    if name:
+        found.entries[name] = chr(kind[0])
+        found.debris += name.startswith(b".current.opsnb.")
+
+
+def _release(found: _Found, value: bytes) -> None:
+    kind, mtime, name = value.split(b" ", 2)
+    if name:
+        found.releases[os.fsdecode(name)] = (kind.decode("ascii"), float(mtime))
 
 
 def _current(one: dict[str, bytes]) -> Current:

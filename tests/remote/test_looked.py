@@ -44,24 +44,24 @@ WHOLE: Fields = [
     ("above", HERE.encode()),
     ROOM,
     ("writable", b"1"),
-    ("entry", b"dreleases"),
-    ("entry", b"lcurrent"),
-    ("entry", b"fodd\xff\nname"),
+    ("in .", b"d 1.0 releases"),
+    ("in .", b"l 1.0 current"),
+    ("in .", b"f 1.0 odd\xff\nname"),
     ("current", b"ldreleases/20260325120000"),
     ("real", b"/srv/shop/releases/20260325120000"),
     ("base", b"/srv/shop/releases"),
-    ("release", b"d 1774447200.5 20260325120000"),
-    ("release", b"l 1.0 odd name"),
-    ("shared", b"duploads"),
-    ("shared", b"f.env"),
+    ("in releases/", b"d 1774447200.5 20260325120000"),
+    ("in releases/", b"l 1.0 odd name"),
+    ("in shared/", b"d 1.0 uploads"),
+    ("in shared/", b"f 1.0 .env"),
     ("ours", b"1"),
     records(stored(GOOD), stored(BAD)),
     ("holder", HOLDER.encode()),
     ("hold", HOLDER.encode()),
     ("intent", INTENT.encode()),
     ("tail", b'{"what": "x"}'),
-    ("debris", b"tmp.1"),
-    ("debris", b"tmp.2"),
+    ("in .opsnb/", b"f 1.0 tmp.1"),
+    ("in .opsnb/trash/", b"d 1.0 20260325120000.4"),
 ]
 
 
@@ -138,12 +138,12 @@ def test_an_answer_that_is_cut_short_inside_a_value_is_an_error(number: int) -> 
         [("room", b"1 2 3")],
         [("room", b"1 2 x ext4")],
         [("room", b"\xff 2 3 ext4")],
-        [ROOM, ("entry", b"")],
-        [ROOM, ("shared", b"")],
-        [ROOM, ("release", b"")],
-        [ROOM, ("release", b"d 20260325120000")],
-        [ROOM, ("release", b"d now 20260325120000")],
-        [ROOM, ("release", b"\xff 1.0 20260325120000")],
+        [ROOM, ("in .", b"")],
+        [ROOM, ("in shared/", b"")],
+        [ROOM, ("in releases/", b"")],
+        [ROOM, ("in releases/", b"d 20260325120000")],
+        [ROOM, ("in releases/", b"d now 20260325120000")],
+        [ROOM, ("in releases/", b"\xff 1.0 20260325120000")],
         [ROOM, ("current", b"")],
         [ROOM, ("current", b"l")],
     ],
@@ -183,7 +183,7 @@ def test_whatever_a_server_answers_it_is_a_site_or_an_error_of_ours(data: st.Dat
 )
 def test_a_broken_record_is_named_and_its_release_counts_as_unrecorded(line: bytes) -> None:
     broken = b".opsnb/records/20260325120000.json:" + line.rstrip(b"\n") + b"\n"
-    read = site(("ours", b"1"), records(broken, stored(BAD)), ("release", b"d 1.0 20260325120000"))
+    read = site(("ours", b"1"), records(broken, stored(BAD)), ("in releases/", b"d 1.0 20260325120000"))
     assert read.broken == ("20260325120000",)
     found = read.find("20260325120000")
     assert found
