@@ -11,7 +11,7 @@ from opsnb.core.release import Record
 from opsnb.core.text import safe
 from opsnb.engine.change import Change
 from opsnb.engine.confirm import environment
-from opsnb.engine.deploy import confirm, finish
+from opsnb.engine.ending import confirm, finish
 from opsnb.errors import StalePlan
 
 

@@ -1,0 +1,163 @@
+"""After the switch: checks, the way back when they fail, and what is written down at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from opsnb.core import layout
+from opsnb.core.events import Phase
+from opsnb.core.plan import Plan
+from opsnb.core.release import Record
+from opsnb.core.text import safe
+from opsnb.engine.change import Change
+from opsnb.engine.confirm import check_health, run_hooks
+from opsnb.errors import (
+    CheckFailed,
+    ConnectError,
+    Disconnected,
+    NotRestored,
+    OpsnbError,
+    OutcomeUnknown,
+    RemoteError,
+    Restored,
+    StepTimedOut,
+)
+
+
+async def confirm(change: Change, plan: Plan, record: Record, env: Mapping[str, str]) -> None:
+    """After the switch: hooks and checks, and the previous release again when they fail.
+
+    Args:
+        change: The change.
+        plan: What is being carried out.
+        record: The record of the release that is live now.
+        env: The hooks' environment.
+
+    Raises:
+        Restored: They failed, and the previous release is live again.
+        NotRestored: They failed, and it is not.
+    """
+    async with change.phase(Phase.CONFIRM):
+        try:
+            await run_hooks(change, plan.after, plan.name, env)
+            await check_health(change, plan.health, plan.name, env)
+        except OutcomeUnknown:
+            raise
+        except OpsnbError as error:
+            await _put_back(change, plan, record, error)
+
+
+async def _put_back(change: Change, plan: Plan, record: Record, error: OpsnbError) -> None:
+    """Publish what was live before. Always raises."""
+    why = error.message
+    change.log(f"{why}: putting the previous release back")
+    if change.lock.broken:
+        await change.regain()
+    bad = record.bad(change.actor.by, record.at, why, left=False)
+    try:
+        await _restore(change, plan, bad, why)
+    except OutcomeUnknown:
+        raise
+    except OpsnbError as second:
+        raise NotRestored(
+            f"{why}; and the previous release was not put back: {second.message}",
+            f"Visitors see {safe(change.live)}. Mend it, or "
+            f"`opsnb rollback {change.actor.server}`.",
+        ) from error
+    raise Restored(
+        why, f"{safe(change.live)} is live again; {safe(plan.name)} stays for you to look at."
+    ) from error
+
+
+async def _restore(change: Change, plan: Plan, bad: Record, why: str) -> None:
+    """Mark the release bad and publish the previous one, once more if the line breaks meanwhile.
+
+    Visitors come first: what cannot be written down is a warning.
+    """
+    if not plan.previous:
+        await change.put(bad)
+        await change.audit("deploy.failed", release=plan.name, why=why)
+        await change.lock.forget([layout.INTENT])
+        raise CheckFailed("there is no previous release")
+    for last in (False, True):
+        if change.lock.broken:
+            await change.regain()
+        try:
+            if plan.verb == "deploy":
+                await _noting(change, change.put(bad))
+            await change.switch(plan.previous, why, verb="restore")
+            break
+        except (ConnectError, Disconnected, StepTimedOut):
+            if last:
+                raise
+    facts = {"release": plan.name, "live": change.live, "why": why}
+    await _noting(change, _restored(change, plan.verb, facts))
+
+
+async def _restored(change: Change, verb: str, facts: Mapping[str, str]) -> None:
+    await change.audit(f"{verb}.restored", **facts)
+    await change.lock.forget([layout.INTENT])
+    await change.lock.flush()
+
+
+async def _noting(change: Change, step: Coroutine[Any, Any, None]) -> None:
+    """A step that writes down what is so in any case: its failure is no failure of the change."""
+    try:
+        await step
+    except RemoteError as error:
+        change.warn(f"not everything could be written down: {error.message}")
+
+
+async def finish(change: Change, plan: Plan, *records: Record) -> None:
+    """Write down what is so now, prune, flush it to the disk, and give the lock back.
+
+    Args:
+        change: The change.
+        plan: What is being carried out.
+        records: What is to be known of releases from now on.
+    """
+    async with change.series():
+        for record in records:
+            await change.put(record)
+        if plan.retention.remove:
+            async with change.phase(Phase.PRUNE):
+                await prune(change, plan)
+        async with change.phase(Phase.RECORD):
+            await change.audit(
+                f"{plan.verb}.done",
+                release=plan.name,
+                previous=plan.previous,
+                files=change.files,
+                bytes=change.size,
+                removed=dict(change.removed),
+            )
+            await change.lock.forget([layout.INTENT])
+            await change.lock.flush()
+        await change.lock.let_go()
+
+
+async def prune(change: Change, plan: Plan) -> None:
+    """Remove the releases that the plan says; what cannot be removed is a warning."""
+    names = list(plan.retention.remove)
+    for name in names:
+        change.log(f"removing {safe(name)}: {plan.retention.remove[name]}")
+    gone = set(names)
+    if not await _remove(change, plan, names):
+        change.warn("some files of removed releases could not be deleted: .opsnb/trash")
+        site = await change.remote.look()
+        gone -= {release.name for release in site.releases if release.present}
+    change.removed = {name: why for name, why in plan.retention.remove.items() if name in gone}
+
+
+async def _remove(change: Change, plan: Plan, names: list[str]) -> bool:
+    """Remove releases; whether all of their files could be."""
+    aside = plan.aside if plan.aside in names else ""
+    others = [name for name in names if name != aside]
+    well = await change.lock.discard(others) if others else True
+    if aside:
+        return await change.lock.retire(aside) and well
+    if plan.verb == "prune":
+        # Whoever prunes wants the room.
+        await change.lock.clear_spare()
+    return well

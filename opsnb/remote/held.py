@@ -1,0 +1,358 @@
+"""The lock of a server with a POSIX shell, and the steps that are taken under it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Protocol
+
+from opsnb.core import layout
+from opsnb.core.links import link_target
+from opsnb.core.manifest import parents
+from opsnb.core.release import Site
+from opsnb.core.text import safe
+from opsnb.errors import OpsnbError
+from opsnb.remote.base import Aside, Finish
+from opsnb.remote.pack import Packer
+from opsnb.remote.replies import LOCK_LOST, NOT_REMOVED, as_payload, cut, good
+from opsnb.remote.shell import Call, Reply, Shell
+
+QUICK = 60.0
+BEAT = 3.0
+FEW = 400  # files that one core hashes as fast as several
+
+
+class Beside(Protocol):
+    """What a change asks of its server beside its own shell."""
+
+    async def ask(
+        self,
+        name: str,
+        *args: str | bytes,
+        payload: Iterable[bytes] | None = None,
+        timeout: float = QUICK,
+    ) -> Reply:
+        """Call a function of the agent that only looks, on the shell for questions."""
+
+    async def spare_shell(self) -> Shell | None:
+        """A further shell on the same connection; None where the server allows no more."""
+
+    def give_back(self, shell: Shell) -> None:
+        """Keep a shell whose lock has been given back for the next change."""
+
+
+class PosixHeld:
+    """The lock of a server, and the shell whose steps run under it.
+
+    Args:
+        remote: The server, for signs of life beside the steps.
+        shell: The shell that holds the lock.
+        ids: The fencing token, and the shell's process group on the server.
+        seen: A look that was taken under the lock.
+        step_timeout: Seconds until a copying or flushing step has failed.
+    """
+
+    def __init__(
+        self,
+        remote: Beside,
+        shell: Shell,
+        ids: tuple[int, int],
+        seen: Site,
+        step_timeout: float,
+    ) -> None:
+        self.token, self._pid = ids
+        self.seen = seen
+        self.aside: Aside | None = None
+        self._remote = remote
+        self._shell = shell
+        self._step_timeout = step_timeout
+        self._series = False
+        self._waiting: list[_Step] = []
+        self._switches = 0
+        self._hooked = False
+        self._gone = False
+        self._alive = asyncio.create_task(self._beat())
+
+    @property
+    def broken(self) -> bool:
+        """See :attr:`Held.broken`."""
+        return self._shell.broken
+
+    async def _beat(self) -> None:
+        """Tell the server that we are alive, beside whatever step or question is running.
+
+        A change that takes longer than a beat gets a shell of its own for this: the one for
+        questions may be busy hashing for minutes. A server that allows no third session gets its
+        signs of life between the questions.
+        """
+        pulse: Shell | None = None
+        count = 0
+        try:
+            while not self._shell.broken:
+                await asyncio.sleep(BEAT)
+                count += 1
+                # A sign of life that cannot be given is no failure of the step that runs: the
+                # agent counts the missing ones, and the step itself meets what is wrong.
+                with suppress(OpsnbError):
+                    pulse = pulse or await self._remote.spare_shell()
+                    call = pulse.call if pulse and not pulse.broken else self._remote.ask
+                    await call("alive", str(self.token), str(count), timeout=10)
+        finally:
+            if pulse:
+                await pulse.close()
+
+    @asynccontextmanager
+    async def series(self) -> AsyncIterator[None]:
+        """See :meth:`Held.series`."""
+        self._series = True
+        try:
+            yield
+            await self._take_all()
+        finally:
+            self._series = False
+            self._waiting.clear()
+
+    def then(self, tell: Callable[[], None]) -> None:
+        """See :meth:`Held.then`."""
+        if self._waiting:
+            self._waiting[-1].tell.append(tell)
+        else:
+            tell()
+
+    async def _take_all(self) -> list[Reply]:
+        """Send the steps that wait; their replies, when all went well."""
+        steps, self._waiting = self._waiting, []
+        if not steps:
+            return []
+
+        def answered(place: int, reply: Reply) -> None:
+            if reply.status == 0:
+                for tell in steps[place].tell:
+                    tell()
+
+        replies = await self._shell.batch([step.call for step in steps], answered)
+        return [good(reply, step.what) for step, reply in zip(steps, replies, strict=True)]
+
+    def _put(
+        self,
+        what: str,
+        name: str,
+        args: tuple[str | bytes, ...],
+        payload: AsyncIterable[bytes] | Iterable[bytes] | None,
+    ) -> None:
+        alone = not self._waiting
+        call = Call(name, args, payload, self._step_timeout, regardless=alone)
+        self._waiting.append(_Step(what, call))
+
+    async def _answer(
+        self,
+        what: str,
+        name: str,
+        *args: str | bytes,
+        payload: AsyncIterable[bytes] | Iterable[bytes] | None = None,
+    ) -> Reply:
+        """Take a step, after those that wait, and give its reply."""
+        self._put(what, name, args, payload)
+        return (await self._take_all())[-1]
+
+    async def _step(
+        self,
+        what: str,
+        name: str,
+        *args: str | bytes,
+        payload: AsyncIterable[bytes] | Iterable[bytes] | None = None,
+    ) -> None:
+        """Take a step; within a series it may wait for the others."""
+        self._put(what, name, args, payload)
+        if not self._series:
+            await self._take_all()
+
+    async def begin(self, name: str, record: bytes) -> None:
+        """See :meth:`Held.begin`."""
+        await self._step("begin a release", "begin", name, payload=[record])
+
+    async def copy(self, base: str, name: str, *, hardlink: bool) -> None:
+        """See :meth:`Held.copy`."""
+        how = "hardlink" if hardlink else "copy"
+        await self._step(f"copy release {safe(base)}", "copy", base, name, how)
+
+    async def recycle(self, name: str) -> None:
+        """See :meth:`Held.recycle`."""
+        await self._step("use the release kept aside", "recycle", name)
+
+    async def bring(self, base: str, name: str, paths: Iterable[bytes]) -> None:
+        """See :meth:`Held.bring`."""
+        what = f"copy files of release {safe(base)}"
+        await self._step(what, "bring", base, name, payload=as_payload(paths))
+
+    async def drop(self, name: str, paths: Iterable[bytes]) -> None:
+        """See :meth:`Held.drop`."""
+        await self._step("remove what went", "drop", name, payload=as_payload(paths))
+
+    async def unpack(self, name: str, stream: AsyncIterable[bytes], how: Packer = "") -> None:
+        """See :meth:`Held.unpack`."""
+        await self._step("unpack the upload", "unpack", name, how, payload=stream)
+
+    async def verify(self, name: str, digests: Mapping[bytes, str], *, whole: bool) -> None:
+        """See :meth:`Held.verify`."""
+        total = hashlib.sha256()
+        for path, digest in sorted(digests.items(), key=lambda item: (item[1], item[0])):
+            total.update(digest.encode() + b"  " + path + b"\0")
+        paths = () if whole else as_payload(digests)
+        which = "all" if whole else "few" if len(digests) < FEW else "many"
+        args = (name, total.hexdigest(), which)
+        await self._step("verify the content", "verify", *args, payload=paths)
+
+    async def modes(self, name: str, modes: Iterable[tuple[bytes, int]]) -> None:
+        """See :meth:`Held.modes`."""
+        ordered = sorted(modes, key=lambda item: (item[1], item[0]))
+        for mode, group in groupby(ordered, key=lambda item: item[1]):
+            paths = as_payload(path for path, _ in group)
+            await self._step("set modes", "modes", name, f"{mode:o}", payload=paths)
+
+    async def make_shared(self, path: bytes) -> None:
+        """See :meth:`Held.make_shared`."""
+        await self._step("make a directory in shared/", "make_shared", payload=as_payload([path]))
+
+    async def seed(self, name: str, path: bytes) -> None:
+        """See :meth:`Held.seed`."""
+        await self._step("seed shared/", "seed", name, payload=as_payload([path]))
+
+    async def link(self, name: str, paths: Iterable[bytes]) -> None:
+        """See :meth:`Held.link`."""
+        links = list(paths)
+        above = sorted({up for path in links for up in parents(path)})
+        await self._step("make directories", "make_dirs", name, payload=as_payload(above))
+        ends = [part for path in links for part in (link_target(path), path)]
+        await self._step("link shared paths", "link", name, payload=as_payload(ends))
+
+    async def finish_like(self, name: str, base: str) -> Finish:
+        """See :meth:`Held.finish_like`."""
+        reply = await self._answer("list the release", "finish", name, base)
+        altered, unlike = cut(reply.out)
+        return Finish(unlike, altered)
+
+    async def finish(self, name: str) -> bytes:
+        """See :meth:`Held.finish`."""
+        reply = await self._answer("list the release", "finish", name, "")
+        if not self._hooked:
+            return reply.out
+        # What a hook left running may be talking between the answers of this shell.
+        asked = await self._remote.ask("stats", name, timeout=self._step_timeout)
+        return good(asked, "list the release").out
+
+    async def store(self, path: str, content: bytes) -> None:
+        """See :meth:`Held.store`."""
+        inside = path.removeprefix(layout.OURS + "/")
+        await self._step(f"write {path}", "store", inside, payload=[content])
+
+    async def edit(self, path: str, base: str, edits: bytes, digest: str) -> None:
+        """See :meth:`Held.edit`."""
+        new, old = (place.removeprefix(layout.OURS + "/") for place in (path, base))
+        await self._step(f"write {path}", "edit", new, old, digest, payload=[edits])
+
+    async def forget(self, paths: Iterable[str]) -> None:
+        """See :meth:`Held.forget`."""
+        inside = [path.removeprefix(layout.OURS + "/") for path in paths]
+        await self._step("remove records", "forget", *inside)
+
+    async def append_audit(self, line: bytes) -> None:
+        """See :meth:`Held.append_audit`."""
+        await self._step("write the audit log", "append", payload=[line])
+
+    async def flush(self) -> None:
+        """See :meth:`Held.flush`."""
+        await self._step("flush to disk", "flush")
+
+    async def publish(self, name: str, expected: bytes) -> None:
+        """See :meth:`Held.publish`."""
+        self._switches += 1
+        what = f"publish {safe(name)}"
+        await self._step(what, "publish", name, expected, str(self._switches))
+
+    async def hook(
+        self,
+        directory: str,
+        command: str,
+        environment: Mapping[str, str],
+        timeout: float,
+        on_output: Callable[[bytes], None],
+    ) -> int:
+        """See :meth:`Held.hook`."""
+        pairs_ = [f"{key}={value}" for key, value in environment.items()]
+        line = [command.encode("utf-8", "surrogateescape")]
+        self._hooked = True
+        await self._take_all()
+        reply = await self._shell.call(
+            "hook", directory, *pairs_, payload=line, timeout=timeout, on_output=on_output
+        )
+        if reply.status == LOCK_LOST:
+            # The hook's own status may be the same: the lock itself knows.
+            await self._step("run a hook", "fence")
+        return reply.status
+
+    async def discard(self, names: Sequence[str]) -> bool:
+        """See :meth:`Held.discard`."""
+        return await self._removing("discard", *names)
+
+    async def sweep(self) -> bool:
+        """See :meth:`Held.sweep`."""
+        return await self._removing("sweep")
+
+    async def retire(self, name: str) -> bool:
+        """See :meth:`Held.retire`."""
+        return await self._removing("retire", name)
+
+    async def clear_spare(self) -> None:
+        """See :meth:`Held.clear_spare`."""
+        await self._step("delete the release kept aside", "clear_spare")
+
+    async def _removing(self, name: str, *names: str) -> bool:
+        await self._take_all()
+        reply = await self._shell.call(name, *names, timeout=self._step_timeout)
+        return reply.status != NOT_REMOVED and bool(good(reply, "remove releases"))
+
+    async def kill(self) -> None:
+        """See :meth:`Held.kill`."""
+        self._alive.cancel()
+        await self._shell.close()
+        await self._remote.ask("end_change", str(self._pid), str(self.token), timeout=10)
+
+    async def let_go(self) -> None:
+        """See :meth:`Held.let_go`."""
+        await self._step("give the lock back", "drop_lock")
+        self.then(self._mark_gone)
+
+    def _mark_gone(self) -> None:
+        self._gone = True
+
+    async def release(self) -> None:
+        """See :meth:`Held.release`."""
+        self._alive.cancel()
+        if not self._shell.broken:
+            if not self._gone:
+                await self._shell.call("drop_lock", timeout=QUICK)
+            if self._hooked:
+                # What a hook left running may talk in between.
+                await self._shell.close()
+            else:
+                self._remote.give_back(self._shell)
+
+
+@dataclass
+class _Step:
+    """A step that waits to be sent.
+
+    Attributes:
+        what: What it does, for the message when it fails.
+        call: The agent's function.
+        tell: What to call when it is done.
+    """
+
+    what: str
+    call: Call
+    tell: list[Callable[[], None]] = field(default_factory=list)

@@ -1,0 +1,77 @@
+"""What the agent answers, read; and lists of names as it takes them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import quote_from_bytes
+
+from opsnb.errors import LockLost, NotReady, RemoteError, StepFailed
+from opsnb.remote.base import Aside, Changes
+from opsnb.remote.shell import Reply
+
+# Exit statuses of the agent's functions; see the head of agent.sh.
+LOCKED, LOCK_LOST, CHANGED_HANDS, NOT_REMOVED = 91, 92, 93, 96
+
+
+def aside_in(reply: Reply) -> Aside | None:
+    record, _, unlike = good(reply, "look at what is kept aside").out.partition(b"\0")
+    return Aside(record, unlike) if record else None
+
+
+def cut(out: bytes) -> tuple[bytes, bytes]:
+    """What stands before an empty line, and what after it."""
+    if out.startswith(b"\0"):
+        return b"", out[1:]
+    before, _, after = out.partition(b"\0\0")
+    return before, after
+
+
+def changes_in(out: bytes) -> Changes:
+    carried, rest = cut(out)
+    lines = [line for line in rest.split(b"\0") if line]
+    return Changes(
+        carried,
+        b"\0".join(line[1:] for line in lines if line.startswith(b"\t")),
+        b"\0".join(line for line in lines if not line.startswith(b"\t")),
+    )
+
+
+def whole(reply: Reply) -> bytes:
+    """What a file holds; nothing when there is none."""
+    return reply.out if reply.status == 0 else b""
+
+
+def good(reply: Reply, what: str) -> Reply:
+    """The reply itself, when its status is 0.
+
+    Raises:
+        LockLost: The lock is somebody else's.
+        NotReady: ``deploy_to`` cannot be written.
+        StepFailed: Anything else.
+    """
+    if reply.status == 0:
+        return reply
+    if reply.status == LOCK_LOST:
+        raise LockLost(
+            "somebody else has taken the lock: nothing more was done",
+            "`opsnb log` says who; `opsnb releases` shows what is live now.",
+        )
+    said = f": {reply.complaint}" if reply.complaint else ""
+    if what == "take the lock":
+        raise NotReady(f"cannot take the lock{said}", "May this user write to deploy_to?")
+    raise StepFailed(f"cannot {what}{said} (status {reply.status})", reply.status)
+
+
+def as_payload(paths: Iterable[bytes]) -> Iterable[bytes]:
+    """Names as a payload: each ended by NUL."""
+    joined = b"".join(path + b"\0" for path in paths)
+    return [joined] if joined else []
+
+
+def digests_in(out: bytes) -> dict[bytes, str]:
+    """What ``sha256sum -z`` printed."""
+    lines = [line for line in out.split(b"\0") if line]
+    if any(len(line) < 67 for line in lines):
+        shown = quote_from_bytes(lines[-1][:80])
+        raise RemoteError(f"the server's digests make no sense: {shown}")
+    return {line[66:]: line[:64].decode("ascii", "replace") for line in lines}
