@@ -133,13 +133,16 @@ class Held(Protocol):
     async def unpack(self, name: str, stream: AsyncIterable[bytes], how: Packer = "") -> None:
         """Unpack a tar stream, compressed in some way or not, into a release being built."""
 
-    async def verify(self, name: str, digests: Mapping[bytes, str], *, whole: bool) -> None:
+    async def verify(
+        self, name: str, digests: Mapping[bytes, str], *, whole: bool = False, large: bool = False
+    ) -> None:
         """Fail unless files have the given SHA-256.
 
         Args:
             name: The release.
             digests: What each file must have, hexadecimal.
             whole: Whether these are all the regular files of the release.
+            large: Whether each is so large that hashing it takes longer than starting a program.
         """
 
     async def modes(self, name: str, modes: Iterable[tuple[bytes, int]]) -> None:

@@ -197,13 +197,15 @@ class PosixHeld:
         """See :meth:`Held.unpack`."""
         await self._step("unpack the upload", "unpack", name, how, payload=stream)
 
-    async def verify(self, name: str, digests: Mapping[bytes, str], *, whole: bool) -> None:
+    async def verify(
+        self, name: str, digests: Mapping[bytes, str], *, whole: bool = False, large: bool = False
+    ) -> None:
         """See :meth:`Held.verify`."""
         total = hashlib.sha256()
         for path, digest in sorted(digests.items(), key=lambda item: (item[1], item[0])):
             total.update(digest.encode() + b"  " + path + b"\0")
         paths = () if whole else as_payload(digests)
-        which = "all" if whole else "few" if len(digests) < FEW else "many"
+        which = "large" if large else "all" if whole else "few" if len(digests) < FEW else "many"
         args = (name, total.hexdigest(), which)
         await self._step("verify the content", "verify", *args, payload=paths)
 

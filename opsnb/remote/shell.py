@@ -24,7 +24,7 @@ from opsnb.core.text import safe
 from opsnb.errors import Disconnected, NotReady, RemoteError, StepTimedOut
 
 FRAME = 256 * 1024
-MOST = 1024 * 1024  # of a frame on a fast line
+MOST = 8 * 1024 * 1024  # of a frame on a fast line: each costs the server a program
 HASTE = 0.1  # seconds in which a frame is gone for the next one to be larger
 SKIPPED = 98
 REPLY_LIMIT = 512 * 1024 * 1024
@@ -68,9 +68,10 @@ class Reply:
 
     @property
     def complaint(self) -> str:
-        """The last line of the complaints, safe to show."""
+        """The first and the last line of the complaints, safe to show."""
         lines = [line for line in self.err.splitlines() if line.strip() and line not in _IDLE]
-        return safe(lines[-1][:500]) if lines else ""
+        told = dict.fromkeys(safe(line[:300]) for line in (*lines[:1], *lines[-1:]))
+        return " … ".join(told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,10 +240,16 @@ class Shell:
             async for frame in self._frames(call.payload, self._sent):
                 ready += frame
                 if len(ready) >= FRAME:
-                    await self._pipes.write(bytes(ready))
-                    ready.clear()
+                    ready = await self._out_with(ready)
         if ready:
-            await self._pipes.write(bytes(ready))
+            await self._out_with(ready)
+
+    async def _out_with(self, ready: bytearray) -> bytearray:
+        """Send what is ready, some at a time so that little of it is kept twice."""
+        view = memoryview(ready)
+        for start in range(0, len(view), FRAME):
+            await self._pipes.write(bytes(view[start : start + FRAME]))
+        return bytearray()
 
     def _written(self, writing: asyncio.Task[None]) -> None:
         """What could not be sent gets no answer: whoever waits for one is told why."""
