@@ -11,117 +11,117 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from opsnb.core import schema
-from opsnb.core.schema import Fault, Table, Wrong, choice, flag, key, seconds, some_text, whole
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
 from opsnb.core.text import safe
 from opsnb.errors import ConfigError
 
 
-class Hook(Table):
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Hook(_Table):
     """A command run on the server."""
 
-    command: str = key(some_text, "A line for /bin/sh.")
-    timeout: float = key(seconds(above=0), "Seconds until it is ended and has failed.", 300)
+    command: str = Field(min_length=1, description="A line for /bin/sh.")
+    timeout: float = Field(300, gt=0, description="Seconds until it is ended and has failed.")
 
 
-class Health(Table):
+class Health(_Table):
     """A question that a working site answers."""
 
-    url: str = key(schema.text, "An address that is asked from this machine (http, https).", "")
-    command: str = key(schema.text, "Or a line for /bin/sh on the server, which must exit 0.", "")
-    status: int = key(whole(100, 599), "The status that the address must answer.", 200)
-    contains: str = key(schema.text, "Text that the answer must contain.", "")
-    timeout: float = key(seconds(above=0), "Seconds for one try.", 10)
-    retries: int = key(whole(0, 100), "Further tries after the first.", 3)
-    delay: float = key(seconds(0, 300), "Seconds between tries.", 1)
+    url: str = Field("", description="An address that is asked from this machine (http, https).")
+    command: str = Field("", description="Or a line for /bin/sh on the server, which must exit 0.")
+    status: int = Field(200, ge=100, le=599, description="The status that the address must answer.")
+    contains: str = Field("", description="Text that the answer must contain.")
+    timeout: float = Field(10, gt=0, description="Seconds for one try.")
+    retries: int = Field(3, ge=0, le=100, description="Further tries after the first.")
+    delay: float = Field(1, ge=0, le=300, description="Seconds between tries.")
 
-    def fits(self) -> None:
-        """See :meth:`Table.fits`."""
+    @model_validator(mode="after")
+    def _one_question(self) -> Health:
         if bool(self.url) == bool(self.command):
             raise ValueError("give either url or command")
         if self.url and urlsplit(self.url).scheme not in ("http", "https"):
             raise ValueError("url must begin with http:// or https://")
+        return self
 
 
-def _hook(value: object) -> Hook:
-    """A hook, which may be written as its command alone."""
-    return Hook.model_validate({"command": value} if isinstance(value, str) else value)
+Hooks = Annotated[tuple[Hook, ...], Field()]
 
 
-def _inside(value: object) -> str:
-    """A path inside a release."""
-    path = schema.text(value)
-    parts = path.rstrip("/").split("/")
-    if not path or any(part in ("", ".", "..") for part in parts) or "\0" in path:
-        raise ValueError(f"{path!r} is not a path inside a release")
-    return "/".join(parts)
+def _as_hooks(value: object) -> object:
+    """A hook may be written as its command alone."""
+    if isinstance(value, (list, tuple)):
+        return [{"command": item} if isinstance(item, str) else item for item in value]
+    return value
 
 
-_texts, _paths = schema.several(schema.text), schema.several(_inside)
-_hooks = schema.several(_hook)
-
-
-class Settings(Table):
+class Settings(_Table):
     """What can be said of a project, an environment or a server."""
 
-    source: str = key(schema.text, "The folder to release.", "")
-    keep_releases: int = key(
-        whole(1, 1000), "How many good releases stay, the live one included.", 3
+    source: str = Field("", description="The folder to release.")
+    keep_releases: int = Field(
+        3, ge=1, le=1000, description="How many good releases stay, the live one included."
     )
-    exclude: tuple[str, ...] = key(
-        _texts, "What of the source stays out: gitignore rules; .deployignore is read too.", ()
+    exclude: tuple[str, ...] = Field(
+        (), description="What of the source stays out: gitignore rules; .deployignore is read too."
     )
-    base: Literal["previous", "clean"] = key(
-        choice("previous", "clean"),
-        "previous: what the application wrote inside the release is carried over; "
-        "clean: the release equals the source.",
+    base: Literal["previous", "clean"] = Field(
         "previous",
+        description="previous: what the application wrote inside the release is carried over; "
+        "clean: the release equals the source.",
     )
-    copy_mode: Literal["copy", "hardlink"] = key(
-        choice("copy", "hardlink"),
-        "copy: a real copy (reflink where the file system can); "
-        "hardlink: unchanged files share their inode with the release before.",
+    copy_mode: Literal["copy", "hardlink"] = Field(
         "copy",
         alias="copy",
+        description="copy: a real copy (reflink where the file system can); "
+        "hardlink: unchanged files share their inode with the release before.",
     )
-    recycle: bool = key(
-        flag,
-        "Whether the release that was pruned last stays aside on the disk, and the "
-        "next one is made of it: only what differs is copied. It needs the room of one release.",
+    recycle: bool = Field(
         True,
+        description="Whether the release that was pruned last stays aside on the disk, and the "
+        "next one is made of it: only what differs is copied. It needs the room of one release.",
     )
-    verify: Literal["written", "all"] = key(
-        choice("written", "all"),
-        "Which files are hashed on the server before the switch: those that were "
-        "sent, or all of them.",
+    verify: Literal["written", "all"] = Field(
         "written",
+        description="Which files are hashed on the server before the switch: those that were "
+        "sent, or all of them.",
     )
-    linked_dirs: tuple[str, ...] = key(
-        _paths, "Directories of shared/ to link. Nothing listed: all that shared/ holds.", ()
+    linked_dirs: tuple[str, ...] = Field(
+        (), description="Directories of shared/ to link. Nothing listed: all that shared/ holds."
     )
-    linked_files: tuple[str, ...] = key(_paths, "Files of shared/ to link.", ())
-    before_publish: tuple[Hook, ...] = key(
-        _hooks, "Commands run in the new release's directory before the switch.", ()
+    linked_files: tuple[str, ...] = Field((), description="Files of shared/ to link.")
+    before_publish: Hooks = Field(
+        (), description="Commands run in the new release's directory before the switch."
     )
-    after_publish: tuple[Hook, ...] = key(_hooks, "Commands run in the live release after it.", ())
-    health: tuple[Health, ...] = key(
-        schema.several(Health.model_validate),
-        "What must answer after the switch; if not, the previous release returns.",
-        (),
+    after_publish: Hooks = Field((), description="Commands run in the live release after it.")
+    health: tuple[Health, ...] = Field(
+        (), description="What must answer after the switch; if not, the previous release returns."
     )
-    lock_wait: float = key(seconds(0, 86400), "Seconds to wait for a lock.", 0)
-    step_timeout: float = key(
-        seconds(above=0), "Seconds until a copying or flushing step has failed.", 1800
+    lock_wait: float = Field(0, ge=0, le=86400, description="Seconds to wait for a lock.")
+    step_timeout: float = Field(
+        1800, gt=0, description="Seconds until a copying or flushing step has failed."
     )
-    connect_timeout: float = key(seconds(above=0), "Seconds until connecting has failed.", 15)
+    connect_timeout: float = Field(15, gt=0, description="Seconds until connecting has failed.")
 
-    def fits(self) -> None:
-        """See :meth:`Table.fits`."""
+    @field_validator("before_publish", "after_publish", mode="before")
+    @classmethod
+    def _short_hooks(cls, value: object) -> object:
+        return _as_hooks(value)
+
+    @field_validator("linked_dirs", "linked_files")
+    @classmethod
+    def _inside(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_clean(path) for path in paths)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Settings:
         listed = sorted((*self.linked_dirs, *self.linked_files))
         for first, second in pairwise(listed):
             if first == second:
@@ -130,58 +130,71 @@ class Settings(Table):
             inner = [path for path in listed if path.startswith(outer + "/")]
             if inner:
                 raise ValueError(f"{inner[0]!r} lies inside {outer!r}: list one of them")
+        return self
+
+
+def _clean(path: str) -> str:
+    parts = path.rstrip("/").split("/")
+    if not path or any(part in ("", ".", "..") for part in parts) or "\0" in path:
+        raise ValueError(f"{path!r} is not a path inside a release")
+    return "/".join(parts)
 
 
 class Project(Settings):
     """The project."""
 
-    name: str = key(some_text, "What the project is called.", "site")
+    name: str = Field("site", min_length=1, description="What the project is called.")
 
 
 class Environment(Settings):
     """A set of servers that are treated alike."""
 
-    color: Literal["", "red", "orange", "yellow", "green", "blue", "purple", "grey"] = key(
-        choice("", "red", "orange", "yellow", "green", "blue", "purple", "grey"),
-        "The colour that marks it.",
-        "",
+    color: Literal["", "red", "orange", "yellow", "green", "blue", "purple", "grey"] = Field(
+        "", description="The colour that marks it."
     )
-    confirm: Literal["none", "click", "type-name"] = key(
-        choice("none", "click", "type-name"), "What a change asks of a person first.", "click"
+    confirm: Literal["none", "click", "type-name"] = Field(
+        "click", description="What a change asks of a person first."
     )
-
-
-def _url(value: object) -> str:
-    url = schema.text(value)
-    Address.parse(url)
-    return url
 
 
 class ServerTable(Settings):
     """One server."""
 
-    url: str = key(_url, "ssh://user@host[:port]/deployment/path, or file:///path.")
-    environment: str = key(schema.text, "The environment it belongs to.", "")
+    url: str = Field(description="ssh://user@host[:port]/deployment/path, or file:///path.")
+    environment: str = Field("", description="The environment it belongs to.")
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, url: str) -> str:
+        Address.parse(url)
+        return url
 
 
-class Config(Table):
+class _At(ValueError):
+    """What is wrong with one key, found out by looking at others."""
+
+    def __init__(self, where: tuple[str, ...], message: str) -> None:
+        super().__init__(message)
+        self.where = where
+
+
+class Config(_Table):
     """The whole of ``opsnb.toml``."""
 
-    project: Project = key(Project.model_validate, "The project.", Project())
-    environments: dict[str, Environment] = key(
-        schema.named(Environment.model_validate), "Environments, by name.", {}
-    )
-    servers: dict[str, ServerTable] = key(
-        schema.named(ServerTable.model_validate), "Servers, by name.", {}
-    )
+    project: Project = Field(default_factory=lambda: Project.model_validate({}))
+    environments: dict[str, Environment] = Field(default_factory=dict)
+    servers: dict[str, ServerTable] = Field(default_factory=dict)
 
-    def fits(self) -> None:
-        """See :meth:`Table.fits`."""
-        known = ", ".join(self.environments) or "none is defined"
+    @model_validator(mode="after")
+    def _known(self) -> Config:
         for name, server in self.servers.items():
             if server.environment and server.environment not in self.environments:
-                where = ("servers", name, "environment")
-                raise Wrong((where, f"no environment {server.environment!r} ({known})"))
+                known = ", ".join(self.environments) or "none is defined"
+                raise _At(
+                    ("servers", name, "environment"),
+                    f"no environment {server.environment!r} ({known})",
+                )
+        return self
 
     def settings(self, server: str) -> Settings:
         """What holds for a server, inherited and all.
@@ -196,24 +209,23 @@ class Config(Table):
         layers = [self.project, self.environment(server), table]
         merged = {key: value for layer in layers for key, value in _said(layer).items()}
         try:
-            return Settings.model_construct(**merged)
-        except ValueError as error:
-            raise ConfigError(f"server {server!r}: {safe(str(error))}") from error
+            return Settings.model_validate(merged)
+        except ValidationError as error:
+            raise ConfigError(f"server {server!r}: {_reason(error.errors()[0])}") from error
 
     def environment(self, server: str) -> Environment:
         """The environment a server belongs to; one with every default when it names none."""
         name = self.servers[server].environment
-        return self.environments.get(name) or Environment()
+        return self.environments.get(name) or Environment.model_validate({})
 
 
-def _said(table: Settings) -> dict[str, object]:
+def _said(table: Settings) -> dict[str, Any]:
     """The settings that a table gives itself."""
-    given = table.model_fields_set & Settings.model_fields.keys()
-    return {name: getattr(table, name) for name in given}
+    given = table.model_fields_set & set(Settings.model_fields)
+    return table.model_dump(include=given, by_alias=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Address:
+class Address(_Table):
     """Where a server is.
 
     Attributes:
@@ -278,20 +290,22 @@ def parse(text: str, filename: str = "opsnb.toml") -> Config:
         raise ConfigError(f"{filename}: not TOML: {error}") from error
     try:
         return Config.model_validate(data)
-    except Wrong as wrong:
-        raise ConfigError("\n".join(_messages(wrong.faults, text, filename))) from wrong
+    except ValidationError as error:
+        raise ConfigError("\n".join(_messages(error, text, filename))) from error
 
 
-def _messages(faults: Iterable[Fault], text: str, filename: str) -> Iterable[str]:
-    for where, what in faults:
+def _messages(error: ValidationError, text: str, filename: str) -> Iterable[str]:
+    for detail in error.errors():
+        cause = detail.get("ctx", {}).get("error")
+        where = cause.where if isinstance(cause, _At) else detail["loc"]
         key = ".".join(str(part) for part in where) or "file"
-        yield f"{filename}:{locate(text, where)}: {key}: {_reason(what)}"
+        yield f"{filename}:{locate(text, where)}: {key}: {_reason(detail)}"
 
 
-def _reason(what: str) -> str:
-    if what == schema.NO_SUCH_KEY:
-        return f"{what} (opsnb config prints every key with its default)"
-    return safe(what)
+def _reason(detail: Any) -> str:
+    if detail["type"] == "extra_forbidden":
+        return "no such key (opsnb config prints every key with its default)"
+    return safe(str(detail["msg"]).removeprefix("Value error, "))
 
 
 _TABLE = re.compile(r"\s*\[{1,2}\s*(.+?)\s*\]{1,2}\s*(#.*)?$")
@@ -357,11 +371,11 @@ def default_file() -> str:
     return "\n".join(sections) + "\n"
 
 
-def _keys(table: type[Table], but: type[Table] | None = None) -> Iterable[str]:
+def _keys(table: type[BaseModel], but: type[BaseModel] | None = None) -> Iterable[str]:
     left_out = set(but.model_fields) if but else set()
     for name, field in table.model_fields.items():
         if name not in left_out:
-            value = None if field.required else field.default
+            value = None if field.is_required() else field.get_default(call_default_factory=True)
             yield f"# {field.description}"
             yield f"# {field.alias or name} = {_toml(value)}"
 
