@@ -153,6 +153,9 @@ def _walk(tree: Path) -> Iterator[Path]:
             yield Path(top, name)
 
 
+_EPOCH = 1_700_000_000
+
+
 def edit(tree: Path, count: int, seed: int) -> None:
     """Change the content of some files: one more line in the middle of each.
 
@@ -165,6 +168,8 @@ def edit(tree: Path, count: int, seed: int) -> None:
         content = path.read_bytes()
         middle = content.find(b"\n", len(content) // 2) + 1
         path.write_bytes(content[:middle] + f"# edit {seed}\n".encode() + content[middle:])
+        # rsync goes by size and whole seconds: two edits within one must not look alike.
+        os.utime(path, (_EPOCH + seed, _EPOCH + seed))
 
 
 def touch(tree: Path) -> None:

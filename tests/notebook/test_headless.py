@@ -66,7 +66,7 @@ def test_a_headless_run_leaves_text_and_html_and_no_widget(tmp_path: Path) -> No
     assert said.splitlines()[-1].endswith("is live")
     assert receipt.startswith("deploy on demo\n")
     assert "whole log" in receipt
-    assert len(texts(notebook, 4)) == 3
+    assert len(texts(notebook, 4)) == 3, texts(notebook, 4)
     assert "current → releases/" in texts(notebook, 5)[0]
     assert "The console needs JupyterLab" in texts(notebook, 6)[0]
     assert texts(notebook, 7)[0].startswith("rollback on the server\n  current ")
