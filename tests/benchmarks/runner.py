@@ -178,7 +178,8 @@ class Runner:
         self, case: Case, name: str, lane: Lane, tree: Path, number: int, counted: bool
     ) -> None:
         """Time one operation of one tool, or count it, and check what came of it."""
-        stands = lane.stands[: case.at_once]
+        # One connection is counted: the relay stands before one site.
+        stands = lane.stands[: 1 if counted else case.at_once]
         with self._own_loss(lane):
             for stand in stands:
                 case.ready(stand, tree)

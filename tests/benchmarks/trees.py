@@ -6,6 +6,7 @@ A source is changed in place, as an editor, a build or ``git checkout`` does it.
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -153,7 +154,7 @@ def _walk(tree: Path) -> Iterator[Path]:
             yield Path(top, name)
 
 
-_EPOCH = 1_700_000_000
+_SECONDS = itertools.count(1_700_000_000)
 
 
 def edit(tree: Path, count: int, seed: int) -> None:
@@ -169,7 +170,8 @@ def edit(tree: Path, count: int, seed: int) -> None:
         middle = content.find(b"\n", len(content) // 2) + 1
         path.write_bytes(content[:middle] + f"# edit {seed}\n".encode() + content[middle:])
         # rsync goes by size and whole seconds: two edits within one must not look alike.
-        os.utime(path, (_EPOCH + seed, _EPOCH + seed))
+        when = next(_SECONDS)
+        os.utime(path, (when, when))
 
 
 def touch(tree: Path) -> None:
