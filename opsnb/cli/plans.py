@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from opsnb.cli import show
+from opsnb.core.facts import SPARE
 from opsnb.core.text import plural, safe, size
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def lines(plan: Plan, server: Server, most: int | None = None) -> list[Text]:
     if plan.marks_bad:
         told.append(_item("mark bad", safe(plan.marks_bad)))
     told += _reasons("remove", plan.retention.remove, "red")
+    if plan.clears_spare:
+        told.append(_item("remove", SPARE))
     if plan.verb == "prune":
         told += _reasons("keep", plan.retention.keep, "")
     return told + [show.note(warning) for warning in plan.warnings]

@@ -16,6 +16,7 @@ from opsnb.core.plan import Build, Plan
 from opsnb.core.text import plural, safe, size
 
 NAMED = 5
+SPARE = "the release kept aside: the next one will be a copy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ def plan_facts(plan: Plan) -> list[Fact]:
     if plan.marks_bad:
         facts.append(Fact("mark bad", safe(plan.marks_bad), "remove"))
     facts += _reasons("remove", plan.retention.remove, "remove")
+    if plan.clears_spare:
+        facts.append(Fact("remove", SPARE, "remove"))
     if plan.verb == "prune":
         facts += _reasons("keep", plan.retention.keep, "")
     return facts + [Fact("note", safe(warning), "warning") for warning in plan.warnings]

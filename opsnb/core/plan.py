@@ -97,7 +97,8 @@ class Plan:
         marks_bad: The release that a rollback leaves and marks bad; empty for none, as when it
             goes forward again.
         aside: The pruned release that the next one is to be made of; empty for none.
-        clears_spare: Whether the one that is aside is deleted first, since its room is needed.
+        clears_spare: Whether the one that is aside is deleted: its room is needed, or no release
+            will be made of it.
         why: The reason given.
         nothing: Whether there is nothing to do.
         warnings: What the user should know before saying yes.

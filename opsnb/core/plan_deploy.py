@@ -90,7 +90,7 @@ def plan_deploy(
     plan = replace(
         plan,
         aside=_aside(site, plan, settings, needs[0]),
-        clears_spare=site.spare is not None and _tight(site, needs),
+        clears_spare=site.spare is not None and (_tight(site, needs) or not _recycles(settings)),
     )
     return replace(plan, warnings=_warnings(site, base, source, plan, linking, settings))
 
@@ -179,9 +179,17 @@ def _build(
 def may_reuse(site: Site, base: Base | None, plan: Plan, settings: Settings) -> bool:
     """Whether the release kept aside, if it is as it was, may become the new one."""
     build = plan.build
-    if site.spare is None or base is None or build is None or not settings.recycle:
+    if site.spare is None or base is None or build is None or build.seed:
         return False
-    return plain(base) and not (build.hardlink or build.seed)
+    return plain(base) and _recycles(settings)
+
+
+def _recycles(settings: Settings) -> bool:
+    """Whether releases are made of the one kept aside.
+
+    Not where hooks write into them: nobody could tell that from what somebody else wrote.
+    """
+    return settings.recycle and settings.copy_mode == "copy" and not settings.before_publish
 
 
 def reusing(plan: Plan, base: Base, spare: Spare) -> Plan:
@@ -193,13 +201,14 @@ def reusing(plan: Plan, base: Base, spare: Spare) -> Plan:
         spare: The release kept aside, as it was when it left.
     """
     assert plan.build  # noqa: S101 - a deploy's plan has one
-    made = reuse(spare, base, plan.build.manifest.entries, plan.build.send)
+    modes = [path for path, _ in plan.build.modes]
+    made = reuse(spare, base, plan.build.manifest.entries, plan.build.send, modes)
     return replace(plan, build=replace(plan.build, reuse=made), clears_spare=False)
 
 
 def _aside(site: Site, plan: Plan, settings: Settings, needed: int) -> str:
     """The release to keep aside: the newest that leaves, while there is twice its room besides."""
-    if not settings.recycle or settings.copy_mode == "hardlink":
+    if not _recycles(settings):
         return ""
     leaving = [site.find(name) for name in plan.retention.remove]
     whole = [

@@ -90,7 +90,7 @@ def _rollback_warnings(site: Site, target: Release) -> tuple[str, ...]:
 
 
 def plan_prune(site: Site, keep_releases: int) -> Plan:
-    """Plan the removal of old releases.
+    """Plan the removal of old releases, and of the one that is kept aside.
 
     Args:
         site: What a look at the server told.
@@ -113,5 +113,6 @@ def plan_prune(site: Site, keep_releases: int) -> Plan:
         state_id=site.state_id,
         retention=retention,
         keep_releases=keep_releases,
-        nothing=not retention.remove,
+        clears_spare=site.spare is not None,
+        nothing=not retention.remove and site.spare is None,
     )

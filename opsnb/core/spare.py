@@ -9,6 +9,8 @@ before. Of the other it is known when it is finished: where it is not as it was,
 done to it, it is thrown away and the live release is copied.
 Rule 2: what is kept is what is the same in content, mode, size and time; all else comes from the
 live release or from the source, as it would in a copy.
+Rule 3: nothing is ever written into a file that is kept, nor is its mode set: whoever has given it
+a second name meanwhile keeps what they have.
 """
 
 from __future__ import annotations
@@ -56,7 +58,11 @@ def plain(base: Base) -> bool:
 
 
 def reuse(
-    spare: Spare, base: Base, target: Mapping[bytes, Entry], send: Collection[bytes]
+    spare: Spare,
+    base: Base,
+    target: Mapping[bytes, Entry],
+    send: Collection[bytes],
+    modes: Collection[bytes],
 ) -> Reuse:
     """Decide what the tree kept aside loses, and what it takes from the live release.
 
@@ -65,12 +71,13 @@ def reuse(
         base: The live release.
         target: What the new release holds of its source.
         send: Paths that come from the source.
+        modes: Paths whose mode is set in the end.
     """
-    sent = set(send)
+    sent, given = set(send), {path for path in modes if not _is_dir(target, path)}
     stays = {
         path
         for path, entry in target.items()
-        if path not in sent and _same(spare, base, path, entry)
+        if path not in sent and path not in given and _same(spare, base, path, entry)
     }
     was = spare.manifest.entries
     dirs = {path for path in target if _is_dir(target, path) and _is_dir(was, path)}
@@ -88,13 +95,12 @@ def meddled(build: Reuse, written: Iterable[bytes], altered: Collection[bytes]) 
 
     Args:
         build: What was taken from it, and brought to it.
-        written: Whatever else opsnb wrote into it.
+        written: Whatever else opsnb made in it.
         altered: The paths that are not as they were when it was kept aside.
     """
-    ours = {*build.drop, *build.bring, *written}
-    ours |= _above(ours)
+    gone, ours = set(build.drop), {*build.drop, *build.bring, *written}
     return sorted(
-        path for path in altered if path not in ours and not any(up in ours for up in parents(path))
+        path for path in altered if path not in ours and not any(up in gone for up in parents(path))
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from opsnb.core import layout, listing
 from opsnb.core.events import Outcome, Phase
 from opsnb.core.listing import Base
-from opsnb.core.manifest import Entry, Kind, Manifest, edits
+from opsnb.core.manifest import Entry, Kind, Manifest, edits, parents
 from opsnb.core.plan import Build, Plan, Wish
 from opsnb.core.plan_deploy import may_reuse, reusing, revision_entry
 from opsnb.core.release import Site, State
@@ -144,19 +144,27 @@ class DeployWork:
         try:
             async with change.series():
                 return await self._build(change, plan, build, env)
-        except _Meddled as meddled:
-            change.log(f"the release kept aside was changed by somebody else: {meddled}")
-            await change.lock.discard([plan.name])
-            return await self._made(change, plan, replace(build, reuse=None), env)
-        except StepFailed as error:
-            if error.status == OTHER_BASE and self._edits:
-                change.log(f"what is known of {build.base} is not as expected: sending it whole")
-                self._edits = False
+        except (StepFailed, DeployFailed) as error:
+            otherwise = self._otherwise(change, build, error)
+            if otherwise is not None:
                 await change.lock.discard([plan.name])
-                return await self._made(change, plan, replace(build, reuse=None), env)
-            if error.status == OTHER_CONTENT:
+                return await self._made(change, plan, otherwise, env)
+            if isinstance(error, StepFailed) and error.status == OTHER_CONTENT:
                 await self._name_wrong(change, plan, build)
             raise
+
+    def _otherwise(
+        self, change: Change, build: Build, error: StepFailed | DeployFailed
+    ) -> Build | None:
+        """How the release can be made that could not be made so; None when there is no way."""
+        if build.reuse:
+            change.log(f"the release kept aside will not do: {error.message}")
+            return replace(build, reuse=None)
+        if isinstance(error, StepFailed) and error.status == OTHER_BASE and self._edits:
+            change.log(f"what is known of {build.base} is not as expected: sending it whole")
+            self._edits = False
+            return build
+        return None
 
     async def _build(
         self, change: Change, plan: Plan, build: Build, env: Mapping[str, str]
@@ -306,15 +314,16 @@ class DeployWork:
             return listing.read(await change.lock.finish(name), build.manifest.entries)
         finish = await change.lock.finish_like(name, base.name)
         if build.reuse:
-            modes = [path for path, _ in build.modes]
-            written = [*build.send, *modes, *build.links]
-            if found := meddled(build.reuse, written, listing.named(finish.altered)):
-                raise _Meddled(safe(found[0]))
+            altered = listing.named(finish.altered)
+            if found := meddled(build.reuse, _written(build), altered):
+                raise DeployFailed(f"somebody has changed {safe(found[0])} in it")
         return listing.like(base, *listing.apart(finish.unlike))
 
 
-class _Meddled(Exception):
-    """The tree kept aside is not as it was; its first path that is not."""
+def _written(build: Build) -> list[bytes]:
+    """What is made in a release besides what is brought to it."""
+    above = {up for path in build.links for up in parents(path)} - build.manifest.keys()
+    return [*build.send, *(path for path, _ in build.modes), *build.links, *above]
 
 
 def _same(now: Site, before: Site) -> bool:

@@ -120,7 +120,7 @@ async def finish(change: Change, plan: Plan, *records: Record) -> None:
     async with change.series():
         for record in records:
             await change.put(record)
-        if plan.retention.remove:
+        if plan.retention.remove or (plan.verb == "prune" and plan.clears_spare):
             async with change.phase(Phase.PRUNE):
                 await prune(change, plan)
         async with change.phase(Phase.RECORD):
@@ -142,6 +142,8 @@ async def prune(change: Change, plan: Plan) -> None:
     names = list(plan.retention.remove)
     for name in names:
         change.log(f"removing {safe(name)}: {plan.retention.remove[name]}")
+    if plan.verb == "prune" and plan.clears_spare:
+        change.log("removing the release kept aside")
     gone = set(names)
     if not await _remove(change, plan, names):
         change.warn("some files of removed releases could not be deleted: .opsnb/trash")
@@ -159,5 +161,5 @@ async def _remove(change: Change, plan: Plan, names: list[str]) -> bool:
         return await change.lock.retire(aside) and well
     if plan.verb == "prune":
         # Whoever prunes wants the room.
-        await change.lock.clear_spare()
+        return await change.lock.clear_spare() and well
     return well

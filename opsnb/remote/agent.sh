@@ -168,10 +168,16 @@ spare() {
 # The lines of one listing that are not the other's and, after a tab, those of the other alone.
 # Only what a copy keeps counts: not the inode, and not the time of its change.
 unlike() {
-    bare "$1" >"$D/.opsnb/tmp.$T.bare" && bare "$2" | comm -z -3 "$D/.opsnb/tmp.$T.bare" -
-    rm -f "$D/.opsnb/tmp.$T.bare"
+    one=$D/.opsnb/tmp.$T.one other=$D/.opsnb/tmp.$T.other
+    bare "$1" >"$one" && bare "$2" >"$other" && comm -z -3 "$one" "$other"
+    failed=$?
+    rm -f "$one" "$other"
+    return "$failed"
 }
-bare() { cut -z -d ' ' -f 1-4,7- "$1" | sort -z; }
+# A release whose listing is gone is listed again.
+bare() {
+    if [ -f "$1" ]; then cat "$1"; else survey "${1##*/}"; fi | cut -z -d ' ' -f 1-4,7- | sort -z
+}
 spare_manifest() { cat "$D/.opsnb/spare/manifest"; }
 
 stats() { cat "$D/.opsnb/stats/$1"; }
@@ -251,8 +257,7 @@ take() {
 # A full disk must not keep anybody from pruning it or from going back: 64 KiB are held in reserve,
 # and given up when there is no more, for what a change writes about itself.
 room() {
-    [ ! -s .opsnb/reserve ] || return 0
-    if dd if=/dev/zero of=.opsnb/tmp.room bs=4096 count=16 2>/dev/null; then
+    if ( printf '%65536s' '' >.opsnb/tmp.room ) 2>/dev/null; then
         mv -T .opsnb/tmp.room .opsnb/reserve
     else
         rm -f .opsnb/tmp.room .opsnb/reserve
@@ -358,19 +363,25 @@ copy() {
     [ -d "releases/$2" ] && cp $how "releases/$1/." "releases/$2/" &&
         find "releases/$2" -type d ! -perm -700 -exec chmod u+rwx {} +
 }
-# The release that was kept aside becomes the new one: nothing is copied.
+# The release that was kept aside becomes the new one: nothing is copied. A link in it that was not
+# there could lead whatever is done next out of it.
 recycle() {
     fence
     [ -d "releases/$1" ] && [ -d .opsnb/spare/tree ] && mv -T .opsnb/spare/tree "releases/$1" &&
-        mv -T .opsnb/spare/stats .opsnb/tmp.spare && rm -rf .opsnb/spare &&
-        find "releases/$1" -type d ! -perm -700 -exec chmod u+rwx {} +
+        mv -T .opsnb/spare/stats .opsnb/tmp.spare && rm -rf .opsnb/spare || return
+    find "releases/$1" -mindepth 1 -type d ! -perm -700 -exec chmod u+rwx {} + \
+        -o -type l -printf 'l 0 %s %T@ %C@ %i %l/%P\0' |
+        sort -z | comm -z -23 - .opsnb/tmp.spare | cmp -s - /dev/null ||
+        { say 'it has links that were not there'; exit 90; }
 }
 # Copy paths of another release. What tar could not read is missed by the check that follows.
 bring() {
     fence
-    tar -c -f - -C "releases/$1" --null --verbatim-files-from --no-recursion -T - |
+    tar -c -f - --format=posix --pax-option=delete=atime,delete=ctime -C "releases/$1" \
+        --null --verbatim-files-from --no-recursion -T - |
         tar -x -p -f - --no-same-owner --delay-directory-restore --warning=no-timestamp \
-            -C "releases/$2"
+            -C "releases/$2" &&
+        find "releases/$2" -type d ! -perm -700 -exec chmod u+rwx {} +
 }
 drop() { fence; cd "releases/$1" && xargs -0 -r rm -rf --one-file-system --; }
 unpack() {
@@ -400,7 +411,7 @@ LARGE='h=$(openssl dgst -sha256 -r <"$1" 2>/dev/null) && [ "${#h}" -ge 64 ] || h
 hash_all() {
     h=$D/.opsnb/tmp.hash.$T
     rm -rf "$h" && mkdir "$h" || return
-    xargs -0 -r -n 400 -P "$(cores)" /bin/sh -c 'sha256sum -z -- "$@" >"$0/$$"' "$h"
+    xargs -0 -r -n 400 -P "$(cores)" /bin/sh -c 'sha256sum -z -- "$@" >>"$0/$$"' "$h"
     find "$h" -type f -exec cat {} + | sort -z | sha256sum
     rm -rf "$h"
 }
@@ -460,17 +471,23 @@ discard() {
     done
     sweep
 }
-# A release that leaves is kept aside for the next one to be made of, if it is whole.
 # Whether a file of a listing has a second name.
 shares() { cut -z -d ' ' -f 1,6 "$1" | grep -z -q '^f .*:\([2-9]\|1.\)'; }
-clear_spare() { fence; rm -rf --one-file-system .opsnb/spare; }
+# Whether a rename into .opsnb is one.
+near() { set -- $(stat -c %d -- "$1" .opsnb) && [ "$1" = "$2" ]; }
+clear_spare() {
+    fence
+    [ ! -e .opsnb/spare ] || mv -T .opsnb/spare ".opsnb/trash/aside.$T" || exit 96
+    sweep
+}
+# A release that leaves is kept aside for the next one to be made of, if it is whole.
 retire() {
     fence
     p=releases/$1 s=.opsnb/spare
     [ "$(cd "$p" && pwd -P)" != "$(cd current 2>/dev/null && pwd -P)" ] || { say "$1 is live"; exit 95; }
     [ ! -e "$s" ] || mv -T "$s" ".opsnb/trash/spare.$T" || exit 96
     if [ -d "$p" ] && ! [ -L "$p" ] && [ -f ".opsnb/records/$1.json" ] && [ -w "$p" ] &&
-        [ ! -s ".opsnb/carried/$1" ] && ! shares ".opsnb/stats/$1" && mkdir "$s" &&
+        [ ! -s ".opsnb/carried/$1" ] && ! shares ".opsnb/stats/$1" && near "$p" && mkdir "$s" &&
         cp ".opsnb/records/$1.json" "$s/record" &&
         ln ".opsnb/manifests/$1" "$s/manifest" && ln ".opsnb/stats/$1" "$s/stats"; then
         mv -T "$p" "$s/tree" || exit 96

@@ -207,8 +207,8 @@ class Held(Protocol):
     async def retire(self, name: str) -> bool:
         """Remove a release and keep it aside; False when something could not be removed."""
 
-    async def clear_spare(self) -> None:
-        """Delete the release that is kept aside."""
+    async def clear_spare(self) -> bool:
+        """Delete the release that is kept aside; False when something could not be removed."""
 
     async def sweep(self) -> bool:
         """Clear what dead changes left in ``.opsnb``; False when something could not be removed."""

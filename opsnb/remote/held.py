@@ -309,9 +309,9 @@ class PosixHeld:
         """See :meth:`Held.retire`."""
         return await self._removing("retire", name)
 
-    async def clear_spare(self) -> None:
+    async def clear_spare(self) -> bool:
         """See :meth:`Held.clear_spare`."""
-        await self._step("delete the release kept aside", "clear_spare")
+        return await self._removing("clear_spare")
 
     async def _removing(self, name: str, *names: str) -> bool:
         await self._take_all()

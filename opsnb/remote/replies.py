@@ -14,8 +14,9 @@ LOCKED, LOCK_LOST, CHANGED_HANDS, NOT_REMOVED = 91, 92, 93, 96
 
 
 def aside_in(reply: Reply) -> Aside | None:
-    record, _, unlike = good(reply, "look at what is kept aside").out.partition(b"\0")
-    return Aside(record, unlike) if record else None
+    """What is kept aside; nothing is where the server could not say."""
+    record, _, unlike = reply.out.partition(b"\0")
+    return Aside(record, unlike) if record and reply.status == 0 else None
 
 
 def cut(out: bytes) -> tuple[bytes, bytes]:
