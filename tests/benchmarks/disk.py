@@ -30,6 +30,8 @@ def fresh(image: Path, gibibytes: int) -> Iterator[Path]:
         subprocess.CalledProcessError: It cannot be made or mounted; only root can.
     """
     image.parent.mkdir(parents=True, exist_ok=True)
+    # One that a killed run left may still be mounted: it keeps its own.
+    image.unlink(missing_ok=True)
     try:
         with image.open("wb") as file:
             file.truncate(gibibytes << 30)
