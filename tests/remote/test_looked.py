@@ -183,7 +183,9 @@ def test_whatever_a_server_answers_it_is_a_site_or_an_error_of_ours(data: st.Dat
 )
 def test_a_broken_record_is_named_and_its_release_counts_as_unrecorded(line: bytes) -> None:
     broken = b".opsnb/records/20260325120000.json:" + line.rstrip(b"\n") + b"\n"
-    read = site(("ours", b"1"), records(broken, stored(BAD)), ("in releases/", b"d 1.0 20260325120000"))
+    read = site(
+        ("ours", b"1"), records(broken, stored(BAD)), ("in releases/", b"d 1.0 20260325120000")
+    )
     assert read.broken == ("20260325120000",)
     found = read.find("20260325120000")
     assert found
