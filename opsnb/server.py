@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
 import platform
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from opsnb.core import audit
 from opsnb.core.config import Address, Environment, Settings
-from opsnb.core.doctor import Finding, examine
-from opsnb.core.events import Event
-from opsnb.core.facts import plan_text
-from opsnb.core.listing import Base
-from opsnb.core.manifest import Manifest, compare
-from opsnb.core.output import Said
-from opsnb.core.plan import Plan, Wish
-from opsnb.core.plan_rollback import plan_prune, plan_rollback
-from opsnb.core.readonly import Guard
-from opsnb.core.release import Release, Site
 from opsnb.core.text import safe
-from opsnb.core.usage import Usage
 from opsnb.errors import ConfigError, Interrupted, NoSuchRelease
-from opsnb.job import Job, Ran
 from opsnb.loop import LOOP
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from opsnb.core.audit import Fault
+    from opsnb.core.doctor import Finding
+    from opsnb.core.events import Event
+    from opsnb.core.listing import Base
+    from opsnb.core.manifest import Manifest
+    from opsnb.core.output import Said
+    from opsnb.core.plan import Plan, Wish
+    from opsnb.core.readonly import Guard
+    from opsnb.core.release import Release, Site
+    from opsnb.core.usage import Usage
     from opsnb.engine.change import Change
     from opsnb.engine.run import CommandResult
     from opsnb.engine.source import Memory, Source
+    from opsnb.job import Job, Ran
     from opsnb.remote.base import Remote
+    from opsnb.remote.posix import PosixRemote
 
 T = TypeVar("T")
 REMEMBERED = 20  # jobs that have ended
@@ -63,6 +64,8 @@ class DeployPlan:
         return self.plan.nothing
 
     def __str__(self) -> str:
+        from opsnb.core.facts import plan_text  # noqa: PLC0415 - import opsnb stays quick
+
         return plan_text(self.plan, self.server)
 
     def __repr__(self) -> str:
@@ -114,7 +117,8 @@ class Server:
         self.environment_name = environment_name
         self.jobs: list[Job] = []
         self._ssh_config = Path(ssh_config).expanduser() if ssh_config is not None else None
-        self._remote_: Remote | None = None
+        self._remote_: PosixRemote | None = None
+        self._begun: Future[object] | None = None
         self._memory: Memory | None = None
 
     @property
@@ -125,12 +129,12 @@ class Server:
     def __repr__(self) -> str:
         return f"<Server {self.name}: {self.url}>"
 
-    def _remote(self) -> Remote:
+    def _remote(self) -> PosixRemote:
         if self._remote_ is None:
             self._remote_ = self._make_remote()
         return self._remote_
 
-    def _make_remote(self) -> Remote:
+    def _make_remote(self) -> PosixRemote:
         settings, address = self.settings, self._address
         if address.scheme == "file":
             from opsnb.remote.local import local_remote  # noqa: PLC0415 - import opsnb stays quick
@@ -143,10 +147,34 @@ class Server:
         )
 
     def _ask(self, question: Callable[[Remote], Coroutine[Any, Any, T]]) -> T:
-        return LOOP.run(question(self._remote()))
+        remote = self._remote()
+
+        async def connected() -> T:
+            await self._connected()
+            return await question(remote)
+
+        return LOOP.run(connected())
+
+    def connect(self) -> None:
+        """Begin to connect, and return at once: the first question then waits the less.
+
+        What goes wrong is told to that question, or ends that change. To this machine there is
+        nothing to connect.
+        """
+        if self._begun is None and self._address.scheme == "ssh":
+            self._begun = LOOP.submit(self._remote().asks(()))
+
+    async def _connected(self) -> None:
+        """Wait for the connection that was begun; whoever comes first is told what went wrong."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            await asyncio.wrap_future(begun)
 
     def close(self) -> None:
         """Close the connection; the next question makes a new one."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun.cancel()
         remote, self._remote_ = self._remote_, None
         if remote is not None:
             LOOP.run(remote.close())
@@ -188,6 +216,7 @@ class Server:
             NoSuchRelease: One of them has no manifest.
         """
         from opsnb import tables  # noqa: PLC0415 - pandas only when a table is wanted
+        from opsnb.core.manifest import compare  # noqa: PLC0415 - import opsnb stays quick
 
         old, new = self.manifests(a, b)
         return tables.diff(old, new, compare(old, new))
@@ -206,6 +235,7 @@ class Server:
     def log(self) -> pd.DataFrame:
         """The audit log, oldest first; see :func:`opsnb.tables.log` for the columns."""
         from opsnb import tables  # noqa: PLC0415 - pandas only when a table is wanted
+        from opsnb.core import audit  # noqa: PLC0415 - import opsnb stays quick
 
         return tables.log(audit.read(self.audit_log()))
 
@@ -213,8 +243,10 @@ class Server:
         """The audit log as it stands on the server; see :mod:`opsnb.core.audit`."""
         return self._ask(lambda remote: remote.audit())
 
-    def verify_log(self) -> list[audit.Fault]:
+    def verify_log(self) -> list[Fault]:
         """Where the audit log has been tampered with; empty when it holds."""
+        from opsnb.core import audit  # noqa: PLC0415 - import opsnb stays quick
+
         return audit.verify(self.audit_log())
 
     def drift(self, site: Site | None = None) -> tuple[str, ...] | None:
@@ -235,6 +267,8 @@ class Server:
 
     def findings(self) -> list[Finding]:
         """Whether this server can take atomic releases, point by point."""
+        from opsnb.core.doctor import examine  # noqa: PLC0415 - import opsnb stays quick
+
         return examine(self.look())
 
     def check(self) -> pd.DataFrame:
@@ -279,7 +313,8 @@ class Server:
     def _wish(
         self, where: str, revision: str, keep: int | None, force: bool
     ) -> tuple[Wish, Source]:
-        from opsnb.engine.source import scan  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.core.plan import Wish  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.engine.source import scan  # noqa: PLC0415 - as above
 
         settings = self._keeping(keep)
         scanned = scan(Path(where), settings.exclude, self._seen_before())
@@ -312,10 +347,14 @@ class Server:
 
     def plan_rollback(self, to: str = "", why: str = "") -> Plan:
         """What a rollback would do; reads only. The arguments are those of :meth:`rollback`."""
+        from opsnb.core.plan_rollback import plan_rollback  # noqa: PLC0415 - import opsnb stays quick
+
         return plan_rollback(self.look(), self.settings, to, why)
 
     def plan_prune(self, keep: int | None = None) -> Plan:
         """What a prune would remove; reads only. The argument is that of :meth:`prune`."""
+        from opsnb.core.plan_rollback import plan_prune  # noqa: PLC0415 - import opsnb stays quick
+
         return plan_prune(self.look(), self._keeping(keep).keep_releases)
 
     # --- commands ------------------------------------------------------------------------------
@@ -323,6 +362,8 @@ class Server:
     @property
     def guard(self) -> Guard:
         """What it takes for :meth:`run` to run what may change this server."""
+        from opsnb.core.readonly import Guard  # noqa: PLC0415 - import opsnb stays quick
+
         type_name = self.environment.confirm == "type-name"
         return Guard(self.name, self.environment_name, type_name)
 
@@ -370,8 +411,13 @@ class Server:
             raise ConfigError("a timeout is more than 0 and at most 86400 seconds")
         order = run.Command(command, run.place(directory), timeout)
         remote = self._remote()
+
+        async def connected(tell: Callable[[Said], None]) -> CommandResult:
+            await self._connected()
+            return await run.run_command(remote, order, tell)
+
         try:
-            return LOOP.follow(lambda tell: run.run_command(remote, order, tell), on_output)
+            return LOOP.follow(connected, on_output)
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted: the command on {safe(self.name)} was ended") from None
 
@@ -405,7 +451,9 @@ class Server:
             order = Order(lambda: (plan.wish, plan.source), plan.plan)
         else:
             folder = self._source(what)
-            order = Order(lambda: self._wish(folder, revision, keep, force))
+            # At once, so that it is read while the connection is made.
+            read = LOOP.submit(asyncio.to_thread(self._wish, folder, revision, keep, force))
+            order = Order(read.result)
         return self._change("deploy", DeployWork(order))
 
     def rollback(self, to: str | Plan = "", why: str = "") -> Job:
@@ -416,7 +464,8 @@ class Server:
                 live one when not given.
             why: The reason, for the record.
         """
-        from opsnb.engine.switch import RollbackWork  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.core.plan import Plan  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.engine.switch import RollbackWork  # noqa: PLC0415 - as above
 
         if isinstance(to, Plan):
             return self._change("rollback", RollbackWork(self.settings, to.name, to.why, to))
@@ -429,7 +478,8 @@ class Server:
             keep: How many good releases stay, or a plan of :meth:`plan_prune`; as configured when
                 not given.
         """
-        from opsnb.engine.switch import PruneWork  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.core.plan import Plan  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.engine.switch import PruneWork  # noqa: PLC0415 - as above
 
         if isinstance(keep, Plan):
             return self._change("prune", PruneWork(keep.keep_releases, keep))
@@ -476,12 +526,17 @@ class Server:
 
     def _change(self, verb: str, work: Callable[[Change], Coroutine[Any, Any, None]]) -> Job:
         from opsnb.engine.change import Actor, Change  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.job import Job  # noqa: PLC0415 - as above
 
         remote = self._remote()
 
+        async def connected(change: Change) -> None:
+            await self._connected()
+            await work(change)
+
         async def run(emit: Callable[[Event], None]) -> Ran:
             actor = Actor(self.name, who(), platform.node(), emit, _now)
-            return await Change(remote, actor, verb, self.settings.lock_wait).run(work)
+            return await Change(remote, actor, verb, self.settings.lock_wait).run(connected)
 
         job = Job(verb, self.name, run, safe(f"{who()}@{platform.node()}"))
         ended = [old for old in self.jobs if old.done]

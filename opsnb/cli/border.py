@@ -12,8 +12,9 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
@@ -30,7 +31,17 @@ INTERRUPTED = 130
 
 
 class Border(click.Group):
-    """A group of commands whose errors end here, whoever calls it."""
+    """A group of commands whose errors end here, whoever calls it.
+
+    Args:
+        verbs: Where each command is found (``module:name``), in the order of a working day. A
+            command's module is loaded when the command is wanted, and no other.
+        given: What click's own group takes.
+    """
+
+    def __init__(self, *, verbs: Mapping[str, str] | None = None, **given: Any) -> None:
+        super().__init__(**given)
+        self._verbs = verbs or {}
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> Any:
         """Run a command line and leave with its exit status.
@@ -50,7 +61,14 @@ class Border(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs in the order of a working day, not of the alphabet."""
         del ctx
-        return list(self.commands)
+        return [*self._verbs, *(name for name in self.commands if name not in self._verbs)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name; its module is loaded now."""
+        if cmd_name in self._verbs and cmd_name not in self.commands:
+            module, _, name = self._verbs[cmd_name].partition(":")
+            self.add_command(getattr(import_module(module), name), cmd_name)
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; a reader that went away is no error."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from opsnb.cli import json_out
+from opsnb.cli.brief import settled
 from opsnb.cli.live import SIGNALS
 from opsnb.cli.options import Setup, json_option, with_setup
 from opsnb.cli.streams import hung_up, put
@@ -87,6 +88,7 @@ def lab(
     from opsnb.lab import CONSOLE, Lab  # noqa: PLC0415 - loaded when it is started
     from opsnb.project import demo  # noqa: PLC0415 - as above
 
+    settled()
     where, own = folder.resolve(), config or setup.config
     with _stopping() as stopped, ExitStack() as servers:
         if own:

@@ -17,12 +17,12 @@ from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from opsnb.cli import json_out
+from opsnb.cli.brief import settled
 from opsnb.cli.streams import hung_up
-from opsnb.core.events import Event
 from opsnb.errors import OpsnbError
 
 if TYPE_CHECKING:
-    from opsnb.core.events import Report
+    from opsnb.core.events import Event, Report
     from opsnb.job import Job
     from opsnb.server import Server
 
@@ -113,6 +113,7 @@ def run(server: Server, start: Callable[[], Job], *, as_json: bool) -> int:
     teller = Lines() if as_json else _teller(server)
     with stopping() as stop:
         stop.job = job = start()
+        settled()
         with teller.watch(job):
             for event in job:
                 teller.tell(event)

@@ -18,8 +18,6 @@ from opsnb.cli.options import (
     wish_options,
     with_setup,
 )
-from opsnb.core import audit, rows
-from opsnb.core.manifest import compare
 from opsnb.core.text import safe
 
 if TYPE_CHECKING:
@@ -81,8 +79,10 @@ def plan(
 def releases(setup: Setup, server: str, as_json: bool) -> None:
     """List the releases, the newest first."""
     on = setup.server(server)
-    found = rows.releases(on.look(), datetime.now(UTC))
-    _answer(found, as_json, "releases", f"no releases at {safe(on.deploy_to)} yet")
+    from opsnb.core import rows  # noqa: PLC0415 - meanwhile the connection is made
+
+    nothing = f"no releases at {safe(on.deploy_to)} yet"
+    _answer(lambda: rows.releases(on.look(), datetime.now(UTC)), as_json, "releases", nothing)
 
 
 @click.command()
@@ -92,8 +92,10 @@ def releases(setup: Setup, server: str, as_json: bool) -> None:
 def usage(setup: Setup, server: str, as_json: bool) -> None:
     """Say what each release takes on the disk."""
     on = setup.server(server)
-    found = rows.usage(on.look(), on.used())
-    _answer(found, as_json, "usage", f"nothing at {safe(on.deploy_to)} yet")
+    from opsnb.core import rows  # noqa: PLC0415 - meanwhile the connection is made
+
+    nothing = f"nothing at {safe(on.deploy_to)} yet"
+    _answer(lambda: rows.usage(on.look(), on.used()), as_json, "usage", nothing)
 
 
 @click.command()
@@ -104,9 +106,15 @@ def usage(setup: Setup, server: str, as_json: bool) -> None:
 @with_setup
 def diff(setup: Setup, server: str, a: str, b: str, as_json: bool) -> None:
     """Say how release B differs from release A."""
-    old, new = setup.server(server).manifests(a, b)
-    found = rows.diff(old, new, compare(old, new))
-    _answer(found, as_json, "diff", "no difference")
+    on = setup.server(server)
+    from opsnb.core import rows  # noqa: PLC0415 - meanwhile the connection is made
+    from opsnb.core.manifest import compare  # noqa: PLC0415 - as above
+
+    def ask() -> list[Row]:
+        old, new = on.manifests(a, b)
+        return rows.diff(old, new, compare(old, new))
+
+    found = _answer(ask, as_json, "diff", "no difference")
     if not as_json and found:
         from opsnb.cli import show  # noqa: PLC0415 - rich only for a person
 
@@ -120,11 +128,15 @@ def diff(setup: Setup, server: str, a: str, b: str, as_json: bool) -> None:
 @with_setup
 def log(setup: Setup, server: str, verify: bool, as_json: bool) -> int:
     """Show the audit log, oldest first."""
-    written = setup.server(server).audit_log()
-    entries = audit.read(written)
+    on = setup.server(server)
+    from opsnb.core import audit, rows  # noqa: PLC0415 - meanwhile the connection is made
+
     if not verify:
-        _answer(rows.log(entries), as_json, "log", "the audit log is empty")
+        nothing = "the audit log is empty"
+        _answer(lambda: rows.log(audit.read(on.audit_log())), as_json, "log", nothing)
         return 0
+    written = on.audit_log()
+    entries = audit.read(written)
     faults = audit.verify(written)
     if as_json:
         told = [{"line": fault.number, "what": safe(fault.what)} for fault in faults]
@@ -136,12 +148,15 @@ def log(setup: Setup, server: str, verify: bool, as_json: bool) -> int:
     return TAMPERED if faults else 0
 
 
-def _answer(found: Sequence[Row], as_json: bool, columns: str, nothing: str) -> None:
-    """Print a table; ``columns`` names the function of ``show`` that lays it out."""
+def _answer(
+    ask: Callable[[], Sequence[Row]], as_json: bool, columns: str, nothing: str
+) -> Sequence[Row]:
+    """Ask and print a table; ``columns`` names the function of ``show`` that lays it out."""
     if as_json:
+        found = ask()
         json_out.document(json_out.records(found))
-        return
-    from opsnb.cli import show  # noqa: PLC0415 - rich only for a person
+        return found
+    from opsnb.cli import show  # noqa: PLC0415 - rich only for a person, and before the question
 
     layouts: dict[str, Callable[[Any], Sequence[Column]]] = {
         "releases": show.releases,
@@ -149,4 +164,6 @@ def _answer(found: Sequence[Row], as_json: bool, columns: str, nothing: str) -> 
         "diff": show.diff,
         "log": show.log,
     }
+    found = ask()
     show.table(found, layouts[columns], nothing)
+    return found

@@ -7,16 +7,32 @@ from pathlib import Path
 import click
 
 from opsnb import __version__
-from opsnb.cli import change, look
 from opsnb.cli.border import Border
-from opsnb.cli.config import config
-from opsnb.cli.lab import lab
+from opsnb.cli.brief import brief
 from opsnb.cli.options import Setup
-from opsnb.cli.run import run
-from opsnb.cli.story import demo
+
+VERBS = {
+    "check": "opsnb.cli.look:check",
+    "plan": "opsnb.cli.look:plan",
+    "deploy": "opsnb.cli.change:deploy",
+    "releases": "opsnb.cli.look:releases",
+    "usage": "opsnb.cli.look:usage",
+    "diff": "opsnb.cli.look:diff",
+    "log": "opsnb.cli.look:log",
+    "rollback": "opsnb.cli.change:rollback",
+    "prune": "opsnb.cli.change:prune",
+    "pin": "opsnb.cli.change:pin",
+    "unpin": "opsnb.cli.change:unpin",
+    "adopt": "opsnb.cli.change:adopt",
+    "lock": "opsnb.cli.change:lock",
+    "config": "opsnb.cli.config:config",
+    "demo": "opsnb.cli.story:demo",
+    "lab": "opsnb.cli.lab:lab",
+    "run": "opsnb.cli.run:run",
+}
 
 
-@click.group(cls=Border, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Border, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.option(
     "--config",
@@ -44,28 +60,7 @@ def opsnb(ctx: click.Context, config: Path | None, ssh_config: Path | None) -> N
     ctx.obj = Setup(config, ssh_config)
 
 
-for command in (
-    look.check,
-    look.plan,
-    change.deploy,
-    look.releases,
-    look.usage,
-    look.diff,
-    look.log,
-    change.rollback,
-    change.prune,
-    change.pin,
-    change.unpin,
-    change.adopt,
-    change.lock,
-    config,
-    demo,
-    lab,
-    run,
-):
-    opsnb.add_command(command)
-
-
 def main() -> None:
     """Run the command line of this process, and leave with its exit status."""
-    opsnb.main()
+    with brief():
+        opsnb.main()

@@ -30,7 +30,9 @@ class Setup:
     ssh_config: Path | None = None
 
     def server(self, name: str) -> Server:
-        """A server by its name or its address; its connection is closed when the command ends.
+        """A server by its name or its address; its connection is begun already.
+
+        It is closed when the command ends.
 
         Args:
             name: A name in ``opsnb.toml``, or ``ssh://…``, or ``file:///…``.
@@ -40,7 +42,9 @@ class Setup:
         """
         project = self._project(name)
         click.get_current_context().call_on_close(project.close)
-        return project.server(name)
+        server = project.server(name)
+        server.connect()
+        return server
 
     def _project(self, name: str) -> Project:
         from opsnb.core.config import parse  # noqa: PLC0415 - `--help` needs no configuration

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from opsnb.cli import json_out
+from opsnb.cli.brief import settled
 from opsnb.cli.live import SIGNALS
 from opsnb.cli.options import json_option
 from opsnb.cli.streams import hung_up
@@ -69,6 +70,7 @@ def run(
     """
     from opsnb import headless  # noqa: PLC0415 - papermill is loaded when a notebook is run
 
+    settled()
     if not notebook.is_file():
         raise ConfigError(
             f"there is no notebook {notebook}", "`opsnb lab` copies the runbooks into a folder."

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from opsnb.cli import json_out
+from opsnb.cli.brief import settled
 from opsnb.cli.options import json_option
 from opsnb.core import rows
 from opsnb.core.events import Event, Outcome, Report
@@ -197,6 +198,7 @@ def demo(keep: bool, as_json: bool) -> int:
     """Watch the whole story on a server inside this process."""
     from opsnb.project import demo as begin  # noqa: PLC0415 - asyncssh only when it is needed
 
+    settled()
     began = time.monotonic()
     well: bool | None = None
     with begin() as project:
