@@ -110,16 +110,31 @@ def run(server: Server, start: Callable[[], Job], *, as_json: bool) -> int:
     Returns:
         The exit status.
     """
-    teller = Lines() if as_json else _teller(server)
     with stopping() as stop:
         stop.job = job = start()
+        # It runs already while that is loaded which tells of it.
+        teller = Lines() if as_json else _teller(server)
         settled()
         with teller.watch(job):
-            for event in job:
-                teller.tell(event)
+            told = _listen(job, teller)
     report = _ended(job)
+    for event in job.since(told)[0]:
+        teller.tell(event)
     teller.end(report)
     return report.exit_status
+
+
+def _listen(job: Job, teller: Teller) -> int:
+    """Tell of everything up to the end, and not wait whether more follows; how much was told."""
+    from opsnb.core.events import Ended  # noqa: PLC0415 - loaded with the change
+
+    told = 0
+    for event in job:
+        teller.tell(event)
+        told += 1
+        if isinstance(event, Ended):
+            break
+    return told
 
 
 def _teller(server: Server) -> Teller:
