@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 FOLDER = Path("/run/netns")
@@ -21,7 +21,7 @@ echo 1 > /proc/sys/net/ipv4/tcp_no_metrics_save
 """
 
 
-@contextmanager
+@contextlib.contextmanager
 def namespace(name: str) -> Iterator[str]:
     """A new network namespace; yields its full name, which has this process's id in it."""
     full = f"{_MARK}-{os.getpid()}-{name}"
@@ -47,7 +47,8 @@ def remove_left_behind() -> None:
     """Remove the namespaces of processes that were killed before they could."""
     for path in FOLDER.glob(f"{_MARK}-*"):
         if not Path(f"/proc/{path.name.split('-')[2]}").exists():
-            _run("ip", "netns", "del", path.name)
+            with contextlib.suppress(RuntimeError):  # somebody else may have been quicker
+                _run("ip", "netns", "del", path.name)
 
 
 def _run(*command: str, said: str = "") -> None:

@@ -2,7 +2,8 @@
 
 The release begins as ``cp -a`` of the one before, and is brought up to date by ``rsync --archive
 --compress --del``, all as shipit-deploy does it. Since it asks git for a revision, the project is a
-repository with one commit; what is deployed is the folder, by its option ``rsyncFrom``.
+repository with one commit; what is deployed is the folder, by its option ``rsyncFrom``. There is no
+``shared/``: that is another package's.
 """
 
 from __future__ import annotations
