@@ -520,7 +520,7 @@ serve() {
     # Once, while the client says what it wants.
     M=$(lacks; echo .)
     U=$(id -un 2>/dev/null || id -u)
-    P=$(for tool in zstd gzip; do command -v "$tool" >/dev/null 2>&1 && echo "$tool"; done)
+    P=$(for tool in zstd gzip; do command -v "$tool" >/dev/null 2>&1 && printf "%s " "$tool"; done)
     while IFS= read -r call <&3; do
         C=$((C + 1))
         case $call in
