@@ -25,7 +25,11 @@ def folder() -> Path:
     if named:
         return Path(named)
     home = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(home) if home else Path("~/.cache").expanduser()) / "opsnb"
+    try:
+        return (Path(home) if home else Path("~/.cache").expanduser()) / "opsnb"
+    except RuntimeError:
+        # A user without a home remembers nothing.
+        return Path(os.devnull)
 
 
 def manifest(digest: str) -> bytes | None:
@@ -38,7 +42,12 @@ def manifest(digest: str) -> bytes | None:
         None when it is not remembered.
     """
     text = _read(_manifest(digest)) if digest.isalnum() else None
-    return text if text is not None and hashlib.sha256(text).hexdigest() == digest else None
+    if text is None or hashlib.sha256(text).hexdigest() == digest:
+        return text
+    with suppress(OSError):
+        # Torn, or somebody else's: out of the way of what will be kept there.
+        _manifest(digest).unlink()
+    return None
 
 
 def keep_manifest(digest: str, text: bytes) -> None:
@@ -104,7 +113,8 @@ def _read(place: Path) -> bytes | None:
 def _write(place: Path, content: bytes, kept: int) -> None:
     # Rule 1: a home that is read-only or full takes nothing from a deploy.
     with suppress(OSError):
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in (folder(), place.parent):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=place.parent, prefix="tmp.")
         try:
             with os.fdopen(handle, "wb") as file:
