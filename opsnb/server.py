@@ -202,7 +202,7 @@ class Server:
         return tables.usage(self.look(), self.used())
 
     def used(self) -> list[Usage]:
-        """What each release and ``shared/`` take on the disk, as plain records."""
+        """What each release, the one kept aside, and ``shared/`` take, as plain records."""
         return self._ask(lambda remote: remote.usage())
 
     def diff(self, a: str, b: str) -> pd.DataFrame:

@@ -84,7 +84,7 @@ def releases(site: Site, now: datetime) -> pd.DataFrame:
 
 
 def usage(site: Site, used: Iterable[Usage]) -> pd.DataFrame:
-    """What releases and ``shared/`` take on the disk, the newest first, ``shared`` last.
+    """What releases take on the disk, the newest first, then what is kept aside, and ``shared``.
 
     Returns:
         ``name``, ``state`` string; ``files`` Int64; ``apparent`` Int64, bytes of content;

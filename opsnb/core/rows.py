@@ -85,9 +85,9 @@ def _note(release: Release, site: Site) -> str:
 
 
 def usage(site: Site, used: Iterable[Usage]) -> list[Row]:
-    """What releases and ``shared/`` take on the disk, the newest first, ``shared`` last."""
+    """What releases take on the disk, the newest first, what is kept aside, and ``shared/``."""
     rank = {release.name: number for number, release in enumerate(site.releases)}
-    ordered = sorted(used, key=lambda item: -rank.get(item.name, -1))
+    ordered = sorted(used, key=lambda item: (-rank.get(item.name, -1), item.name == "shared"))
     return [
         {
             "name": safe(item.name),

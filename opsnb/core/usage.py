@@ -10,7 +10,7 @@ class Usage:
     """What a release takes on the disk.
 
     Attributes:
-        name: The release, or ``shared``.
+        name: The release, ``kept aside`` for the one that the next is made of, or ``shared``.
         apparent: Bytes of content.
         disk: Bytes on the disk, each inode counted once.
         own: Bytes on the disk that only this one holds: what its removal gives back.

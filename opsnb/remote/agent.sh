@@ -197,9 +197,11 @@ usage() {
     cd "$D" 2>/dev/null || return 0
     [ -d releases ] && find releases -mindepth 1 \
         \( ! -path 'releases/*/*' -printf 'R %f\n' \) -o -type f -printf '%i %n %b %s\n' | sizes
-    [ -d shared ] && { echo 'R shared'; find shared/ -type f -printf '%i %n %b %s\n'; } | sizes
+    [ -d .opsnb/spare ] && taken 'kept aside' .opsnb/spare/
+    [ -d shared ] && taken shared shared/
     return 0
 }
+taken() { { echo "R $1"; find "$2" -type f -printf '%i %n %b %s\n'; } | sizes; }
 sizes() {
     awk 'function out() {
              if (name == "") return

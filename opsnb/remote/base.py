@@ -254,7 +254,7 @@ class Remote(Protocol):
         """What directories of ``shared/`` hold; empty for one that is not there."""
 
     async def usage(self) -> list[Usage]:
-        """What each release and ``shared/`` take on the disk."""
+        """What each release, the one kept aside, and ``shared/`` take on the disk."""
 
     async def audit(self) -> bytes:
         """The audit log."""

@@ -58,12 +58,13 @@ def test_a_time_is_aware_or_it_is_not_known(text: str, read: datetime | None) ->
     assert row["age"] == (worlds.NOW - read if read else None)
 
 
-def test_usage_comes_newest_first_and_shared_last() -> None:
+def test_usage_comes_newest_first_then_what_is_kept_aside_and_shared_last() -> None:
     site = worlds.site(worlds.release("a", 1, live=True), worlds.failed("b", 2))
-    used = [Usage(name, 1, 2, 3, 4) for name in ("shared", "a", "b")]
+    used = [Usage(name, 1, 2, 3, 4) for name in ("shared", "kept aside", "a", "b")]
     assert [(row["name"], row["state"]) for row in rows.usage(site, used)] == [
         ("b", "bad"),
         ("a", "live"),
+        ("kept aside", ""),
         ("shared", ""),
     ]
 

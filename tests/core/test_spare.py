@@ -9,11 +9,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from opsnb.core.config import Settings
+from opsnb.core.facts import plan_text
 from opsnb.core.links import link_target
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Entry, Kind, Manifest, parents
 from opsnb.core.plan import Build, Plan
 from opsnb.core.plan_deploy import may_reuse, reusing
+from opsnb.core.plan_rollback import plan_prune
 from opsnb.core.release import Record, Site, State
 from opsnb.core.spare import Reuse, Spare, meddled, plain
 from tests.core import worlds
@@ -418,6 +420,19 @@ def test_what_is_aside_is_cleared_when_its_room_is_needed() -> None:
     assert not deployed(roomy).clears_spare
     assert deployed(tight).clears_spare
     assert not deployed(site_of(2)).clears_spare
+
+
+def test_a_prune_clears_what_is_aside_also_when_nothing_else_goes() -> None:
+    plan = plan_prune(site_of(2, spare=KEPT), 3)
+    assert (plan.nothing, plan.clears_spare, plan.retention.remove) == (False, True, {})
+    assert "the release kept aside" in plan_text(plan, "web1")
+    idle = plan_prune(site_of(2), 3)
+    assert (idle.nothing, idle.clears_spare) == (True, False)
+
+
+def test_a_plan_says_that_what_is_aside_is_cleared() -> None:
+    assert "the release kept aside" in plan_text(deployed(site_of(2, spare=KEPT, free_bytes=0)), "")
+    assert "the release kept aside" not in plan_text(deployed(site_of(2, spare=KEPT)), "")
 
 
 @pytest.mark.parametrize(
