@@ -109,8 +109,8 @@ def _run_suite(
         stack.callback(shutil.rmtree, scratch)
         sites = stack.enter_context(disk.fresh(CACHE / "sites.img", suite.gibibytes))
         sources = stack.enter_context(disk.fresh(CACHE / "sources.img", suite.gibibytes))
+        way = stack.enter_context(lines.LINES[name]())  # its program is no client: not counted
         accounts = stack.enter_context(Accounts().opened())
-        way = stack.enter_context(lines.LINES[name]())
         server = stack.enter_context(Server(sites, way, scratch))
         accounts.serve(server.processes())
         tree = sources / suite.tree

@@ -39,7 +39,7 @@ def _deploy(stand: Stand, tree: Path) -> Command:
 
 
 def _deployed(stand: Stand, tree: Path, output: str) -> list[str]:
-    return check.deployed(stand.deploy_to, tree, stand.keep)
+    return check.deployed(stand.deploy_to, tree, stand.keep, stand.relative)
 
 
 def _same(_tree: Path, _seed: int) -> None:
@@ -144,9 +144,10 @@ def _rollback(stand: Stand, _tree: Path) -> Command:
 
 
 def _rolled_back(stand: Stand, tree: Path, _output: str) -> list[str]:
-    newest = check.releases(stand.deploy_to)[-1]
-    went_back = check.live(stand.deploy_to).name != newest
-    return check.linked(stand.deploy_to) or ([] if went_back else [f"{newest} is live still"])
+    # Not by names: some tools remove the release that was live.
+    wrong = check.linked(stand.deploy_to, stand.relative)
+    went_back = wrong or check.different(tree, check.live(stand.deploy_to))
+    return wrong or ([] if went_back else ["what was deployed last is live still"])
 
 
 def _list(stand: Stand, _tree: Path) -> Command:
@@ -163,7 +164,7 @@ def _prune(stand: Stand, _tree: Path) -> Command:
 
 def _pruned(stand: Stand, tree: Path, _output: str) -> list[str]:
     left = [] if stand.count == KEPT else [f"{stand.count} releases are left, not {KEPT}"]
-    return left + check.linked(stand.deploy_to)
+    return left + check.linked(stand.deploy_to, stand.relative)
 
 
 _FULL = Rounds(5, 3, 1)

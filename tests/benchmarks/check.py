@@ -29,26 +29,27 @@ def live(deploy_to: Path) -> Path:
     return (deploy_to / "current").resolve(strict=True)
 
 
-def deployed(deploy_to: Path, tree: Path, keep: int) -> list[str]:
+def deployed(deploy_to: Path, tree: Path, keep: int, relative: bool = True) -> list[str]:
     """What is wrong after a deploy; nothing, if all is well.
 
     Args:
         deploy_to: The site.
         tree: What was deployed.
         keep: How many releases may be there.
+        relative: Whether ``current`` must be a relative link.
     """
     found = releases(deploy_to)
     wrong = [f"{len(found)} releases, not {keep} at most"] if len(found) > keep else []
-    return wrong + linked(deploy_to) or different(tree, live(deploy_to))
+    return wrong + linked(deploy_to, relative) or different(tree, live(deploy_to))
 
 
-def linked(deploy_to: Path) -> list[str]:
-    """What is wrong with ``current``: it is a relative link to a release that is there."""
+def linked(deploy_to: Path, relative: bool = True) -> list[str]:
+    """What is wrong with ``current``: it is a link to a release that is there, and relative."""
     current = deploy_to / "current"
     if not current.is_symlink():
         return ["current is no link"]
     target = os.readlink(current)
-    if target.startswith("/"):
+    if relative and target.startswith("/"):
         return [f"current leads to {target}, which is not relative"]
     if not current.is_dir() or current.resolve().parent != (deploy_to / "releases").resolve():
         return [f"current leads to {target}, which is no release"]

@@ -80,6 +80,11 @@ class Stand:
             raise RuntimeError(f"{self.tool.name}, status {answer.status}: {answer.output[-500:]}")
 
     @property
+    def relative(self) -> bool:
+        """Whether ``current`` must be a relative link: some of the other tools make no such."""
+        return self.tool.group != "other"
+
+    @property
     def count(self) -> int:
         """How many releases there are."""
         return len(check.releases(self.deploy_to))

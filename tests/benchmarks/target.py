@@ -122,10 +122,13 @@ class Server:
     def _lay_out(self, folder: Path, tree: Path, count: int) -> None:
         (folder / "releases").mkdir(parents=True)
         first = datetime(2026, 3, 1, tzinfo=UTC)
-        names = [f"{first + timedelta(minutes=n):%Y%m%d%H%M%S}" for n in range(count)]
-        for name in names:
-            subprocess.run(["cp", "-a", tree, folder / "releases" / name], check=True)
-        (folder / "current").symlink_to(f"releases/{names[-1]}")
+        times = [first + timedelta(minutes=n) for n in range(count)]
+        for each in times:
+            release = folder / "releases" / f"{each:%Y%m%d%H%M%S}"
+            subprocess.run(["cp", "-a", tree, release], check=True)
+            # Some tools go by when a release was changed last, and not by its name.
+            os.utime(release, (each.timestamp(), each.timestamp()))
+        (folder / "current").symlink_to(f"releases/{release.name}")
         self._sshd.own(folder)
 
     @contextmanager

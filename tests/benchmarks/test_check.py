@@ -72,6 +72,7 @@ def test_a_wrong_link_is_found(site: Path) -> None:
         current.unlink()
         current.symlink_to(target)
         assert found in check.linked(site)[0]
+        assert (check.linked(site, relative=False) == []) == (found == "not relative")
     current.unlink()
     current.mkdir()
     assert check.linked(site) == ["current is no link"]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-MODULES = ("ours", "script")
+MODULES = ("ours", "script", "capistrano", "shipit", "ansible", "fabric")
 """The modules that offer tools, in the order of the tables."""
 
 CACHE = Path(os.environ.get("OPSNB_BENCHMARKS_CACHE", "~/.cache/opsnb-benchmarks")).expanduser()
