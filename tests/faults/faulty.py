@@ -27,12 +27,14 @@ class Plot:
         kind: One of :data:`KINDS`.
         calls: The names of the calls so far.
         struck: The name of the call that went wrong; empty while none has.
+        watch: Called before each call and after it.
     """
 
     at: int = 0
     kind: str = "fails"
     calls: list[str] = field(default_factory=list)
     struck: str = ""
+    watch: Callable[[], None] = lambda: None
 
 
 class Faulty:
@@ -70,11 +72,13 @@ class Faulty:
     async def _call(self, name: str, real: Any, args: Any, kwargs: Any) -> Any:
         plot = self._plot
         plot.calls.append(name)
+        plot.watch()
         strikes = len(plot.calls) == plot.at
         if strikes:
             plot.struck = name
             await self._before(plot.kind)
         answer = await real(*args, **kwargs)
+        plot.watch()
         if strikes:
             await self._after(plot.kind, answer)
         return Faulty(answer, plot) if name == "lock" and answer is not None else answer

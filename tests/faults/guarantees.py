@@ -47,6 +47,17 @@ def live(site: Path) -> str:
     return current.resolve().name if current.is_symlink() else ""
 
 
+def good(site: Path) -> set[str]:
+    """The good releases that are there."""
+    names = {path.stem for path in (site / ".opsnb" / "records").glob("*.json")}
+    return {
+        name
+        for name in names
+        if (site / "releases" / name).is_dir()
+        if (known := record(site, name)) and known["state"] == "good"
+    }
+
+
 def whole(site: Path, name: str) -> Iterator[str]:
     """Whether a release holds all that its manifest says."""
     tree = site / "releases" / name

@@ -26,10 +26,16 @@ from opsnb.engine.switch import PruneWork, RollbackWork
 from opsnb.errors import OpsnbError
 from opsnb.remote.local import local_remote
 from tests.faults.faulty import KINDS, Faulty, Plot
-from tests.faults.guarantees import Before, debris, live
+from tests.faults.guarantees import Before, debris, good, live
 
+WALKED = ("first deploy", "redeploy", "recycling", "rollback", "prune")
 KEPT = ("releases/foreign", "releases/20200101000000")
 SETTINGS = Settings.model_validate({"keep_releases": 3, "health": [{"command": "test -e index"}]})
+RELIST = (
+    'cd "$D/.opsnb" 2>/dev/null || exit 0; '
+    'for known in stats/*; do survey "${known##*/}" >"$D/.opsnb/$known" || exit; done; '
+    '! cd "$D/.opsnb/spare/tree" 2>/dev/null || stat_all >../stats'
+)
 TABLE: Counter[tuple[str, str]] = Counter()
 
 
@@ -79,17 +85,20 @@ class Scenario:
         template: The site before the change.
         verb: The kind of change.
         work: Makes the work anew for each walk.
+        keep: How many good releases must be there at every moment.
     """
 
     name: str
     template: Path
     verb: str
     work: Callable[[], Any]
+    keep: int = 0
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four releases (one pinned), a foreign directory, and something in shared/."""
+    """Four releases (one pinned), a foreign directory, and something in shared/; the same site
+    one deploy later, when a release has been kept aside."""
     base = tmp_path_factory.mktemp("walk")
     asyncio.run(_build(base))
     return base
@@ -114,12 +123,35 @@ async def _build(base: Path) -> None:
     (site / "releases" / "20200101000000" / "file").write_text("not ours either")
     source(base / "new", "eeeee")
     source(base / "after", "ffffff")
+    await _one_more(base)
+
+
+async def _one_more(base: Path) -> None:
+    site = base / "walked"
+    await anew(base / "site", site)
+    await deploy(site, source(base / "more", "dddddd"))
+    assert (site / ".opsnb" / "spare" / "tree" / "index").read_text() == "bb"
+    site.rename(base / "spared")
+
+
+async def anew(template: Path, site: Path) -> None:
+    """A copy of a site, in which each release is as known as it was: its inodes are others now."""
+    shutil.rmtree(site, ignore_errors=True)
+    shutil.copytree(template, site, symlinks=True)
+    remote = remote_of(site)
+    shell = await remote.spare_shell()
+    assert shell
+    relisted = await shell.call("eval", RELIST)
+    assert relisted.status == 0, relisted.err
+    await shell.close()
+    await remote.close()
 
 
 def scenarios(base: Path) -> list[Scenario]:
     return [
         Scenario("first deploy", base / "empty", "deploy", lambda: deploying(base / "new")),
-        Scenario("redeploy", base / "site", "deploy", lambda: deploying(base / "new")),
+        Scenario("redeploy", base / "site", "deploy", lambda: deploying(base / "new"), 3),
+        Scenario("recycling", base / "spared", "deploy", lambda: deploying(base / "new"), 3),
         Scenario("rollback", base / "site", "rollback", lambda: RollbackWork(SETTINGS)),
         Scenario("prune", base / "site", "prune", lambda: PruneWork(1)),
     ]
@@ -134,9 +166,10 @@ async def walk(
 ) -> list[str]:
     """One change with one fault; what is broken afterwards."""
     site = base / "walked"
-    shutil.rmtree(site, ignore_errors=True)
-    shutil.copytree(scenario.template, site, symlinks=True)
-    before = Before.of(site, KEPT if scenario.template.name == "site" else ())
+    await anew(scenario.template, site)
+    before = Before.of(site, KEPT if scenario.template.name != "empty" else ())
+    least: list[int] = []
+    plot.watch = lambda: least.append(len(good(site)))
     real = wrap(remote_of(site), site)
     task = asyncio.create_task(change(Faulty(real, plot), scenario.verb, scenario.work()))
     report, _error = await task
@@ -145,6 +178,8 @@ async def walk(
     seen = await fresh.look()
     offered = [release.name for release in rollback_targets(seen)]
     broken = before.broken(offered, report)
+    if min(least) < scenario.keep:
+        broken.append(f"G9: only {min(least)} good releases were there at one moment")
     if seen.holder:
         broken.append("G7: the lock is still held")
     await fresh.close()
@@ -172,13 +207,16 @@ async def points(scenario: Scenario, base: Path) -> list[str]:
     return plot.calls
 
 
-@pytest.mark.parametrize("number", range(4), ids=["first deploy", "redeploy", "rollback", "prune"])
+@pytest.mark.parametrize("number", range(len(WALKED)), ids=WALKED)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_fault_at_every_call_leaves_the_guarantees_whole(
     built: Path, number: int, kind: str
 ) -> None:
     scenario = scenarios(built)[number]
+    assert scenario.name == WALKED[number]
     calls = await points(scenario, built)
+    made = ["recycle"] if scenario.name == "recycling" else ["copy"] * (scenario.name == "redeploy")
+    assert [call for call in calls if call in ("copy", "recycle")] == made
     broken: list[str] = []
     for at in range(1, len(calls) + 1):
         plot = Plot(at, kind)
