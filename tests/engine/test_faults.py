@@ -29,6 +29,7 @@ from tests.faults.guarantees import Before, live
 from tests.faults.test_walk import (
     KEPT,
     _build,
+    anew,
     change,
     deploying,
     next_deploy,
@@ -97,8 +98,10 @@ SCENARIOS = {
         "publish",
     ),
     "deploy": Scenario("deploy", "site", lambda base: deploying(base / "new"), ("fails after",)),
+    "recycling": Scenario("deploy", "spared", lambda base: deploying(base / "new"), MORE),
     "rollback": Scenario("rollback", "site", lambda _base: RollbackWork(PLAIN), ("fails after",)),
     "prune": Scenario("prune", "site", lambda _base: PruneWork(1), MORE),
+    "prune of what is aside": Scenario("prune", "spared", lambda _base: PruneWork(9), ALL),
     "adopt": Scenario("adopt", "theirs", lambda _base: AdoptWork(), ("lost after",)),
     "pin": Scenario(
         "pin", "site", lambda base: PinWork(live(base / "site"), pinned=True), ("fails after",)
@@ -140,9 +143,8 @@ async def walked(
 ) -> tuple[Plots, Report, list[str]]:
     """One change with its faults; the calls that it made, its report, and what is broken."""
     site = base / "walked"
-    shutil.rmtree(site, ignore_errors=True)
-    shutil.copytree(base / scenario.template, site, symlinks=True)
-    kept = KEPT if scenario.template in ("site", "held") else ()
+    await anew(base / scenario.template, site)
+    kept = KEPT if scenario.template in ("site", "held", "spared") else ()
     before, plots, real = Before.of(site, kept), Plots(faults=faults), remote_of(site)
     task = asyncio.create_task(change(FaultyAgain(real, plots), scenario.verb, scenario.work(base)))
     report, _error = await task
@@ -200,7 +202,7 @@ async def test_a_fault_at_every_call_leaves_the_guarantees_whole(built: Path, na
 async def test_two_faults_in_one_change_leave_the_guarantees_whole(built: Path) -> None:
     """Also what settles the first one may fail. Chosen by chance, from a fixed seed."""
     chance, broken = random.Random(20260325), []
-    names = ["deploy", "deploy that is put back", "rollback that is put back", "prune"]
+    names = ["deploy", "recycling", "deploy that is put back", "rollback that is put back", "prune"]
     for name in (names * PAIRS)[:PAIRS]:
         scenario = SCENARIOS[name]
         first = chance.randrange(1, 30)
