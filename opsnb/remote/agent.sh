@@ -67,7 +67,7 @@ enough() { printf '%s stop %s\n' "$N" "$C" >&2; }
 
 lacks() {
     for tool in find sort comm tar cp mv ln rm mkdir chmod cat dd readlink xargs stat tail id sleep \
-        awk flock sync sha256sum mktemp cut cmp; do
+        awk flock sync sha256sum mktemp cut cmp wc; do
         command -v "$tool" >/dev/null 2>&1 || printf '%s\n' "$tool"
     done
     find / -maxdepth 0 -printf '' 2>/dev/null || echo 'find -printf (GNU findutils)'
@@ -169,7 +169,8 @@ spare() {
 # Only what a copy keeps counts: not the inode, and not the time of its change.
 unlike() {
     one=$D/.opsnb/tmp.$T.one other=$D/.opsnb/tmp.$T.other
-    bare "$1" >"$one" && bare "$2" >"$other" && comm -z -3 "$one" "$other"
+    bare "$1" >"$one" &
+    bare "$2" >"$other" && wait "$!" && comm -z -3 "$one" "$other"
     failed=$?
     rm -f "$one" "$other"
     return "$failed"
@@ -319,9 +320,11 @@ break_lock() {
 
 # --- changing: only under the lock -----------------------------------------------------------
 
+# What is short comes as an argument, without its last line break: a payload costs four processes.
 store() {
     fence
-    cat >".opsnb/tmp.$T" || { say 'not written: is the disk full?'; return 1; }
+    if [ $# -gt 1 ]; then printf '%s\n' "$2"; else cat; fi >".opsnb/tmp.$T" ||
+        { say 'not written: is the disk full?'; return 1; }
     mv -T ".opsnb/tmp.$T" ".opsnb/$1"
 }
 # A file by how it differs from another: "- LINE" goes, "+ LINE TEXT" comes before that line. Its
@@ -342,10 +345,12 @@ forget() { fence; for path; do rm -f ".opsnb/$path"; done; }
 append() {
     fence
     l=.opsnb/audit.jsonl
-    [ ! -s "$l" ] || [ -z "$(tail -c 1 "$l")" ] || echo >>"$l"
-    was=$(stat -c %s "$l" 2>/dev/null || echo 0)
-    cat >>"$l" && return
-    dd if=/dev/null of="$l" bs=1 seek="$was" 2>/dev/null
+    [ ! -s "$l" ] || [ -z "$(tail -c 1 "$l")" ] || echo >>"$l" ||
+        { say 'not written: is the disk full?'; return 1; }
+    if [ $# -gt 0 ]; then printf '%s\n' "$1"; else cat; fi >>"$l" && return
+    # Before it there was a line break: what comes after the last one is its beginning.
+    [ ! -s "$l" ] || [ -z "$(tail -c 1 "$l")" ] ||
+        dd if=/dev/null of="$l" bs=1 seek="$(($(stat -c %s "$l") - $(tail -n 1 "$l" | wc -c)))" 2>/dev/null
     say 'not written: is the disk full?'
     return 1
 }
@@ -355,7 +360,9 @@ append() {
 begin() {
     fence
     [ ! -e "releases/$1" ] && [ ! -L "releases/$1" ] || { say "releases/$1 is there already"; exit 1; }
-    store "records/$1.json" && sync ".opsnb/records/$1.json" && made "releases/$1"
+    new=$1
+    shift
+    store "records/$new.json" "$@" && sync ".opsnb/records/$new.json" && made "releases/$new"
 }
 made() { mkdir "$1" && chmod a+rx "$1"; }
 
