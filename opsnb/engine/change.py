@@ -218,19 +218,18 @@ class Change:
         """Look before the lock is taken: a refusal then touches nothing."""
         return self.saw(await self.remote.look())
 
-    async def take(self, why: str, *, base: str = "", through_hold: bool = False) -> Site:
+    async def take(self, why: str, *, through_hold: bool = False) -> Site:
         """Take the lock, look, and clear what a dead change left.
 
         Args:
             why: The reason, for whoever finds the server locked.
-            base: The release against which what is kept aside is to be held; empty for none.
             through_hold: Whether a hold placed by hand is no hindrance.
 
         Raises:
             Locked: Somebody else has it still after the time to wait, or holds the server by hand.
         """
         async with self.phase(Phase.LOCK):
-            site = (await self._acquire(why, self.wait, base)).seen
+            site = (await self._acquire(why, self.wait)).seen
             self._tail = site.audit_tail
             if site.hold and not through_hold:
                 raise Locked(
@@ -240,12 +239,12 @@ class Change:
             self.site = site = await self._recover(self.saw(site))
         return self.saw(site)
 
-    async def _acquire(self, why: str, wait: float, base: str = "") -> Held:
+    async def _acquire(self, why: str, wait: float) -> Held:
         deadline = time.monotonic() + wait
         actor, told = self.actor, False
         while True:
             since = stamp(actor.now())
-            self.held = await self.remote.lock(actor.by, actor.host, since, why, base)
+            self.held = await self.remote.lock(actor.by, actor.host, since, why)
             if self.held:
                 return self.held
             if time.monotonic() >= deadline:

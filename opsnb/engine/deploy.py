@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from opsnb.core import layout, listing
 from opsnb.core.events import Outcome, Phase
-from opsnb.core.listing import Base
 from opsnb.core.manifest import Entry, Kind, Manifest, edits, parents
 from opsnb.core.plan import Build, Plan, Wish
 from opsnb.core.plan_deploy import may_reuse, reusing, revision_entry
@@ -28,7 +27,7 @@ from opsnb.errors import (
     StalePlan,
     StepFailed,
 )
-from opsnb.remote.base import Glance
+from opsnb.remote.base import Aside, Glance
 from opsnb.remote.pack import packer
 
 TELL_EVERY = 0.1
@@ -93,11 +92,9 @@ class DeployWork:
             plan = await self._planned(change, glance)
             if plan.nothing and self.agreed is None:
                 return plan
-        base = self._reusable(plan)
-        site = await change.take(f"deploy {safe(self.wish.label)}", base=base.name if base else "")
+        site = await change.take(f"deploy {safe(self.wish.label)}")
         as_it_was = _same(site, glance.site) and time.monotonic() - looked < STALE
         if not as_it_was:
-            change.lock.aside = None
             plan = await self._planned(change, await change.remote.glance())
         if self.agreed and plan.meaning != self.agreed.meaning:
             raise StalePlan(
@@ -105,17 +102,12 @@ class DeployWork:
                 "Plan again, look, and deploy that plan.",
             )
         change.planned(plan)
-        return await self._reusing(change, plan)
+        return plan
 
-    def _reusable(self, plan: Plan) -> Base | None:
-        """The live release, if the one kept aside may become the new one next to it."""
+    async def _reusing(self, change: Change, plan: Plan, aside: Aside | None) -> Plan:
+        """Make it of the release that is kept aside, if there is one and it may become the new."""
         site, base = self.on.site, self.on.base
-        return base if base and may_reuse(site, base, plan, self.wish.settings) else None
-
-    async def _reusing(self, change: Change, plan: Plan) -> Plan:
-        """Make it of the release that is kept aside, if there is one."""
-        base, aside = self._reusable(plan), change.lock.aside
-        if base is None or aside is None:
+        if base is None or aside is None or not may_reuse(site, base, plan, self.wish.settings):
             return plan
         spare = await spare_of(change.remote, aside, self.wish.source)
         return reusing(plan, base, spare) if spare else plan
@@ -135,7 +127,8 @@ class DeployWork:
 
     async def _planned(self, change: Change, glance: Glance) -> Plan:
         self.on = await grounds(change.remote, glance, self.wish.source)
-        return await plan_for(change.remote, self.on, self.wish, change.actor.now())
+        plan = await plan_for(change.remote, self.on, self.wish, change.actor.now())
+        return await self._reusing(change, plan, glance.aside)
 
     async def _made(
         self, change: Change, plan: Plan, build: Build, env: Mapping[str, str]

@@ -150,30 +150,29 @@ changes() {
 
 # The live release's name and the same of it; then a full stop.
 live() {
-    r=$(cd "$D/current" 2>/dev/null && pwd -P) b=$(cd "$D/releases" 2>/dev/null && pwd -P)
-    n=${r##*/}
-    [ -n "$b" ] && [ "$r" = "$b/$n" ] || n=
+    named
     printf '%s\0' "$n"
     if [ -n "$n" ]; then changes "$n"; fi && printf '.'
 }
 
-# The release that is kept aside: its record, and what differs between it and the release named.
+named() {
+    r=$(cd "$D/current" 2>/dev/null && pwd -P) b=$(cd "$D/releases" 2>/dev/null && pwd -P)
+    n=${r##*/}
+    [ -n "$b" ] && [ "$r" = "$b/$n" ] || n=
+}
+
+# The live release's name, the record of the one kept aside, and what differs between the two.
 # Whether it is still as it was when it left, its listing tells once it has become the new one.
-spare() {
-    fence
-    cd "$D/.opsnb/spare" 2>/dev/null || return 0
-    [ -d tree ] && ! [ -L tree ] && [ -f stats ] && [ -f record ] && [ -f "$D/.opsnb/stats/$1" ] || return 0
-    tr -d '\0' <record && printf '\0' && unlike stats "$D/.opsnb/stats/$1"
+aside() {
+    named
+    cd "$D/.opsnb/spare" 2>/dev/null && [ -n "$n" ] || return 0
+    [ -d tree ] && ! [ -L tree ] && [ -f stats ] && [ -f record ] && [ -f "$D/.opsnb/stats/$n" ] || return 0
+    printf '%s\0' "$n" && text record && printf '\0' && unlike stats "$D/.opsnb/stats/$n"
 }
 # The lines of one listing that are not the other's and, after a tab, those of the other alone.
 # Only what a copy keeps counts: not the inode, and not the time of its change.
 unlike() {
-    one=$D/.opsnb/tmp.$T.one other=$D/.opsnb/tmp.$T.other
-    bare "$1" >"$one" &
-    bare "$2" >"$other" && wait "$!" && comm -z -3 "$one" "$other"
-    failed=$?
-    rm -f "$one" "$other"
-    return "$failed"
+    bare "$1" | { bare "$2" | comm -z -3 /dev/fd/5 -; } 5<&0
 }
 # A release whose listing is gone is listed again.
 bare() {

@@ -52,6 +52,20 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """The release that is kept aside, as it was when it left.
+
+    Attributes:
+        record: Its record.
+        unlike: Lines, as :func:`opsnb.core.listing.apart` takes them, in which it and the live
+            release differ.
+    """
+
+    record: bytes
+    unlike: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Glance:
     """All that a plan rests on, but for what is in ``shared/``.
 
@@ -59,11 +73,13 @@ class Glance:
         site: The site.
         live: The live release's name, as it was a moment later; empty when none is.
         changes: What that release holds that its manifest does not tell.
+        aside: What is kept aside, next to that release.
     """
 
     site: Site
     live: str
     changes: Changes
+    aside: Aside | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +96,11 @@ class Finish:
     altered: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Aside:
-    """The release that is kept aside, as it was when it left.
-
-    Attributes:
-        record: Its record.
-        unlike: Lines, as :func:`opsnb.core.listing.apart` takes them, in which it and another
-            release differ.
-    """
-
-    record: bytes
-    unlike: bytes
-
-
 class Held(Protocol):
     """A server whose lock is ours. Every method raises LockLost when it no longer is."""
 
     token: int
     seen: Site
-    aside: Aside | None
 
     def series(self) -> AbstractAsyncContextManager[None]:
         """Steps within it may be sent together, each to be taken only if those before it went well.
@@ -268,11 +269,8 @@ class Remote(Protocol):
         (``setsid``) is not followed.
         """
 
-    async def lock(self, who: str, host: str, since: str, why: str, base: str = "") -> Held | None:
-        """Take the lock, and look; None when somebody else has it.
-
-        With a release named ``base``, what is kept aside is held against that.
-        """
+    async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
+        """Take the lock, and look; None when somebody else has it."""
 
     async def break_lock(self, holder: Holder) -> None:
         """Take the lock away from a holder, whose further steps then do nothing."""

@@ -16,7 +16,7 @@ from opsnb.core.manifest import parents
 from opsnb.core.release import Site
 from opsnb.core.text import safe
 from opsnb.errors import OpsnbError
-from opsnb.remote.base import Aside, Finish
+from opsnb.remote.base import Finish
 from opsnb.remote.pack import Packer
 from opsnb.remote.replies import LOCK_LOST, NOT_REMOVED, as_payload, cut, good
 from opsnb.remote.shell import Call, Reply, Shell
@@ -67,7 +67,6 @@ class PosixHeld:
     ) -> None:
         self.token, self._pid = ids
         self.seen = seen
-        self.aside: Aside | None = None
         self._remote = remote
         self._shell = shell
         self._step_timeout = step_timeout

@@ -145,15 +145,15 @@ class PosixRemote:
 
     async def glance(self) -> Glance:
         """See :meth:`Remote.glance`."""
-        looks = [Call("look"), Call("live", timeout=self._step_timeout)]
-        look, live = await self.asks(looks)
+        others = (Call(name, timeout=self._step_timeout) for name in ("live", "aside"))
+        look, live, aside = await self.asks([Call("look"), *others])
         self._stand_by()
         site = read_site(good(look, "look").out, self.deploy_to)
         out = good(live, "list").out
         if not out.endswith(b"."):
             raise RemoteError(f"cannot list the live release: {live.complaint or 'cut short'}")
         name, _, changes = out[:-1].partition(b"\0")
-        return Glance(site, os.fsdecode(name), changes_in(changes))
+        return Glance(site, os.fsdecode(name), changes_in(changes), aside_in(aside, name))
 
     async def manifest(self, name: str) -> bytes:
         """See :meth:`Remote.manifest`."""
@@ -209,16 +209,13 @@ class PosixRemote:
         command = Command(await self._dial(), on_output)
         return await command.run(script, self.deploy_to, directory, timeout, self._connect_timeout)
 
-    async def lock(self, who: str, host: str, since: str, why: str, base: str = "") -> Held | None:
+    async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
         """See :meth:`Remote.lock`."""
         body = Holder(who, host, since, why).encode().decode().strip().removeprefix("{")
         body = body.replace('"pid": 0, ', "").replace(', "token": 0', "")
         shell = await self._shell_of_change()
         try:
-            calls = [Call("take", (body,)), Call("look", regardless=False)]
-            if base:
-                calls.append(Call("spare", (base,), regardless=False))
-            took, look, *spare = await shell.batch(calls)
+            took, look = await shell.batch([Call("take", (body,)), Call("look", regardless=False)])
             if took.status == LOCKED:
                 self.give_back(shell)
                 return None
@@ -227,9 +224,7 @@ class PosixRemote:
         except BaseException:
             await shell.close()
             raise
-        held = PosixHeld(self, shell, (token, pid), site, self._step_timeout)
-        held.aside = aside_in(spare[0]) if spare else None
-        return held
+        return PosixHeld(self, shell, (token, pid), site, self._step_timeout)
 
     async def break_lock(self, holder: Holder) -> None:
         """See :meth:`Remote.break_lock`."""

@@ -13,10 +13,11 @@ from opsnb.remote.shell import Reply
 LOCKED, LOCK_LOST, CHANGED_HANDS, NOT_REMOVED = 91, 92, 93, 96
 
 
-def aside_in(reply: Reply) -> Aside | None:
-    """What is kept aside; nothing is where the server could not say."""
-    record, _, unlike = reply.out.partition(b"\0")
-    return Aside(record, unlike) if record and reply.status == 0 else None
+def aside_in(reply: Reply, live: bytes) -> Aside | None:
+    """What is kept aside, next to that release; nothing is where the server could not say."""
+    name, _, rest = reply.out.partition(b"\0")
+    record, _, unlike = rest.partition(b"\0")
+    return Aside(record, unlike) if record and name == live and reply.status == 0 else None
 
 
 def cut(out: bytes) -> tuple[bytes, bytes]:

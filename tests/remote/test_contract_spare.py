@@ -48,15 +48,9 @@ async def two_made(held: Any) -> None:
     await held.publish(TWO, b"")
 
 
-async def aside_of(remote: Any, held: Any, base: str = TWO) -> Any:
-    """What is kept aside, as the next holder of the lock is told."""
-    await held.release()
-    again = await remote.lock("tester", "here", "now", "again", base)
-    assert again is not None
-    try:
-        return again.aside
-    finally:
-        await again.release()
+async def aside_of(remote: Any) -> Any:
+    """What is kept aside, as a glance tells."""
+    return (await remote.glance()).aside
 
 
 async def test_a_release_that_was_retired_comes_back_as_the_new_one(
@@ -83,18 +77,20 @@ async def test_a_release_that_was_retired_comes_back_as_the_new_one(
     assert not [p for p in (where / ".opsnb").glob("tmp.*") if "spare" in p.name]
 
 
-async def test_the_next_holder_is_told_what_is_aside_and_how_it_differs(
+async def test_a_glance_tells_what_is_aside_and_how_it_differs_from_what_is_live(
     remote: Any, held: Any
 ) -> None:
     await two_made(held)
     await held.retire(ONE)
-    aside = await aside_of(remote, held)
+    aside = await aside_of(remote)
     assert aside.record.strip() == record(ONE, 1).strip()
     here, there = listing.apart(aside.unlike)
     assert here.keys() | there == {b"d/b", b"up", b"more"}
 
 
-@pytest.mark.parametrize("what", ["nothing", "no record", "no stats", "no tree", "a link", "base"])
+@pytest.mark.parametrize(
+    "what", ["nothing", "no record", "no stats", "no tree", "a link", "live", "live's stats"]
+)
 async def test_what_is_not_whole_is_not_told(
     remote: Any, held: Any, where: Path, what: str
 ) -> None:
@@ -110,7 +106,11 @@ async def test_what_is_not_whole_is_not_told(
         (spare / "tree").rename(spare / "other")
     if what == "a link":
         (spare / "tree").symlink_to("other")
-    assert await aside_of(remote, held, NONE if what == "base" else TWO) is None
+    elif what == "live's stats":
+        (where / ".opsnb" / "stats" / TWO).unlink()
+    elif what == "live":
+        (where / "current").unlink()
+    assert await aside_of(remote) is None
 
 
 async def test_a_tree_that_is_a_link_never_becomes_a_release(
