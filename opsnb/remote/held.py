@@ -209,12 +209,14 @@ class PosixHeld:
         self, name: str, digests: Mapping[bytes, str], *, whole: bool = False, large: bool = False
     ) -> None:
         """See :meth:`Held.verify`."""
-        total = hashlib.sha256()
-        for path, digest in sorted(digests.items(), key=lambda item: (item[1], item[0])):
-            total.update(digest.encode() + b"  " + path + b"\0")
-        paths = () if whole else as_payload(digests)
-        which = "large" if large else "all" if whole else "few" if len(digests) < FEW else "many"
-        args = (name, total.hexdigest(), which)
+        names = b"\0".join(digests)
+        how, shape = "large" if large else "few", b"%s  ./%s\0"
+        if not large and len(digests) >= FEW and b"\n" not in names and b"\\" not in names:
+            how, shape = "many", b"%s *./%s\n"
+        paths = () if whole else as_payload(b"./" + path for path in digests)
+        ordered = sorted(digests.items(), key=lambda item: (item[1], item[0]))
+        told = b"".join(shape % (digest.encode(), path) for path, digest in ordered)
+        args = (name, hashlib.sha256(told).hexdigest(), how, "all" if whole else "some")
         await self._step("verify the content", "verify", *args, payload=paths)
 
     async def modes(self, name: str, modes: Iterable[tuple[bytes, int]]) -> None:

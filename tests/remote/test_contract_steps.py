@@ -186,9 +186,12 @@ def digests(files: dict[bytes, bytes]) -> dict[bytes, str]:
 
 NAMED = {name: b"content of " + name for name in NASTY}
 MANY = {b"file%d" % number: b"%d" % number for number in range(401)}
+LINE = {name: content for name, content in NAMED.items() if not {*b"\n\\"} & {*name}}
 WAYS = {
     "few": (NAMED, {}),
-    "many": ({**NAMED, **MANY}, {}),
+    "many": ({**LINE, **MANY}, {}),
+    "many, all": ({**LINE, **MANY}, {"whole": True}),
+    "many with line breaks": ({**NAMED, **MANY}, {}),
     "all": ({**NAMED, **MANY}, {"whole": True}),
     "large": ({**NAMED, b"big": b"0123456789abcdef" * 600_000}, {"large": True}),
 }
@@ -200,15 +203,12 @@ async def test_content_is_verified_whatever_the_names(held: Any, where: Path, wa
     await held.begin(ONE, record(ONE, 1))
     await held.unpack(ONE, stream(files))
     right = digests(files)
+    one, other = list(files)[:2]
     await held.verify(ONE, right, **how)
     wrong = {
-        "another digest": {**right, NASTY[0]: right[NASTY[1]]},
-        "two that are swapped": {
-            **right,
-            NASTY[0]: right[NASTY[1]],
-            NASTY[1]: right[NASTY[0]],
-        },
-        "a file that is not there": {**right, b"nothing": right[NASTY[0]]},
+        "another digest": {**right, one: right[other]},
+        "two that are swapped": {**right, one: right[other], other: right[one]},
+        "a file that is not there": {**right, b"nothing": right[one]},
     }
     for what, told in wrong.items():
         with pytest.raises(StepFailed) as failed:
