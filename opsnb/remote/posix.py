@@ -239,11 +239,13 @@ class PosixRemote:
         opening, self._next = self._next, None
         if opening:
             opening.cancel()
+        # First of all: with the connection ends what runs on it, without a word for each.
+        await self._hang_up()
+        if opening:
             with suppress(asyncio.CancelledError, OpsnbError):
                 await (await opening).close()
         if shell:
             await shell.close()
-        await self._hang_up()
 
 
 async def _at_hand(shell: Shell) -> Shell:

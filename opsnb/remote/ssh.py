@@ -12,6 +12,7 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ CIPHERS = [
     "aes128-ctr",
 ]
 KEEPALIVE = 15
+PROMPT = 0.002  # seconds between two requests to acknowledge at once: each holds for a while only
 RTT_AT = 68  # bytes into Linux's struct tcp_info: microseconds
 TRIES = 3
 _BUSY = (ConnectionResetError, asyncssh.ConnectionLost)
@@ -62,8 +64,12 @@ class _Hop:
 class _Client(asyncssh.SSHClient):
     """Remembers an untrusted host key, for the message. It never trusts one."""
 
-    def __init__(self, met: _Met) -> None:
+    def __init__(self, met: _Met, made: Callable[[asyncssh.SSHClientConnection], None]) -> None:
         self._met = met
+        self._made = made
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        self._made(conn)
 
     def validate_host_public_key(
         self, host: str, addr: str, port: int, key: asyncssh.SSHKey
@@ -91,6 +97,7 @@ class SshConnection:
         self._connection: asyncssh.SSHClientConnection | None = None
         self._hops: list[asyncssh.SSHClientConnection] = []
         self._connecting = asyncio.Lock()
+        self._prompt: set[asyncio.Task[None]] = set()
 
     async def dial(self) -> Pipes:
         """Open ``/bin/sh -s`` on the server, connecting first when there is no connection.
@@ -121,7 +128,30 @@ class SshConnection:
                     raise ConnectError(
                         f"{self._name} closed the connection: {_said(error)}"
                     ) from error
+            finally:
+                for task in self._prompt:
+                    task.cancel()
         raise AssertionError("unreachable")
+
+    def _hurry(self, connection: asyncssh.SSHClientConnection) -> None:
+        """Acknowledge what comes at once, until there is a session.
+
+        sshd sends what is small only when the last of it was acknowledged (Nagle), and a system
+        may take 40 ms for that, in which it hopes for something to send along.
+        """
+        sock = connection.get_extra_info("socket")
+        option = getattr(socket, "TCP_QUICKACK", None)
+        if sock is None or option is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return
+
+        async def hurry() -> None:
+            while sock.fileno() >= 0:
+                sock.setsockopt(socket.IPPROTO_TCP, option, 1)
+                await asyncio.sleep(PROMPT)
+
+        task = asyncio.create_task(hurry())
+        self._prompt.add(task)
+        task.add_done_callback(self._prompt.discard)
 
     def round_trip(self) -> float | None:
         """Seconds to the server and back, as the system has it; None where it does not tell."""
@@ -223,7 +253,7 @@ class SshConnection:
             options: asyncssh.SSHClientConnectionOptions
             options = await asyncssh.SSHClientConnectionOptions.construct(
                 host=host,
-                client_factory=lambda: _Client(met),
+                client_factory=lambda: _Client(met, self._hurry),
                 encryption_algs=CIPHERS,
                 keepalive_interval=KEEPALIVE,
                 keepalive_count_max=3,
