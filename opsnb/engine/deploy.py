@@ -19,7 +19,7 @@ from opsnb.engine import cache
 from opsnb.engine.change import Change, Finished
 from opsnb.engine.confirm import environment, run_hooks
 from opsnb.engine.ending import confirm, finish
-from opsnb.engine.look import Grounds, grounds, plan_for, spare_of
+from opsnb.engine.look import RECENT, Grounds, grounds, plan_for, spare_of
 from opsnb.engine.meter import Meter
 from opsnb.engine.source import Source, pieces, stream
 from opsnb.errors import (
@@ -190,6 +190,7 @@ class DeployWork:
         """Write the manifest down, there and here; there by what differs, if that is little."""
         made, base = build.manifest, self.on.base
         cache.keep_manifest(made.id, made.encode())
+        RECENT.keep(made.id, made)
         if base is not None and base.manifest and self._edits:
             told = edits(base.manifest.encode(), made.encode())
             if 0 < len(told) < len(made.encode()) // 2:

@@ -55,6 +55,35 @@ async def grounds(remote: Remote, glance: Glance, like: Manifest) -> Grounds:
     return Grounds(site, await _base(remote, site, live, glance.changes, like))
 
 
+class Recent:
+    """The manifests that this process had to do with last, for it deals with them again.
+
+    Args:
+        most: How many.
+        entries: Larger ones are not kept: rather read again than held in memory.
+    """
+
+    def __init__(self, most: int = 4, entries: int = 30_000) -> None:
+        self._most, self._entries = most, entries
+        self._kept: dict[str, Manifest] = {}
+
+    def get(self, digest: str) -> Manifest | None:
+        """The manifest with that SHA-256."""
+        return self._kept.get(digest)
+
+    def keep(self, digest: str, manifest: Manifest) -> Manifest:
+        """Keep a manifest, and forget the one that was kept first; the manifest itself."""
+        if len(manifest) <= self._entries:
+            self._kept.pop(digest, None)
+            self._kept[digest] = manifest
+            while len(self._kept) > self._most:
+                del self._kept[next(iter(self._kept))]
+        return manifest
+
+
+RECENT = Recent()
+
+
 async def spare_of(remote: Remote, aside: Aside, like: Manifest) -> Spare | None:
     """The release kept aside; None for one whose description makes no sense.
 
@@ -68,12 +97,17 @@ async def spare_of(remote: Remote, aside: Aside, like: Manifest) -> Spare | None
         here, there = listing.apart(aside.unlike)
     except ValueError:
         return None
-    text = cache.manifest(record.manifest) or await remote.spare_manifest()
-    try:
-        manifest = Manifest.decode(text, like)
-    except ValueError:
-        return None
-    return Spare(record, manifest, there | here.keys()) if manifest.id == record.manifest else None
+    manifest = RECENT.get(record.manifest)
+    if manifest is None:
+        text = cache.manifest(record.manifest) or await remote.spare_manifest()
+        try:
+            manifest = Manifest.decode(text, like)
+        except ValueError:
+            return None
+        if manifest.id != record.manifest:
+            return None
+        RECENT.keep(record.manifest, manifest)
+    return Spare(record, manifest, there | here.keys())
 
 
 async def manifest_of(remote: Remote, release: Release, like: Manifest | None = None) -> Manifest:
@@ -88,10 +122,13 @@ async def manifest_of(remote: Remote, release: Release, like: Manifest | None = 
         RemoteError: It cannot be read.
     """
     digest = release.record.manifest if release.record else ""
+    known = RECENT.get(digest) if digest else None
+    if known is not None:
+        return known
     text = cache.manifest(digest) if digest else None
     try:
         if text is not None:
-            return Manifest.decode(text, like)
+            return RECENT.keep(digest, Manifest.decode(text, like))
         text = await remote.manifest(release.name)
         manifest = Manifest.decode(text, like) if text else Manifest()
     except ValueError as error:
@@ -100,6 +137,7 @@ async def manifest_of(remote: Remote, release: Release, like: Manifest | None = 
         ) from error
     if digest and manifest.id == digest:
         cache.keep_manifest(digest, text)
+        RECENT.keep(digest, manifest)
     return manifest
 
 
