@@ -128,7 +128,7 @@ class DeployWork:
     async def _planned(self, change: Change, glance: Glance) -> Plan:
         self.on = await grounds(change.remote, glance, self.wish.source)
         plan = await plan_for(change.remote, self.on, self.wish, change.actor.now())
-        return await self._reusing(change, plan, glance.aside)
+        return plan if plan.nothing else await self._reusing(change, plan, glance.aside)
 
     async def _made(
         self, change: Change, plan: Plan, build: Build, env: Mapping[str, str]
