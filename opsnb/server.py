@@ -199,10 +199,16 @@ class Server:
         """What each release takes on the disk; see :func:`opsnb.tables.usage` for the columns."""
         from opsnb import tables  # noqa: PLC0415 - pandas only when a table is wanted
 
-        return tables.usage(self.look(), self.used())
+        return tables.usage(*self.measure())
 
-    def used(self) -> list[Usage]:
-        """What each release, the one kept aside, and ``shared/`` take, as plain records."""
+    def measure(self) -> tuple[Site, list[Usage]]:
+        """A look, and what each release, the one kept aside, and ``shared/`` take on the disk.
+
+        Both in one round trip, as plain records.
+
+        Raises:
+            ConnectError: The server cannot be reached.
+        """
         return self._ask(lambda remote: remote.usage())
 
     def diff(self, a: str, b: str) -> pd.DataFrame:

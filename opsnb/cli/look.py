@@ -95,7 +95,7 @@ def usage(setup: Setup, server: str, as_json: bool) -> None:
     from opsnb.core import rows  # noqa: PLC0415 - meanwhile the connection is made
 
     nothing = f"nothing at {safe(on.deploy_to)} yet"
-    _answer(lambda: rows.usage(on.look(), on.used()), as_json, "usage", nothing)
+    _answer(lambda: rows.usage(*on.measure()), as_json, "usage", nothing)
 
 
 @click.command()

@@ -211,8 +211,9 @@ sizes() {
              split("", count); split("", links); split("", blocks)
          }
          $1 == "R" { out(); name = substr($0, 3); next }
-         { files++; apparent += $4
-           if (!($1 in count)) disk += $3
+         { files++; apparent += $4 }
+         $2 == 1 { disk += $3; own += $3; next }
+         { if (!($1 in count)) disk += $3
            count[$1]++; links[$1] = $2; blocks[$1] = $3 }
          END { out() }'
 }

@@ -254,8 +254,8 @@ class Remote(Protocol):
     async def shared(self, paths: Iterable[bytes]) -> dict[bytes, Listing]:
         """What directories of ``shared/`` hold; empty for one that is not there."""
 
-    async def usage(self) -> list[Usage]:
-        """What each release, the one kept aside, and ``shared/`` take on the disk."""
+    async def usage(self) -> tuple[Site, list[Usage]]:
+        """A look, and what each release, the one kept aside, and ``shared/`` take on the disk."""
 
     async def audit(self) -> bytes:
         """The audit log."""

@@ -192,11 +192,13 @@ class PosixRemote:
             raise RemoteError("the server's listing of shared/ is cut short")
         return dict(zip(asked, listings, strict=True))
 
-    async def usage(self) -> list[Usage]:
+    async def usage(self) -> tuple[Site, list[Usage]]:
         """See :meth:`Remote.usage`."""
-        reply = good(await self.ask("usage", timeout=self._step_timeout), "measure")
-        rows = [line.split(b"\t") for line in reply.out.splitlines() if line.count(b"\t") == 4]
-        return [
+        calls = [Call("look"), Call("usage", timeout=self._step_timeout)]
+        look, usage = await self.asks(calls)
+        lines = good(usage, "measure").out.splitlines()
+        rows = [line.split(b"\t") for line in lines if line.count(b"\t") == 4]
+        return read_site(good(look, "look").out, self.deploy_to), [
             Usage(row[0].decode("utf-8", "surrogateescape"), *map(int, row[1:])) for row in rows
         ]
 

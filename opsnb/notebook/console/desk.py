@@ -196,7 +196,7 @@ class Desk:
         self._shown = _gist(site)
         now = _now()
         self._show("site", pictures.site(site, server.settings, now))
-        used, drift = server.used(), server.drift(site)
+        (_, used), drift = server.measure(), server.drift(site)
         if visit == self._visit:
             self._show("site", pictures.site(site, server.settings, now, used, drift))
 
