@@ -81,6 +81,12 @@ class Job:
         self._task: asyncio.Task[Ran] | None = None
         self._cancelled = False
         self._ran: Future[Ran] = LOOP.submit(self._main(work))
+        self.when_done(self._wake)
+
+    def _wake(self) -> None:
+        """Whoever waits for the next event is told at once that there is none."""
+        with self._news:
+            self._news.notify_all()
 
     async def _main(self, work: Callable[[Callable[[Event], None]], Awaitable[Ran]]) -> Ran:
         self._task = task = asyncio.ensure_future(_run(work, self._tell))
