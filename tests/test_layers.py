@@ -52,7 +52,7 @@ MAY = {
 OUTSIDE = {
     "core": {"pydantic"},
     "remote": {"asyncssh", "zstandard"},
-    "engine": {"pathspec"},
+    "engine": {"fastcdc", "pathspec"},
     "tables": {"pandas"},
     "server": {"pandas"},
     "embedded": {"asyncssh"},
@@ -74,6 +74,7 @@ OUTSIDE = {
 HOMES = {
     "asyncssh": ("remote/ssh.py", "embedded/"),
     "pandas": ("tables.py",),
+    "fastcdc": ("engine/chunking.py",),
     "pathspec": ("engine/ignore.py",),
     "pydantic": ("core/config.py",),
     "rich": ("cli/",),

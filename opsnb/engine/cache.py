@@ -14,6 +14,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from opsnb.core.chunks import Chunk, decode, encode
+
+CHUNKS_KEPT = 60
 MANIFESTS_KEPT = 30
 INDEXES_KEPT = 20
 _DIGEST = 32
@@ -85,6 +88,37 @@ def keep_index(root: bytes, known: dict[bytes, bytes]) -> None:
     """
     body = b"\0".join(part for pair in known.items() for part in pair)
     _write(_index(root), hashlib.sha256(body).digest() + body, INDEXES_KEPT)
+
+
+def chunks(digest: str) -> tuple[Chunk, ...]:
+    """The chunks of a large file.
+
+    Args:
+        digest: The file's SHA-256, hexadecimal.
+
+    Returns:
+        Nothing when they are not remembered.
+    """
+    text = _read(_chunks(digest)) if digest.isalnum() else None
+    body = text[_DIGEST:] if text else b""
+    if text is None or hashlib.sha256(body).digest() != text[:_DIGEST]:
+        return ()
+    return decode(body).get(digest, ())
+
+
+def keep_chunks(digest: str, found: tuple[Chunk, ...]) -> None:
+    """Remember the chunks of a large file.
+
+    Args:
+        digest: The file's SHA-256, hexadecimal.
+        found: The chunks.
+    """
+    body = encode({digest: found})
+    _write(_chunks(digest), hashlib.sha256(body).digest() + body, CHUNKS_KEPT)
+
+
+def _chunks(digest: str) -> Path:
+    return folder() / "chunks" / digest
 
 
 def _manifest(digest: str) -> Path:

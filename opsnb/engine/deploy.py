@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from opsnb.core import layout, listing
 from opsnb.core.events import Outcome, Phase
@@ -17,17 +18,18 @@ from opsnb.core.spare import meddled, plain
 from opsnb.core.text import plural, safe, size
 from opsnb.engine import cache
 from opsnb.engine.change import Change, Finished
+from opsnb.engine.chunking import Patch, patches, payload, remember
 from opsnb.engine.confirm import environment, run_hooks
 from opsnb.engine.ending import confirm, finish
 from opsnb.engine.look import RECENT, Grounds, grounds, plan_for, spare_of
 from opsnb.engine.meter import Meter
-from opsnb.engine.source import Source, pieces, stream
+from opsnb.engine.source import Source, modified, pieces, stream
 from opsnb.errors import (
     DeployFailed,
     StalePlan,
     StepFailed,
 )
-from opsnb.remote.base import Aside, Glance
+from opsnb.remote.base import Aside, Glance, Patched
 from opsnb.remote.pack import packer
 
 TELL_EVERY = 0.1
@@ -60,10 +62,12 @@ class DeployWork:
     wish: Wish
     source: Source
     on: Grounds
+    _patched: Mapping[bytes, Patch] = MappingProxyType({})
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        self._edits = True
+        self._edits = self._patches = True
+        self._cutting: asyncio.Task[None] | None = None
         self.agreed = order.plan
 
     async def __call__(self, change: Change) -> None:
@@ -83,6 +87,8 @@ class DeployWork:
         change.log(f"current leads to releases/{plan.name}")
         await confirm(change, plan, record, env)
         await finish(change, plan, record.good())
+        if self._cutting is not None:
+            await self._cutting
 
     async def _plan(self, change: Change) -> Plan:
         """Plan before the lock, so that a refusal touches nothing, and look again under it."""
@@ -153,7 +159,12 @@ class DeployWork:
         if build.reuse:
             change.log(f"the release kept aside will not do: {error.message}")
             return replace(build, reuse=None)
-        if isinstance(error, StepFailed) and error.status == OTHER_BASE and self._edits:
+        status = error.status if isinstance(error, StepFailed) else 0
+        if self._patched and status in (OTHER_BASE, OTHER_CONTENT):
+            change.log(f"large files could not be put together: {error.message}")
+            self._patches = False
+            return build
+        if status == OTHER_BASE and self._edits:
             change.log(f"what is known of {build.base} is not as expected: sending it whole")
             self._edits = False
             return build
@@ -218,16 +229,44 @@ class DeployWork:
 
     async def _upload(self, change: Change, plan: Plan, build: Build) -> None:
         if build.send:
-            entries = self._entries(build)
-            meter = Meter(change, build, plan.send_bytes, entries)
-            made = pieces(self.source, entries, build.send, meter.sent)
-            change.log(f"sending {plural(meter.files_total, 'file')}, {size(plan.send_bytes)}")
-            how = packer(self.on.site.packers, change.remote.round_trip)
-            await change.lock.unpack(plan.name, stream(made, how), how)
-            change.lock.then(meter.end)
+            await self._send(change, plan, build)
         wanted = self._wanted(build)
         if wanted:
             await self._verify(change, plan.name, build, wanted)
+
+    async def _send(self, change: Change, plan: Plan, build: Build) -> None:
+        """Send what is new: whole, or of large files what differs."""
+        entries = self._entries(build)
+        self._patched = patched = await self._differing(build)
+        whole = [path for path in build.send if path not in patched]
+        less = sum(entries[path].size - patch.size for path, patch in patched.items())
+        meter = Meter(change, build, plan.send_bytes - less, entries)
+        change.log(f"sending {plural(meter.files_total, 'file')}, {size(plan.send_bytes - less)}")
+        how = packer(self.on.site.packers, change.remote.round_trip)
+        if whole:
+            made = pieces(self.source, entries, whole, meter.sent)
+            await change.lock.unpack(plan.name, stream(made, how), how)
+        for path, patch in patched.items():
+            shown = f"{size(patch.size)} of {size(entries[path].size)} differ"
+            change.log(f"making {safe(path)} from that of {build.base}: {shown}")
+            looks = Patched(path, entries[path].mode, modified(self.source, path))
+            told = stream(payload(self.source, patch, meter.sent), how)
+            await change.lock.patch(build.base, plan.name, looks, told, how)
+        change.lock.then(meter.end)
+        change.lock.then(lambda: self._cut(build))
+
+    def _cut(self, build: Build) -> None:
+        """While the server hashes: what makes the next change of a large file a small one."""
+        self._cutting = asyncio.create_task(asyncio.to_thread(remember, self.source, build.send))
+        # A change that fails meanwhile does not wait for it.
+        self._cutting.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _differing(self, build: Build) -> dict[bytes, Patch]:
+        """The large files that are sent as what differs from those of the live release."""
+        base = self.on.base
+        if base is None or not build.base or not plain(base) or not self._patches:
+            return {}
+        return await asyncio.to_thread(patches, self.source, build.send, base.manifest)
 
     async def _verify(
         self, change: Change, name: str, build: Build, wanted: Mapping[bytes, str]

@@ -203,7 +203,7 @@ def _kind(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "device")
 
 
-def _open(path: bytes) -> int:
+def opened(path: bytes) -> int:
     """A regular file, opened without following a link or waiting for a FIFO's writer."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -215,7 +215,7 @@ def _open(path: bytes) -> int:
 def _digest(path: bytes) -> tuple[int, str]:
     """Size and SHA-256 of a file, from one reading."""
     digest, size = hashlib.sha256(), 0
-    handle = _open(path)
+    handle = opened(path)
     try:
         while chunk := os.read(handle, CHUNK):
             digest.update(chunk)
@@ -263,6 +263,18 @@ def pieces(
     yield from tar.trailer()
 
 
+def modified(source: Source, path: bytes) -> int:
+    """When a file of a folder was changed last, in whole seconds since the epoch.
+
+    Raises:
+        SourceError: It is not there any more.
+    """
+    try:
+        return int(os.lstat(os.fsencode(source.root) + b"/" + path).st_mtime)
+    except OSError as error:
+        raise _changed(source.manifest[path], str(error.strerror)) from error
+
+
 def _header(place: bytes, entry: Entry) -> bytes:
     """The header of a directory or a link."""
     try:
@@ -278,7 +290,7 @@ def _file(place: bytes, entry: Entry) -> Iterator[bytes]:
     """A file's header and content."""
     left = entry.size
     try:
-        handle = _open(place)
+        handle = opened(place)
     except OSError as error:
         raise _changed(entry, str(error.strerror)) from error
     try:

@@ -67,7 +67,7 @@ enough() { printf '%s stop %s\n' "$N" "$C" >&2; }
 
 lacks() {
     for tool in find sort comm tar cp mv ln rm mkdir chmod cat dd readlink xargs stat tail id sleep \
-        awk flock sync sha256sum mktemp cut cmp wc; do
+        awk flock sync sha256sum mktemp cut cmp wc touch; do
         command -v "$tool" >/dev/null 2>&1 || printf '%s\n' "$tool"
     done
     find / -maxdepth 0 -printf '' 2>/dev/null || echo 'find -printf (GNU findutils)'
@@ -401,6 +401,40 @@ unpack() {
 }
 untar() {
     tar -x -p -f - --no-same-owner --delay-directory-restore --warning=no-timestamp -C "releases/$1"
+}
+# A file of what stands at its place in another release, and of what is sent. Each step is a line:
+# "take FROM TO LENGTH", or "put TO LENGTH" and then so many bytes; "end" comes last.
+patch() {
+    fence
+    was=releases/$1/$4 new=.opsnb/tmp.$T.patch
+    [ -f "$was" ] && ! [ -L "$was" ] || exit 90
+    rm -f "$new"
+    case $3 in
+    zstd) zstd -d -q -c | patching ;;
+    gzip) gzip -d -c | patching ;;
+    *) patching ;;
+    esac && chmod "$5" "$new" && touch -d "@$6" "$new" && mv -T "$new" "releases/$2/$4"
+}
+patching() {
+    while read -r step a b c; do
+        case $step in
+        take)
+            if [ "$a" = 0 ] && [ "$b" = 0 ] && [ "$c" = "$(stat -c %s "$was")" ]; then
+                cp --reflink=auto "$was" "$new"
+            else
+                dd if="$was" of="$new" bs=1048576 iflag=fullblock,skip_bytes,count_bytes \
+                    oflag=seek_bytes skip="$a" seek="$b" count="$c" conv=notrunc 2>/dev/null
+            fi || return 90
+            ;;
+        put)
+            dd of="$new" bs=65536 iflag=fullblock,count_bytes oflag=seek_bytes seek="$a" count="$b" \
+                conv=notrunc 2>/dev/null || return
+            ;;
+        end) return ;;
+        *) return 1 ;;
+        esac
+    done
+    return 1
 }
 # Whether the files named, or all of them, hold what they must: the SHA-256 of all their digests.
 verify() {

@@ -52,6 +52,21 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
+class Patched:
+    """A file that is made of another.
+
+    Attributes:
+        path: Its path, without a line break.
+        mode: Its permission bits.
+        mtime: When its content was changed last, in seconds since the epoch.
+    """
+
+    path: bytes
+    mode: int
+    mtime: int
+
+
+@dataclass(frozen=True, slots=True)
 class Aside:
     """The release that is kept aside, as it was when it left.
 
@@ -133,6 +148,22 @@ class Held(Protocol):
 
     async def unpack(self, name: str, stream: AsyncIterable[bytes], how: Packer = "") -> None:
         """Unpack a tar stream, compressed in some way or not, into a release being built."""
+
+    async def patch(
+        self, base: str, name: str, file: Patched, stream: AsyncIterable[bytes], how: Packer = ""
+    ) -> None:
+        """Make a file of a release being built from the one at its place in another.
+
+        Args:
+            base: The other release.
+            name: The one that is being built.
+            file: The file.
+            stream: Steps, as :func:`opsnb.engine.chunking.payload` gives them, compressed or not.
+            how: The compression.
+
+        Raises:
+            StepFailed: With status 90, the old file is not there, or cannot be read.
+        """
 
     async def verify(
         self, name: str, digests: Mapping[bytes, str], *, whole: bool = False, large: bool = False

@@ -16,7 +16,7 @@ from opsnb.core.manifest import parents
 from opsnb.core.release import Site
 from opsnb.core.text import safe
 from opsnb.errors import OpsnbError
-from opsnb.remote.base import Finish
+from opsnb.remote.base import Finish, Patched
 from opsnb.remote.pack import Packer
 from opsnb.remote.replies import LOCK_LOST, NOT_REMOVED, as_payload, cut, good
 from opsnb.remote.shell import Call, Reply, Shell
@@ -204,6 +204,14 @@ class PosixHeld:
     async def unpack(self, name: str, stream: AsyncIterable[bytes], how: Packer = "") -> None:
         """See :meth:`Held.unpack`."""
         await self._step("unpack the upload", "unpack", name, how, payload=stream)
+
+    async def patch(
+        self, base: str, name: str, file: Patched, stream: AsyncIterable[bytes], how: Packer = ""
+    ) -> None:
+        """See :meth:`Held.patch`."""
+        looks = (f"{file.mode:o}", str(file.mtime))
+        what = f"patch {safe(file.path)}"
+        await self._step(what, "patch", base, name, how, file.path, *looks, payload=stream)
 
     async def verify(
         self, name: str, digests: Mapping[bytes, str], *, whole: bool = False, large: bool = False

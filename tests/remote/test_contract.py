@@ -22,6 +22,7 @@ from opsnb.core.manifest import Entry, Kind
 from opsnb.core.release import CurrentKind, Holder
 from opsnb.errors import Disconnected, LockLost, RemoteError, StepFailed, StepTimedOut
 from opsnb.remote import tar
+from opsnb.remote.base import Patched
 from tests.faults.guarantees import snapshot
 from tests.remote.conftest import Place
 from tests.support.disk import small_disk
@@ -42,6 +43,12 @@ async def stream(files: dict[bytes, bytes]) -> AsyncIterator[bytes]:
         yield content + tar.padding(len(content))
     for end in tar.trailer():
         yield end
+
+
+async def steps(told: list[bytes]) -> AsyncIterator[bytes]:
+    """What a patch is told."""
+    for piece in told:
+        yield piece
 
 
 async def test_every_kind_of_remote_keeps_the_contract(remote: Any) -> None:
@@ -624,6 +631,7 @@ ROBBED: dict[str, Step] = {
     "sweep": lambda held: held.sweep(),
     "recycle": lambda held: held.recycle(ONE),
     "bring": lambda held: held.bring(ONE, ONE, [b"file"]),
+    "patch": lambda held: held.patch(ONE, ONE, Patched(b"file", 0o644, 0), steps([b"end\n"])),
     "verify": lambda held: held.verify(ONE, {b"file": DIGEST}),
     "edit": lambda held: held.edit(f".opsnb/manifests/{ONE}", ".opsnb/none", b"- 1\n", DIGEST),
     "finish_like": lambda held: held.finish_like(ONE, ONE),
