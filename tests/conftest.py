@@ -7,6 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.matrix import (
+    pytest_runtest_logreport,
+    pytest_runtest_makereport,
+    pytest_terminal_summary,
+)
+
+__all__ = ["pytest_runtest_logreport", "pytest_runtest_makereport", "pytest_terminal_summary"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def places_of_their_own() -> Iterator[None]:

@@ -14,10 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser.notebook import Notebook, Watch, launch, shots
 from tests.support.kernels import KERNELS, NEW, require_kernel
 from tests.support.lab import Lab
-from tests.support.matrix import pytest_runtest_makereport, pytest_terminal_summary
 from tests.support.sshd import require
-
-__all__ = ["pytest_runtest_makereport", "pytest_terminal_summary"]
 
 Opener = Callable[..., Notebook]
 

@@ -9,9 +9,6 @@ import pytest
 
 from tests.kernel.session import Session
 from tests.support.kernels import KERNELS, require_kernel, write_specs
-from tests.support.matrix import pytest_runtest_makereport, pytest_terminal_summary
-
-__all__ = ["pytest_runtest_makereport", "pytest_terminal_summary"]
 
 
 @pytest.fixture(params=KERNELS)

@@ -2,7 +2,9 @@
 
 A row is a situation: the first line of the docstring of a test that has a ``kernel``, with the
 test's parameters put in (``{way}``). A figure is what a test gave to ``record_property``: it is
-printed and never asserted. Use it as a plugin: a conftest imports the two functions.
+printed and never asserted. Use it as a plugin: the first conftest imports the three functions.
+
+Where several processes run the tests, the reports travel to the one that prints.
 """
 
 from __future__ import annotations
@@ -15,39 +17,42 @@ import pytest
 from tests.support.kernels import KERNELS
 
 Key = tuple[str, str]
-_RESULTS = pytest.StashKey[dict[Key, str]]()
-_FIGURES = pytest.StashKey[list[str]]()
+_RESULTS: dict[Key, str] = {}
+_FIGURES: list[str] = []
 _WORST = ("failed", "skipped", "passed")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Function, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep the result of a test that says on which kernel it ran."""
+) -> Generator[None, Any, Any]:
+    """Write on a test's report on which kernel it ran."""
+    del call
     report = yield
-    if call.when == "call":
-        figures = item.config.stash.setdefault(_FIGURES, [])
-        figures += [f"{item.name}: {name}: {said}" for name, said in report.user_properties]
     callspec: Any = getattr(item, "callspec", None)
     kernel = callspec.params.get("kernel") if callspec else None
     said = (item.function.__doc__ or "").strip().partition("\n")[0]
     if callspec and "{" in said:
         said = said.format_map(callspec.params)
-    if kernel and said and (call.when == "call" or report.outcome != "passed"):
-        results = item.config.stash.setdefault(_RESULTS, {})
-        key = (said.rstrip("."), kernel)
-        results[key] = min(results.get(key, "passed"), report.outcome, key=_WORST.index)
+    report.situation = [said.rstrip("."), kernel] if kernel and said else None
     return report
 
 
+def pytest_runtest_logreport(report: Any) -> None:
+    """Keep what a report says."""
+    if report.when == "call":
+        name = report.nodeid.rpartition("::")[2]
+        _FIGURES.extend(f"{name}: {what}: {said}" for what, said in report.user_properties)
+    situation = getattr(report, "situation", None)
+    if situation and (report.when == "call" or report.outcome != "passed"):
+        key = (situation[0], situation[1])
+        _RESULTS[key] = min(_RESULTS.get(key, "passed"), report.outcome, key=_WORST.index)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table and the figures, once."""
-    stash = terminalreporter.config.stash
-    _print(terminalreporter, "situations × kernels", table(stash.get(_RESULTS, {})))
-    _print(terminalreporter, "figures", stash.get(_FIGURES, []))
-    # The conftests of several folders have this hook.
-    stash[_RESULTS], stash[_FIGURES] = {}, []
+    """Print the table and the figures."""
+    _print(terminalreporter, "situations × kernels", table(_RESULTS))
+    _print(terminalreporter, "figures", _FIGURES)
 
 
 def _print(reporter: pytest.TerminalReporter, title: str, lines: list[str]) -> None:
