@@ -428,7 +428,7 @@ patching() {
             ;;
         put)
             dd of="$new" bs=65536 iflag=fullblock,count_bytes oflag=seek_bytes seek="$a" count="$b" \
-                conv=notrunc 2>/dev/null || return
+                conv=notrunc 2>/dev/null || { say 'not written: is the disk full?'; return 1; }
             ;;
         end) return ;;
         *) return 1 ;;
