@@ -74,7 +74,7 @@ OUTSIDE = {
 HOMES = {
     "asyncssh": ("remote/ssh.py", "embedded/"),
     "pandas": ("tables.py",),
-    "fastcdc": ("engine/chunking.py",),
+    "fastcdc": ("engine/cutting.py",),
     "pathspec": ("engine/ignore.py",),
     "pydantic": ("core/config.py",),
     "rich": ("cli/",),

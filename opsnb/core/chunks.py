@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 HEADER = b"opsnb-chunks 1"
 DIGEST = 16  # bytes of a chunk's digest: the first half of its SHA-256
-AVERAGE = 16 << 10  # bytes of a chunk, in files of up to 1 GiB
-MOST = 1 << 16  # chunks that a file has on average, at most: above, they are larger
+AVERAGE = 4 << 10  # bytes of a chunk, in files of up to 512 MiB
+MOST = 1 << 17  # chunks that a file has on average, at most: above, they are larger
 BRIDGE = 1 << 20  # bytes that are rather copied in vain than by one more program
 FAST = 300e6  # bytes a second that a good line carries
 PROGRAM = 0.001  # seconds that a server needs to start a program

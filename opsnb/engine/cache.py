@@ -106,6 +106,15 @@ def chunks(digest: str) -> tuple[Chunk, ...]:
     return decode(body).get(digest, ())
 
 
+def has_chunks(digest: str) -> bool:
+    """Whether there seem to be chunks of a large file.
+
+    Args:
+        digest: The file's SHA-256, hexadecimal.
+    """
+    return digest.isalnum() and _is_there(_chunks(digest))
+
+
 def keep_chunks(digest: str, found: tuple[Chunk, ...]) -> None:
     """Remember the chunks of a large file.
 

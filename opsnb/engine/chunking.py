@@ -1,4 +1,4 @@
-"""Large files cut into chunks, and the ones that are sent as what differs.
+"""Large files that are sent as what differs.
 
 Rule 1: nothing here is ever needed: without the chunks of the old file the new one is sent whole.
 Rule 2: nothing here is believed: the server hashes the file that was put together.
@@ -6,24 +6,19 @@ Rule 2: nothing here is believed: the server hashes the file that was put togeth
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 
 from opsnb.core import chunks
 from opsnb.core.chunks import Chunk, Literal, Take
 from opsnb.core.manifest import Entry, Kind
 from opsnb.engine import cache
+from opsnb.engine.cutting import LARGE, digested
 from opsnb.engine.source import Source, opened
 from opsnb.errors import SourceError
 
-LARGE = 8 << 20  # bytes of a file that is worth the trouble
 PIECE = 1 << 20
-WINDOW = 16 << 20  # bytes in memory; some chunks' lengths
-MOST = 8  # times the average, that a chunk is long at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,53 +102,10 @@ def cut(source: Source, entry: Entry) -> tuple[Chunk, ...]:
     except (OSError, SourceError):
         return ()
     try:
-        made = tuple(_cut(handle, chunks.average(entry.size)))
+        _, digest, made = digested(handle, entry.size)
     finally:
         os.close(handle)
-    if sum(length for length, _ in made) != entry.size:
-        return ()
-    cache.keep_chunks(entry.sha256, made)
-    return made
-
-
-def _cut(handle: int, average: int) -> Iterator[Chunk]:
-    """Cut a file, a window of it in memory at a time, and hash one while the next is cut."""
-    with ThreadPoolExecutor(1) as hashing:
-        before: Future[list[Chunk]] | None = None
-        for window, ends in _windows(handle, average):
-            now = hashing.submit(_hashed, window, ends)
-            if before:
-                yield from before.result()
-            before = now
-        if before:
-            yield from before.result()
-
-
-def _windows(handle: int, average: int) -> Iterator[tuple[memoryview, list[int]]]:
-    """Parts of a file, and where the chunks in each end."""
-    from fastcdc.fastcdc_cy import fastcdc_cy  # noqa: PLC0415 - only where a file is large
-
-    rest, more = b"", True
-    while more:
-        read = os.read(handle, WINDOW)
-        more, content = bool(read), memoryview(rest + read)
-        ends: list[int] = []
-        for chunk in fastcdc_cy(content, avg_size=average):
-            # One that might go on behind the window is cut with the next.
-            if more and chunk.offset + MOST * average > len(content):
-                break
-            ends.append(chunk.offset + chunk.length)
-        whole = ends[-1] if ends else 0
-        rest = bytes(content[whole:])
-        yield content[:whole], ends
-
-
-def _hashed(window: memoryview, ends: Sequence[int]) -> list[Chunk]:
-    begins = [0, *ends]
-    return [
-        (end - begin, hashlib.sha256(window[begin:end]).digest()[: chunks.DIGEST])
-        for begin, end in pairwise(begins)
-    ]
+    return made if digest == entry.sha256 else ()
 
 
 def payload(source: Source, patch: Patch, sent: Callable[[int, int], None]) -> Iterator[bytes]:

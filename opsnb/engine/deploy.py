@@ -20,6 +20,7 @@ from opsnb.engine import cache
 from opsnb.engine.change import Change, Finished
 from opsnb.engine.chunking import Patch, patches, payload, remember
 from opsnb.engine.confirm import environment, run_hooks
+from opsnb.engine.cutting import LARGE
 from opsnb.engine.ending import confirm, finish
 from opsnb.engine.look import RECENT, Grounds, grounds, plan_for, spare_of
 from opsnb.engine.meter import Meter
@@ -34,7 +35,6 @@ from opsnb.remote.pack import packer
 
 TELL_EVERY = 0.1
 STALE = 5.0  # seconds after which what was looked at before the lock is looked at again
-LARGE = 8 << 20  # bytes of a file that a faster program hashes
 OTHER_BASE, OTHER_CONTENT = 90, 99
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from opsnb.core.manifest import Entry, Kind, Manifest
 from opsnb.core.text import safe
 from opsnb.engine import cache
+from opsnb.engine.cutting import LARGE, digested
 from opsnb.engine.ignore import Rules
 from opsnb.errors import SourceError
 from opsnb.remote import tar
@@ -176,7 +177,8 @@ class _Scan:
             if before is not None and before.mode == mode:
                 return before
             return Entry(path, Kind.FILE, mode, status.st_size, known[:DIGEST].decode())
-        size, digest = _digest(place)
+        changed = known and status.st_size >= LARGE and cache.has_chunks(known[:DIGEST].decode())
+        size, digest = _digest_and_cut(place, status.st_size) if changed else _digest(place)
         settled = max(status.st_mtime_ns, status.st_ctime_ns) < self._settled
         if settled and size == status.st_size:
             self._new[path] = digest.encode() + looks
@@ -223,6 +225,15 @@ def _digest(path: bytes) -> tuple[int, str]:
     finally:
         os.close(handle)
     return size, digest.hexdigest()
+
+
+def _digest_and_cut(path: bytes, size: int) -> tuple[int, str]:
+    """The same of a large file that has changed: what differs is wanted next."""
+    handle = opened(path)
+    try:
+        return digested(handle, size)[:2]
+    finally:
+        os.close(handle)
 
 
 def pieces(

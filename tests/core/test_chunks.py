@@ -80,7 +80,7 @@ def test_it_is_worth_it_for_little_and_not_for_much() -> None:
     assert not chunks.worth(scattered, size)
 
 
-@pytest.mark.parametrize(("size", "length"), [(1, 1 << 14), (1 << 30, 1 << 14), (1 << 33, 1 << 17)])
+@pytest.mark.parametrize(("size", "length"), [(1, 1 << 12), (1 << 29, 1 << 12), (1 << 33, 1 << 16)])
 def test_the_larger_the_file_the_larger_its_chunks(size: int, length: int) -> None:
     assert chunks.average(size) == length
 

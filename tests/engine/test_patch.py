@@ -12,7 +12,7 @@ import pytest
 
 from opsnb.core.chunks import average
 from opsnb.core.events import Outcome, Report
-from opsnb.engine import cache, chunking
+from opsnb.engine import cache, chunking, cutting
 from opsnb.engine.source import scan
 from opsnb.server import Server
 from tests.engine.conftest import configure, site
@@ -207,9 +207,9 @@ def test_the_chunks_are_the_same_however_the_file_is_read(
     folder = scan(source)
     whole = chunking.cut(folder, folder.manifest[b"large"])
     forget(one)
-    monkeypatch.setattr(chunking, "WINDOW", window)
+    monkeypatch.setattr(cutting, "WINDOW", window)
     assert chunking.cut(folder, folder.manifest[b"large"]) == whole
-    assert max(length for length, _ in whole) <= chunking.MOST * average(SIZE)
+    assert max(length for length, _ in whole) <= cutting.MOST * average(SIZE)
     content, at = one.read_bytes(), 0
     for length, digest in whole:
         assert hashlib.sha256(content[at : at + length]).digest().startswith(digest)
