@@ -103,7 +103,9 @@ def chunks(digest: str) -> tuple[Chunk, ...]:
     body = text[_DIGEST:] if text else b""
     if text is None or hashlib.sha256(body).digest() != text[:_DIGEST]:
         return ()
-    return decode(body).get(digest, ())
+    with suppress(ValueError):
+        return decode(body).get(digest, ())
+    return ()
 
 
 def has_chunks(digest: str) -> bool:

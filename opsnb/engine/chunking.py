@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from opsnb.core import chunks
 from opsnb.core.chunks import Chunk, Literal, Take
 from opsnb.core.manifest import Entry, Kind
+from opsnb.core.text import safe
 from opsnb.engine import cache
 from opsnb.engine.cutting import LARGE, digested
 from opsnb.engine.source import Source, opened
@@ -125,6 +126,11 @@ def payload(source: Source, patch: Patch, sent: Callable[[int, int], None]) -> I
             yield b"put %d %d\n" % (literal.offset, literal.length)
             for at in range(0, literal.length, PIECE):
                 piece = os.pread(handle, min(PIECE, literal.length - at), literal.offset + at)
+                if len(piece) < min(PIECE, literal.length - at):
+                    raise SourceError(
+                        f"{safe(patch.path)} changed while it was sent: it became shorter",
+                        "Plan and deploy again.",
+                    )
                 sent(0, len(piece))
                 yield piece
     finally:

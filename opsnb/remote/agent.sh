@@ -12,7 +12,7 @@
 # Rule 2: file names travel in payloads, ended by NUL; only names that opsnb made are arguments.
 # Rule 3: every decision was made before; nothing here chooses.
 #
-# Exit statuses: 90 another file is not what it was taken for, 91 locked, 92 lock lost, 93 the lock has changed hands, 94 current is not as
+# Exit statuses: 90 what was to be made of another file could not be, 91 locked, 92 lock lost, 93 the lock has changed hands, 94 current is not as
 # expected, 95 that release is live, 96 something could not be removed, 97 no such release, 98 not
 # taken, since the call before it had failed, 99 content is not as planned.
 
@@ -413,14 +413,14 @@ patch() {
     zstd) zstd -d -q -c | patching ;;
     gzip) gzip -d -c | patching ;;
     *) patching ;;
-    esac && chmod "$5" "$new" && touch -d "@$6" "$new" && mv -T "$new" "releases/$2/$4"
+    esac && chmod "$5" "$new" && touch -d "@$6" "$new" && mv -T "$new" "releases/$2/$4" || exit 90
 }
 patching() {
     while read -r step a b c; do
         case $step in
         take)
             if [ "$a" = 0 ] && [ "$b" = 0 ] && [ "$c" = "$(stat -c %s "$was")" ]; then
-                cp --reflink=auto "$was" "$new"
+                cp --reflink=auto "$was" "$new" && chmod u+w "$new"
             else
                 dd if="$was" of="$new" bs=1048576 iflag=fullblock,skip_bytes,count_bytes \
                     oflag=seek_bytes skip="$a" seek="$b" count="$c" conv=notrunc 2>/dev/null

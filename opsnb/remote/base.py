@@ -162,7 +162,7 @@ class Held(Protocol):
             how: The compression.
 
         Raises:
-            StepFailed: With status 90, the old file is not there, or cannot be read.
+            StepFailed: With status 90, it could not be made.
         """
 
     async def verify(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,10 @@ from opsnb.core.chunks import average
 from opsnb.core.events import Outcome, Report
 from opsnb.engine import cache, chunking, cutting
 from opsnb.engine.source import scan
+from opsnb.errors import DeployFailed
 from opsnb.server import Server
 from tests.engine.conftest import configure, site
+from tests.faults.guarantees import snapshot
 from tests.support.site import everything, faults
 
 SIZE = 9 << 20
@@ -224,3 +227,34 @@ def test_a_file_that_became_another_has_no_chunks(source: Path, one: Path) -> No
     assert chunking.cut(folder, folder.manifest[b"large"]) == ()
     os.mkfifo(one)
     assert chunking.cut(folder, folder.manifest[b"large"]) == ()
+
+
+def test_a_list_of_another_kind_is_no_list(source: Path, one: Path) -> None:
+    folder = scan(source)
+    digest = folder.manifest[b"large"].sha256
+    chunking.cut(folder, folder.manifest[b"large"])
+    assert cache.chunks(digest)
+    body = b"opsnb-chunks 2\nwhatever comes\n"
+    (cache.folder() / "chunks" / digest).write_bytes(hashlib.sha256(body).digest() + body)
+    assert cache.chunks(digest) == ()
+
+
+def test_a_file_that_becomes_shorter_while_it_is_sent_is_refused(
+    server: Server, source: Path, one: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(server, source)
+    before = snapshot(site(server) / "releases")
+    one.write_bytes(one.read_bytes() + random.Random(2).randbytes(1_000_000))
+    real = chunking.payload
+
+    def and_cut(*args: Any) -> Iterator[bytes]:
+        os.truncate(one, SIZE + 500_000)
+        yield from real(*args)
+
+    monkeypatch.setattr("opsnb.engine.deploy.payload", and_cut)
+    with pytest.raises(DeployFailed, match="became shorter"):
+        server.deploy(source).wait()
+    assert snapshot(site(server) / "releases") == before
+    monkeypatch.undo()
+    monkeypatch.setenv("OPSNB_CACHE", str(source.parent / "cache"))
+    deploy(server, source)

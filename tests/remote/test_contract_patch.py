@@ -69,11 +69,22 @@ async def test_compressed_it_is_the_same(held: Any, where: Path) -> None:
     assert (where / "releases" / TWO / "name").read_bytes() == NEW
 
 
+@pytest.mark.parametrize("told", STEPS)
+async def test_of_a_file_that_nobody_may_write(held: Any, where: Path, told: str) -> None:
+    await two(held)
+    await held.hook(f"releases/{ONE}", "chmod 444 name", {}, 9, print)
+    await held.patch(ONE, TWO, Patched(b"name", 0o444, 1), steps(STEPS[told]))
+    made = where / "releases" / TWO / "name"
+    assert made.read_bytes() == NEW
+    assert stat.S_IMODE(made.stat().st_mode) == 0o444
+
+
 @pytest.mark.parametrize("told", TORN)
 async def test_half_a_file_is_none(held: Any, where: Path, told: str) -> None:
     await two(held)
-    with pytest.raises(StepFailed):
+    with pytest.raises(StepFailed) as failed:
         await held.patch(ONE, TWO, Patched(b"name", 0o644, 1), steps(TORN[told]))
+    assert failed.value.status == 90
     assert (where / "releases" / TWO / "name").read_bytes() == b"what is to go"
 
 
