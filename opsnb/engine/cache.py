@@ -71,9 +71,8 @@ def index(root: bytes) -> dict[bytes, bytes]:
     Args:
         root: The folder, absolute.
     """
-    text = _read(_index(root)) or b""
-    body = text[_DIGEST:]
-    if hashlib.sha256(body).digest() != text[:_DIGEST]:
+    body = _whole(_index(root))
+    if body is None:
         return {}
     parts = body.split(b"\0")
     return dict(zip(parts[::2], parts[1::2], strict=False))
@@ -87,7 +86,7 @@ def keep_index(root: bytes, known: dict[bytes, bytes]) -> None:
         known: Text by path, neither with NUL in it.
     """
     body = b"\0".join(part for pair in known.items() for part in pair)
-    _write(_index(root), hashlib.sha256(body).digest() + body, INDEXES_KEPT)
+    _keep_whole(_index(root), body, INDEXES_KEPT)
 
 
 def chunks(digest: str) -> tuple[Chunk, ...]:
@@ -99,12 +98,9 @@ def chunks(digest: str) -> tuple[Chunk, ...]:
     Returns:
         Nothing when they are not remembered.
     """
-    text = _read(_chunks(digest)) if digest.isalnum() else None
-    body = text[_DIGEST:] if text else b""
-    if text is None or hashlib.sha256(body).digest() != text[:_DIGEST]:
-        return ()
+    body = _whole(_chunks(digest)) if digest.isalnum() else None
     with suppress(ValueError):
-        return decode(body).get(digest, ())
+        return decode(body).get(digest, ()) if body is not None else ()
     return ()
 
 
@@ -124,8 +120,7 @@ def keep_chunks(digest: str, found: tuple[Chunk, ...]) -> None:
         digest: The file's SHA-256, hexadecimal.
         found: The chunks.
     """
-    body = encode({digest: found})
-    _write(_chunks(digest), hashlib.sha256(body).digest() + body, CHUNKS_KEPT)
+    _keep_whole(_chunks(digest), encode({digest: found}), CHUNKS_KEPT)
 
 
 def _chunks(digest: str) -> Path:
@@ -153,6 +148,18 @@ def _read(place: Path) -> bytes | None:
         return place.read_bytes()
     except OSError:
         return None
+
+
+def _whole(place: Path) -> bytes | None:
+    """What :func:`_keep_whole` was given; None when that is not there, or torn."""
+    text = _read(place) or b""
+    body = text[_DIGEST:]
+    return body if hashlib.sha256(body).digest() == text[:_DIGEST] else None
+
+
+def _keep_whole(place: Path, body: bytes, kept: int) -> None:
+    """Keep a text with its own checksum."""
+    _write(place, hashlib.sha256(body).digest() + body, kept)
 
 
 def _write(place: Path, content: bytes, kept: int) -> None:
