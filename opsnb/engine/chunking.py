@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from opsnb.core import chunks
 from opsnb.core.chunks import Chunk, Literal, Take
 from opsnb.core.manifest import Entry, Kind
-from opsnb.core.text import safe
 from opsnb.engine import cache
 from opsnb.engine.cutting import LARGE, digested
-from opsnb.engine.source import Source, opened
+from opsnb.engine.source import Source, changed, opened
 from opsnb.errors import SourceError
 
 PIECE = 1 << 20
@@ -116,21 +115,25 @@ def payload(source: Source, patch: Patch, sent: Callable[[int, int], None]) -> I
         source: Where the content is.
         patch: How the file is made.
         sent: Told files and bytes of content as they go out.
+
+    Raises:
+        SourceError: The file is not as it was scanned.
     """
     sent(1, 0)
     for take in patch.takes:
         yield b"take %d %d %d\n" % (take.offset, take.at, take.length)
-    handle = opened(os.fsencode(source.root) + b"/" + patch.path)
+    entry = source.manifest[patch.path]
+    try:
+        handle = opened(os.fsencode(source.root) + b"/" + patch.path)
+    except OSError as error:
+        raise changed(entry, str(error.strerror)) from error
     try:
         for literal in patch.literals:
             yield b"put %d %d\n" % (literal.offset, literal.length)
             for at in range(0, literal.length, PIECE):
                 piece = os.pread(handle, min(PIECE, literal.length - at), literal.offset + at)
                 if len(piece) < min(PIECE, literal.length - at):
-                    raise SourceError(
-                        f"{safe(patch.path)} changed while it was sent: it became shorter",
-                        "Plan and deploy again.",
-                    )
+                    raise changed(entry, "it became shorter")
                 sent(0, len(piece))
                 yield piece
     finally:

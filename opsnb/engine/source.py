@@ -177,8 +177,8 @@ class _Scan:
             if before is not None and before.mode == mode:
                 return before
             return Entry(path, Kind.FILE, mode, status.st_size, known[:DIGEST].decode())
-        changed = known and status.st_size >= LARGE and cache.has_chunks(known[:DIGEST].decode())
-        size, digest = _digest_and_cut(place, status.st_size) if changed else _digest(place)
+        edited = known and status.st_size >= LARGE and cache.has_chunks(known[:DIGEST].decode())
+        size, digest = _digest_and_cut(place, status.st_size) if edited else _digest(place)
         settled = max(status.st_mtime_ns, status.st_ctime_ns) < self._settled
         if settled and size == status.st_size:
             self._new[path] = digest.encode() + looks
@@ -283,7 +283,7 @@ def modified(source: Source, path: bytes) -> int:
     try:
         return int(os.lstat(os.fsencode(source.root) + b"/" + path).st_mtime)
     except OSError as error:
-        raise _changed(source.manifest[path], str(error.strerror)) from error
+        raise changed(source.manifest[path], str(error.strerror)) from error
 
 
 def _header(place: bytes, entry: Entry) -> bytes:
@@ -291,7 +291,7 @@ def _header(place: bytes, entry: Entry) -> bytes:
     try:
         mtime = int(os.lstat(place).st_mtime)
     except OSError as error:
-        raise _changed(entry, str(error.strerror)) from error
+        raise changed(entry, str(error.strerror)) from error
     # A directory stays open to its owner until it is filled; its own mode comes at the end.
     open_ = replace(entry, mode=entry.mode | 0o700) if entry.kind is Kind.DIR else entry
     return tar.header(open_, mtime)
@@ -303,20 +303,21 @@ def _file(place: bytes, entry: Entry) -> Iterator[bytes]:
     try:
         handle = opened(place)
     except OSError as error:
-        raise _changed(entry, str(error.strerror)) from error
+        raise changed(entry, str(error.strerror)) from error
     try:
         yield tar.header(entry, int(os.fstat(handle).st_mtime))
         while left:
             piece = os.read(handle, min(left, CHUNK))
             if not piece:
-                raise _changed(entry, "it became shorter")
+                raise changed(entry, "it became shorter")
             left -= len(piece)
             yield piece
     finally:
         os.close(handle)
 
 
-def _changed(entry: Entry, how: str) -> SourceError:
+def changed(entry: Entry, how: str) -> SourceError:
+    """What to raise when a file is no longer what was scanned."""
     return SourceError(
         f"{safe(entry.path)} changed while it was sent: {how}", "Plan and deploy again."
     )

@@ -239,22 +239,31 @@ def test_a_list_of_another_kind_is_no_list(source: Path, one: Path) -> None:
     assert cache.chunks(digest) == ()
 
 
-def test_a_file_that_becomes_shorter_while_it_is_sent_is_refused(
-    server: Server, source: Path, one: Path, monkeypatch: pytest.MonkeyPatch
+GONE: dict[str, Callable[[Path], object]] = {
+    "became shorter": lambda one: os.truncate(one, SIZE + 500_000),
+    "No such file": lambda one: one.unlink(),
+}
+
+
+@pytest.mark.parametrize("how", GONE)
+def test_a_file_that_changes_while_it_is_sent_is_refused(
+    server: Server, source: Path, one: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     deploy(server, source)
     before = snapshot(site(server) / "releases")
     one.write_bytes(one.read_bytes() + random.Random(2).randbytes(1_000_000))
     real = chunking.payload
+    whole = one.read_bytes()
 
     def and_cut(*args: Any) -> Iterator[bytes]:
-        os.truncate(one, SIZE + 500_000)
+        GONE[how](one)
         yield from real(*args)
 
     monkeypatch.setattr("opsnb.engine.deploy.payload", and_cut)
-    with pytest.raises(DeployFailed, match="became shorter"):
+    with pytest.raises(DeployFailed, match=how):
         server.deploy(source).wait()
     assert snapshot(site(server) / "releases") == before
     monkeypatch.undo()
     monkeypatch.setenv("OPSNB_CACHE", str(source.parent / "cache"))
+    one.write_bytes(whole)
     deploy(server, source)
