@@ -12,9 +12,10 @@
 # Rule 2: file names travel in payloads, ended by NUL; only names that opsnb made are arguments.
 # Rule 3: every decision was made before; nothing here chooses.
 #
-# Exit statuses: 90 what was to be made of another file could not be, 91 locked, 92 lock lost, 93 the lock has changed hands, 94 current is not as
-# expected, 95 that release is live, 96 something could not be removed, 97 no such release, 98 not
-# taken, since the call before it had failed, 99 content is not as planned.
+# Exit statuses: 90 what was to be made of another file could not be, 91 locked, 92 lock lost, 93 the
+# lock has changed hands, 94 current is not as expected, 95 that release is live, 96 something could
+# not be removed, 97 no such release, 98 not taken, since the call before it had failed, 99 content
+# is not as planned.
 
 LC_ALL=C
 export LC_ALL
@@ -393,11 +394,13 @@ bring() {
 drop() { fence; cd "releases/$1" && xargs -0 -r rm -rf --one-file-system --; }
 unpack() {
     fence
-    case $2 in
-    zstd) zstd -d -q -c | untar "$1" ;;
-    gzip) gzip -d -c | untar "$1" ;;
-    *) untar "$1" ;;
-    esac
+    unpacked "$2" untar "$1"
+}
+# Give a function what was packed in some way, or not at all.
+unpacked() {
+    how=$1
+    shift
+    case $how in zstd) zstd -d -q -c | "$@" ;; gzip) gzip -d -c | "$@" ;; *) "$@" ;; esac
 }
 untar() {
     tar -x -p -f - --no-same-owner --delay-directory-restore --warning=no-timestamp -C "releases/$1"
@@ -409,11 +412,7 @@ patch() {
     was=releases/$1/$4 new=.opsnb/tmp.$T.patch
     [ -f "$was" ] && ! [ -L "$was" ] || exit 90
     rm -f "$new"
-    case $3 in
-    zstd) zstd -d -q -c | patching ;;
-    gzip) gzip -d -c | patching ;;
-    *) patching ;;
-    esac && chmod "$5" "$new" && touch -d "@$6" "$new" && mv -T "$new" "releases/$2/$4" || exit 90
+    unpacked "$3" patching && chmod "$5" "$new" && touch -d "@$6" "$new" && mv -T "$new" "releases/$2/$4" || exit 90
 }
 patching() {
     while read -r step a b c; do
