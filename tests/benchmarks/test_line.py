@@ -34,8 +34,10 @@ def up(shape: Shape) -> Iterator[Line]:
     if os.geteuid() != 0:
         pytest.skip("only root can make network namespaces")
     missing = [tool for tool in ("ip", "nsenter", "gcc", "unshare") if shutil.which(tool) is None]
-    if missing or not Path("/dev/net/tun").exists():
-        pytest.skip(f"not here: {', '.join(missing) or '/dev/net/tun'}")
+    if missing:
+        absent(f"not here: {', '.join(missing)}: apt-get install iproute2 gcc libc6-dev util-linux")
+    if not Path("/dev/net/tun").exists():
+        pytest.skip("this machine has no /dev/net/tun")
     if subprocess.run(["unshare", "-n", "true"], check=False, capture_output=True).returncode:
         pytest.skip("this machine allows no network namespaces")
     with line.opened(shape) as made:
@@ -161,6 +163,7 @@ def test_nothing_stays_not_even_after_a_failure() -> None:
 _KILLED = """
 import os, signal
 from tests.benchmarks import line
+from tests.support.sshd import absent
 with line.opened(line.WAN) as made:
     print(made.namespace, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

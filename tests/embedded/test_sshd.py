@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -20,6 +19,7 @@ import pytest
 
 from opsnb.embedded.sshd import EmbeddedServer
 from opsnb.errors import OpsnbError
+from tests.support.sshd import require
 
 Client = asyncssh.SSHClientConnection
 SIZE = 50_000_000  # bytes
@@ -318,12 +318,7 @@ async def test_sftp_keeps_a_relative_link_relative(server: EmbeddedServer, clien
 
 @pytest.fixture
 def ssh(server: EmbeddedServer) -> list[str]:
-    program = shutil.which("ssh")
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI must have OpenSSH's client")
-        pytest.skip("OpenSSH's client is not installed")
-    return [program, "-F", str(server.ssh_config), server.host]
+    return [require("ssh"), "-F", str(server.ssh_config), server.host]
 
 
 def test_openssh_connects_with_nothing_but_the_config(ssh: list[str]) -> None:
