@@ -19,6 +19,7 @@ from tests.benchmarks import line
 from tests.benchmarks.line import Line, Shape, namespaces
 from tests.benchmarks.line.program import Program
 from tests.benchmarks.target import Server, inside
+from tests.support.sshd import absent
 
 PORT = 9000
 KIB = 1024
