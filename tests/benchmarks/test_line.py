@@ -164,7 +164,6 @@ def test_nothing_stays_not_even_after_a_failure() -> None:
 _KILLED = """
 import os, signal
 from tests.benchmarks import line
-from tests.support.sshd import absent
 with line.opened(line.WAN) as made:
     print(made.namespace, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
