@@ -150,13 +150,14 @@ def test_a_missing_tool_is_skipped_and_fails_in_ci(monkeypatch: pytest.MonkeyPat
 @contextmanager
 def echo_server() -> Iterator[int]:
     """Send back what comes, one connection after another, until the end."""
+    over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             while True:
                 line, _ = listener.accept()
                 with line:
-                    if line.recv(1, socket.MSG_PEEK) == b"Q":
+                    if over.is_set():
                         return
                     try:
                         while data := line.recv(65536):
@@ -170,8 +171,8 @@ def echo_server() -> Iterator[int]:
         try:
             yield port
         finally:
-            with socket.create_connection(("127.0.0.1", port)) as last:
-                last.sendall(b"Q")
+            over.set()
+            socket.create_connection(("127.0.0.1", port)).close()
             thread.join()
 
 
