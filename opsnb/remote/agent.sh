@@ -495,7 +495,7 @@ publish() {
     now=
     if [ -L current ]; then now=$(readlink current); elif [ -e current ]; then exit 94; fi
     [ "$now" = "$2" ] || { say "current leads to $now"; exit 94; }
-    ln -s "releases/$1" ".current.opsnb.$T.$3" && mv -T ".current.opsnb.$T.$3" current && sync -f .
+    ln -s -T "releases/$1" ".current.opsnb.$T.$3" && mv -T ".current.opsnb.$T.$3" current && sync -f .
 }
 
 hook() {
