@@ -1,8 +1,9 @@
 """Remote bytes made fit for a person's eyes.
 
 Rule 1: every name, line or message that came from a server passes through here before it is shown.
-Rule 2: what comes out holds no control character, no invisible direction mark and no line break
-that was in the input, so it cannot move a cursor, set a clipboard or reorder the text around it.
+Rule 2: what comes out holds no control character, no invisible character and no line break that was
+in the input, so it cannot move a cursor, set a clipboard, reorder the text around it or look like
+another text. (Variation selectors may stay: emoji need them.)
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 import re
 
 # C0, DEL and C1 controls; line and paragraph separators; bidirectional marks, embeddings,
-# overrides and isolates (Unicode UAX #9); zero-width and byte-order marks; surrogates.
+# overrides and isolates (Unicode UAX #9); zero-width and byte-order marks; surrogates; fillers, soft
+# hyphens, tags and whatever else is drawn as nothing (Default_Ignorable_Code_Point).
 _UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
 
@@ -32,7 +36,9 @@ def safe(text: str | bytes) -> str:
 
 def _escape(match: re.Match[str]) -> str:
     code = ord(match.group())
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def size(count: int | float) -> str:

@@ -75,5 +75,7 @@ def page(*children: Child, label: str) -> Html:
         label: What it is, for those who do not see it.
     """
     style = Html(f"<style>{stylesheet()}</style>")
-    body = tag("div", *children, class_="opsnb opsnb-page", role="group", aria_label=label)
+    # Else MathJax would draw a name such as "$x$" as a formula.
+    plain = "tex2jax_ignore mathjax_ignore"
+    body = tag("div", *children, class_=f"opsnb opsnb-page {plain}", role="group", aria_label=label)
     return join([style, body])
