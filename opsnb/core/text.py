@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 
 # C0, DEL and C1 controls; line and paragraph separators; bidirectional marks, embeddings,
-# overrides and isolates (Unicode UAX #9); zero-width and byte-order marks; surrogates; fillers, soft
-# hyphens, tags and whatever else is drawn as nothing (Default_Ignorable_Code_Point).
+# overrides and isolates (Unicode UAX #9); zero-width and byte-order marks; surrogates; fillers,
+# soft hyphens, tags and whatever else is drawn as nothing (Default_Ignorable_Code_Point).
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     "\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff"
