@@ -13,7 +13,7 @@ from opsnb.core.release import rollback_targets
 from opsnb.engine.change import Actor, Change
 from opsnb.engine.switch import RollbackWork
 from opsnb.remote.local import local_remote
-from tests.faults.test_walk import SETTINGS, deploying
+from tests.faults.lab import SETTINGS, deploying
 
 START = datetime(2026, 3, 25, 14, 0, 0, tzinfo=UTC)
 

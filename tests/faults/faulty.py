@@ -1,7 +1,11 @@
-"""A server that fails at a chosen call, in a chosen way, once.
+"""A server that fails at chosen calls, in chosen ways.
 
 Every call that the engine makes passes here and is counted: those of the :class:`Remote` and those
 of the :class:`Held` that it gives out.
+
+``fails after``: the step has happened, and its answer says that it failed (the flush after a
+rename, for instance). ``times out``: it has happened, its answer came too late, and the shell has
+been closed, as :class:`opsnb.remote.shell.Shell` does by its deadline.
 """
 
 from __future__ import annotations
@@ -12,9 +16,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from opsnb.errors import Disconnected, StepFailed
+from opsnb.errors import Disconnected, StepFailed, StepTimedOut
 
 KINDS = ("lost before", "lost after", "fails", "cancelled before", "cancelled after")
+MORE = ("fails after", "times out")
 SYNC = {"broken", "deploy_to", "token"}
 
 
@@ -23,16 +28,17 @@ class Plot:
     """Where and how it goes wrong.
 
     Attributes:
-        at: The number of the call, from 1; 0 for none.
-        kind: One of :data:`KINDS`.
+        faults: The kind of fault, one of :data:`KINDS` or :data:`MORE`, for the number of a call,
+            from 1.
         calls: The names of the calls so far.
-        struck: The name of the call that went wrong; empty while none has.
+        met: Numbers of the faults that were met.
+        struck: The faults that were met, in words.
         watch: Called before each call and after it.
     """
 
-    at: int = 0
-    kind: str = "fails"
+    faults: dict[int, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    met: list[int] = field(default_factory=list)
     struck: str = ""
     watch: Callable[[], None] = lambda: None
 
@@ -43,7 +49,6 @@ class Faulty:
     Args:
         real: What does the work.
         plot: Where and how it goes wrong.
-        shells: The shells under it, which a lost connection closes.
     """
 
     def __init__(self, real: Any, plot: Plot) -> None:
@@ -73,39 +78,45 @@ class Faulty:
         plot = self._plot
         plot.calls.append(name)
         plot.watch()
-        strikes = len(plot.calls) == plot.at
-        if strikes:
-            plot.struck = name
-            await self._before(plot.kind)
+        kind = plot.faults.get(len(plot.calls), "")
+        if kind:
+            plot.met.append(len(plot.calls))
+            plot.struck += f"{kind} at {len(plot.calls)} ({name}) "
+            await self._before(kind)
         answer = await real(*args, **kwargs)
         plot.watch()
-        if strikes:
-            await self._after(plot.kind, answer)
+        if kind:
+            await self._after(kind, answer)
         return Faulty(answer, plot) if name == "lock" and answer is not None else answer
 
     async def _before(self, kind: str) -> None:
         if kind == "lost before":
-            await self._lose()
+            await _close(self._real)
             raise Disconnected("made to be lost before the call")
         if kind == "fails":
             raise StepFailed("made to fail", 1)
         if kind == "cancelled before":
-            _cancel()
+            _this_task().cancel()
             await asyncio.sleep(0)
 
     async def _after(self, kind: str, answer: Any) -> None:
         if kind == "lost after":
-            await self._lose()
-            await _close(answer)
+            await self._lose(answer)
             raise Disconnected("made to be lost after the call")
         if kind == "cancelled after":
             # It is felt at the caller's next await, as a cancellation that came with the answer.
-            task = asyncio.current_task()
-            assert task is not None
-            asyncio.get_running_loop().call_soon(task.cancel)
+            asyncio.get_running_loop().call_soon(_this_task().cancel)
+        if kind == "fails after":
+            if hasattr(answer, "release"):
+                await answer.release()
+            raise StepFailed("made to fail after it happened", 1)
+        if kind == "times out":
+            await self._lose(answer)
+            raise StepTimedOut("made to time out after it happened")
 
-    async def _lose(self) -> None:
+    async def _lose(self, answer: Any) -> None:
         await _close(self._real)
+        await _close(answer)
 
 
 async def _close(real: Any) -> None:
@@ -115,7 +126,7 @@ async def _close(real: Any) -> None:
         await shell.close()
 
 
-def _cancel() -> None:
+def _this_task() -> asyncio.Task[Any]:
     task = asyncio.current_task()
     assert task is not None
-    task.cancel()
+    return task

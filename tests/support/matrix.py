@@ -2,7 +2,8 @@
 
 A row is a situation: the first line of the docstring of a test that has a ``kernel``, with the
 test's parameters put in (``{way}``). A figure is what a test gave to ``record_property``: it is
-printed and never asserted. Use it as a plugin: the first conftest imports the three functions.
+printed and never asserted. A :class:`Row` of the laboratory is one of what was broken on purpose.
+Use it as a plugin: the first conftest imports the three functions.
 
 Where several processes run the tests, the reports travel to the one that prints.
 """
@@ -10,6 +11,7 @@ Where several processes run the tests, the reports travel to the one that prints
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import pytest
@@ -20,6 +22,36 @@ Key = tuple[str, str]
 _RESULTS: dict[Key, str] = {}
 _FIGURES: list[str] = []
 _WORST = ("failed", "skipped", "passed")
+LABORATORY = "laboratory"
+"""The name of the property that holds a row."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was broken in one way, in one change.
+
+    Attributes:
+        fault: The kind of fault.
+        change: What it was done to; for a control, what the control is.
+        points: At how many points it can be done.
+        runs: How often it was done.
+        broken: How many guarantees did not hold.
+        control: Whether something had to be broken.
+    """
+
+    fault: str
+    change: str
+    points: int
+    runs: int
+    broken: int
+    control: bool = False
+
+    def told(self) -> list[object]:
+        """It as plain values, which travel between processes."""
+        return list(astuple(self))
+
+
+_ROWS: list[Row] = []
 
 
 @pytest.hookimpl(wrapper=True)
@@ -42,7 +74,11 @@ def pytest_runtest_logreport(report: Any) -> None:
     """Keep what a report says."""
     if report.when == "call":
         name = report.nodeid.rpartition("::")[2]
-        _FIGURES.extend(f"{name}: {what}: {said}" for what, said in report.user_properties)
+        for what, said in report.user_properties:
+            if what == LABORATORY:
+                _ROWS.append(Row(*said))
+            else:
+                _FIGURES.append(f"{name}: {what}: {said}")
     situation = getattr(report, "situation", None)
     if situation and (report.when == "call" or report.outcome != "passed"):
         key = (situation[0], situation[1])
@@ -52,6 +88,7 @@ def pytest_runtest_logreport(report: Any) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table and the figures."""
     _print(terminalreporter, "situations × kernels", table(_RESULTS))
+    _print(terminalreporter, "laboratory", laboratory(_ROWS))
     _print(terminalreporter, "figures", _FIGURES)
 
 
@@ -60,6 +97,21 @@ def _print(reporter: pytest.TerminalReporter, title: str, lines: list[str]) -> N
         reporter.section(title)
     for line in lines:
         reporter.write_line(line)
+
+
+def laboratory(rows: list[Row]) -> list[str]:
+    """The lines of the laboratory's table, in Markdown, kinds of fault in order."""
+    if not rows:
+        return []
+    lines = ["| fault | change | points | runs | broken |", "|---|---|---:|---:|---:|"]
+    for row in sorted(rows, key=lambda row: (row.fault, row.control)):
+        broken = f"{row.broken} (must)" if row.control else str(row.broken)
+        lines.append(f"| {row.fault} | {row.change} | {row.points} | {row.runs} | {broken} |")
+    plain = [row for row in rows if not row.control]
+    lines.append(
+        f"| **all** | | | {sum(row.runs for row in plain)} | {sum(r.broken for r in plain)} |"
+    )
+    return lines
 
 
 def table(results: dict[Key, str]) -> list[str]:

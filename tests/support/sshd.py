@@ -115,6 +115,8 @@ class RealSshd:
         banner: text that sshd sends before authentication.
         options: sshd_config lines, or names and values; they win over the defaults here.
             ``SetEnv`` is added to ours.
+        preload: a library that is loaded into every program of a session, not into sshd itself.
+        environment: variables of every session.
 
     Lone surrogates in `rc` and `banner` (``"\\udcff"``) become the bytes that they stand for.
 
@@ -131,6 +133,8 @@ class RealSshd:
         rc: str | None = None,
         banner: str | None = None,
         options: Mapping[str, str] | Iterable[str] = (),
+        preload: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._sshd = require("sshd")
         self._keygen = require("ssh-keygen")
@@ -142,6 +146,9 @@ class RealSshd:
         if isinstance(options, Mapping):
             options = [f"{name} {value}" for name, value in options.items()]
         self._options = list(options)
+        self._session = dict(environment or {})
+        if preload is not None:
+            self._session["LD_PRELOAD"] = f"{self._nss_wrapper} {preload}"
 
         root = os.geteuid() == 0
         self.user = USER
@@ -340,7 +347,8 @@ class RealSshd:
         # sshd takes the first value that it meets, and of several SetEnv lines only the first
         is_set_env = re.compile(r"\s*SetEnv[\s=]", re.IGNORECASE).match
         set_env = [line.strip()[len("SetEnv") + 1 :] for line in self._options if is_set_env(line)]
-        set_env += [f'"{name}={value}"' for name, value in self._environment().items()]
+        session = self._environment() | self._session
+        set_env += [f'"{name}={value}"' for name, value in session.items()]
         lines = [
             *(line for line in self._options if not is_set_env(line)),
             f"SetEnv {' '.join(set_env)}",
