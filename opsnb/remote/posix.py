@@ -102,8 +102,9 @@ class PosixRemote:
         if opening is not None:
             with suppress(OpsnbError):
                 shell = await opening
-                if not shell.broken:
+                if not shell.ended:
                     return shell
+                await shell.close()
         return await self._open()
 
     def give_back(self, shell: Shell) -> None:

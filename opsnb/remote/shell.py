@@ -284,6 +284,11 @@ class Shell:
         except RemoteError as error:
             stream.end(error)
 
+    @property
+    def ended(self) -> bool:
+        """Whether it can answer no more: closed here, or seen to have ended there."""
+        return self.broken or any(reader.done() for reader in self._readers)
+
     async def close(self) -> None:
         """Close the shell; what it runs in the foreground is ended by its own watch."""
         self.broken = True
