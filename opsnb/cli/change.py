@@ -26,6 +26,7 @@ from opsnb.cli.options import (
     with_setup,
     yes_option,
 )
+from opsnb.core.text import safe
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -217,7 +218,9 @@ def lock_status(ctx: click.Context, as_json: bool) -> None:
 
 
 def _holder(holder: Holder | None) -> dict[str, Any] | None:
-    return asdict(holder) if holder else None
+    if holder is None:
+        return None
+    return {k: safe(v) if isinstance(v, str) else v for k, v in asdict(holder).items()}
 
 
 @lock.command("acquire")

@@ -3,6 +3,7 @@
 Rule 1: a column that is empty from top to bottom is left out.
 Rule 2: where the width does not suffice, the columns with the highest rank go first; those of
         rank 0 always stay, and the last column continues on further lines.
+Rule 3: a cell that is much too long does not make every other row as long.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from rich.text import Text
 
 GAP = 2
 LEAST = 30  # columns that the last column must have before others go
+WIDEST = 300  # that a column is filled up to
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Terminal columns that its widest cell takes."""
-        return max(len(self.title), *(cell.cell_len for cell in self.cells))
+        """Terminal columns that its widest cell takes, or is allowed to."""
+        return min(WIDEST, max(len(self.title), *(cell.cell_len for cell in self.cells)))
 
 
 def draw(columns: Sequence[Column], console: Console) -> list[Text]:
@@ -75,7 +77,7 @@ def _row(
         pad = " " * (column.width - cell.cell_len)
         line.append_text(Text.assemble(pad, cell) if column.right else Text.assemble(cell, pad))
         line.append(" " * GAP)
-    indent = " " * line.cell_len
+    indent = " " * sum(column.width + GAP for column in fixed)
     pad = " " * (last.width - cells[-1].cell_len) if last.right else ""
     wrapped = cells[-1].wrap(console, left) if cells[-1] and not pad else [Text(pad) + cells[-1]]
     first, *more = wrapped
