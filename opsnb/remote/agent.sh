@@ -99,31 +99,48 @@ look() {
     [ -d "$p" ] && [ -w "$p" ] && [ -x "$p" ] && field writable 1
     [ "$p" = "$D" ] || return 0
     cd "$D" || return 1
+    # What cannot be read fails the look: it must not be taken for something that is not there.
+    set -- .
+    for p in releases/ shared/ .opsnb/ .opsnb/trash/ current; do
+        if [ -e "$p" ] || [ -L "$p" ]; then set -- "$@" "$p"; fi
+    done
     # All directories at once: a program costs more than what it looks at.
-    find . releases/ shared/ .opsnb/ .opsnb/trash/ current -maxdepth 1 \
-        -path current -printf 'current\0%y%Y%l\0' -o -printf 'in %H\0%y %T@ %P\0' 2>/dev/null
+    find "$@" -maxdepth 1 -ignore_readdir_race \
+        -path current -printf 'current\0%y%Y%l\0' -o -printf 'in %H\0%y %T@ %P\0' || return
     field real "$(cd current 2>/dev/null && pwd -P)"
     field base "$(cd releases 2>/dev/null && pwd -P)"
     [ ! -d .opsnb ] || ours
-    return 0
 }
 
 ours() {
     field ours 1
-    printf 'records\0'
-    grep -aH '' .opsnb/records/*.json 2>/dev/null | tr -d '\0'
-    printf '\0'
+    records || return
     if [ -e .opsnb/lock ] && ! ( exec 8<.opsnb/lock && flock -n -s 8 ) 2>/dev/null; then
         field holder "$(text .opsnb/holder.json)"
     fi
-    [ ! -f .opsnb/hold.json ] || field hold "$(text .opsnb/hold.json)"
-    [ ! -f .opsnb/intent.json ] || field intent "$(text .opsnb/intent.json)"
-    [ ! -f .opsnb/audit.jsonl ] || field tail "$(tail -n 1 .opsnb/audit.jsonl | tr -d '\0')"
+    told hold .opsnb/hold.json && told intent .opsnb/intent.json || return
+    if [ -f .opsnb/audit.jsonl ]; then t=$(tail -n 1 .opsnb/audit.jsonl) && field tail "$t" || return; fi
     [ -w .opsnb ] || field readonly 1
-    [ ! -f .opsnb/spare/record ] || ! [ -d .opsnb/spare/tree ] || field spare "$(text .opsnb/spare/record)"
+    ! [ -d .opsnb/spare/tree ] || told spare .opsnb/spare/record
+}
+
+# Beside a running change a record may go between its name and its content.
+records() {
+    for t in 1 2 3; do
+        set -- .opsnb/records/*.json
+        [ -e "$1" ] || return 0
+        r=$(grep -aH '' "$@" 2>/dev/null)
+        case $? in
+        0) field records "$r"; return ;;
+        1) return 0 ;;
+        esac
+    done
+    say '.opsnb/records cannot be read'
+    return 1
 }
 
 text() { [ -f "$1" ] && tr -d '\0' <"$1"; }
+told() { [ ! -f "$2" ] || { t=$(text "$2") && field "$1" "$t"; } || [ ! -e "$2" ]; }
 
 # One line for each path below a release; see core/listing.py.
 survey() {
@@ -144,7 +161,7 @@ changes() {
     s=$D/.opsnb/stats/$1 c=$D/.opsnb/carried/$1
     [ -d "$D/releases/$1" ] || exit 97
     [ -f "$s" ] || s=/dev/null
-    [ ! -f "$c" ] || cat "$c"
+    [ ! -f "$c" ] || cat "$c" || return
     printf '\0'
     survey "$1" | comm -z -3 "$s" -
 }
