@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from opsnb.core.readonly import Guard
     from opsnb.core.release import Release, Site
     from opsnb.core.usage import Usage
+    from opsnb.core.webserver import Files
     from opsnb.engine.change import Change
     from opsnb.engine.run import CommandResult
     from opsnb.engine.source import Memory, Source
@@ -272,10 +273,15 @@ class Server:
         return tuple(safe(path) for path in sorted(base.drifted)) if base else None
 
     def findings(self) -> list[Finding]:
-        """Whether this server can take atomic releases, point by point."""
-        from opsnb.core.doctor import examine  # noqa: PLC0415 - import opsnb stays quick
+        """Whether this server can take atomic releases, point by point.
 
-        return examine(self.look())
+        The web server's configuration is looked at, too, as far as the login may read it.
+        """
+        from opsnb.core import doctor, webserver  # noqa: PLC0415 - import opsnb stays quick
+
+        files = self._ask(lambda remote: _web_files(remote, self.settings.web_config))
+        after = [hook.command for hook in self.settings.after_publish]
+        return [*doctor.examine(self.look()), *webserver.examine(files, after)]
 
     def check(self) -> pd.DataFrame:
         """The same as a table; see :func:`opsnb.tables.check` for the columns."""
@@ -577,6 +583,12 @@ async def _manifest(remote: Remote, release: Release, like: Manifest | None) -> 
     from opsnb.engine.look import manifest_of  # noqa: PLC0415 - import opsnb stays quick
 
     return await manifest_of(remote, release, like)
+
+
+async def _web_files(remote: Remote, named: str) -> Files:
+    from opsnb.engine.webserver import web_files  # noqa: PLC0415 - import opsnb stays quick
+
+    return await web_files(remote, named)
 
 
 def _now() -> datetime:

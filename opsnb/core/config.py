@@ -104,6 +104,11 @@ class Settings(_Table):
     health: tuple[Health, ...] = Field(
         (), description="What must answer after the switch; if not, the previous release returns."
     )
+    web_config: str = Field(
+        "",
+        description="The web server's main configuration file, for `opsnb check`. Nothing said: "
+        "where nginx and Apache keep it.",
+    )
     lock_wait: float = Field(0, ge=0, le=86400, description="Seconds to wait for a lock.")
     step_timeout: float = Field(
         1800, gt=0, description="Seconds until a copying or flushing step has failed."
@@ -119,6 +124,13 @@ class Settings(_Table):
     @classmethod
     def _inside(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_clean(path) for path in paths)
+
+    @field_validator("web_config")
+    @classmethod
+    def _absolute(cls, path: str) -> str:
+        if path and (not path.startswith("/") or re.search(r"[\x00-\x1f\x7f]", path)):
+            raise ValueError("web_config must be an absolute path on the server")
+        return path
 
     @model_validator(mode="after")
     def _apart(self) -> Settings:

@@ -203,6 +203,29 @@ manifest() { cat "$D/.opsnb/manifests/$1"; }
 audit() { [ ! -f "$D/.opsnb/audit.jsonl" ] || cat "$D/.opsnb/audit.jsonl"; }
 hashes() { cd "$D/releases/$1" || exit 97; xargs -0 -r sha256sum -z --; }
 
+# What deploy_to really is, then of all files that patterns match, outside of it, the name, whether it
+# may be read, and the text: at most 1 MB in all.
+texts() {
+    printf '%s\0' "$(cd "$D" 2>/dev/null && pwd -P)"
+    # Without GNU's dd nothing is read; what is missing, a look tells.
+    each_text "$@" 2>/dev/null | dd bs=65536 count=1048576 iflag=fullblock,count_bytes 2>/dev/null || :
+}
+# Without IFS a pattern becomes names, and nothing else.
+each_text() {
+    IFS=
+    for pattern; do
+        for path in $pattern; do
+            if [ -f "$path" ] && [ -r "$path" ]; then
+                printf '%s\0r\0' "$path"
+                tr -d '\0' <"$path"
+                printf '\0'
+            elif [ -e "$path" ]; then
+                printf '%s\0x\0\0' "$path"
+            fi
+        done
+    done
+}
+
 # For each path below shared/ what it holds, and an empty name.
 shared() {
     xargs -0 -r -n 1 /bin/sh -c '

@@ -111,6 +111,21 @@ class Finish:
     altered: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Files of a server's system, as far as the login may read them.
+
+    Attributes:
+        real: ``deploy_to`` as the server resolves it; empty when it is not there.
+        texts: Texts by path.
+        closed: Files that are there and may not be read.
+    """
+
+    real: str
+    texts: Mapping[str, str]
+    closed: tuple[str, ...]
+
+
 class Held(Protocol):
     """A server whose lock is ours. Every method raises LockLost when it no longer is."""
 
@@ -290,6 +305,9 @@ class Remote(Protocol):
 
     async def audit(self) -> bytes:
         """The audit log."""
+
+    async def texts(self, patterns: Sequence[str]) -> Texts:
+        """Files whose absolute names match patterns, with their texts; at most 1 MB in all."""
 
     async def run(self, script: str, directory: str, timeout: float, on_output: OnOutput) -> Exit:
         """Run a script with ``/bin/sh`` below ``deploy_to``, in a session of its own.

@@ -22,7 +22,7 @@ from opsnb.errors import (
     OpsnbError,
     RemoteError,
 )
-from opsnb.remote.base import Changes, Exit, Glance, Held, OnOutput
+from opsnb.remote.base import Changes, Exit, Glance, Held, OnOutput, Texts
 from opsnb.remote.command import Command
 from opsnb.remote.held import QUICK, PosixHeld
 from opsnb.remote.looked import read_site
@@ -34,6 +34,7 @@ from opsnb.remote.replies import (
     changes_in,
     digests_in,
     good,
+    texts_in,
     whole,
 )
 from opsnb.remote.shell import Call, Pipes, Reply, Shell
@@ -206,6 +207,10 @@ class PosixRemote:
     async def audit(self) -> bytes:
         """See :meth:`Remote.audit`."""
         return good(await self.ask("audit"), "read the log").out
+
+    async def texts(self, patterns: Sequence[str]) -> Texts:
+        """See :meth:`Remote.texts`."""
+        return texts_in(good(await self.ask("texts", *patterns), "read files").out)
 
     async def run(self, script: str, directory: str, timeout: float, on_output: OnOutput) -> Exit:
         """See :meth:`Remote.run`."""

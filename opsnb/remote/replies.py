@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from urllib.parse import quote_from_bytes
 
 from opsnb.errors import LockLost, NotReady, RemoteError, StepFailed
-from opsnb.remote.base import Aside, Changes
+from opsnb.remote.base import Aside, Changes, Texts
 from opsnb.remote.shell import Reply
 
 # Exit statuses of the agent's functions; see the head of agent.sh.
@@ -68,6 +68,19 @@ def as_payload(paths: Iterable[bytes]) -> Iterable[bytes]:
     """Names as a payload: each ended by NUL."""
     joined = b"".join(path + b"\0" for path in paths)
     return [joined] if joined else []
+
+
+def texts_in(out: bytes) -> Texts:
+    """Files and their texts; the last one may be cut short."""
+    real, *parts = (part.decode("utf-8", "replace") for part in out.split(b"\0"))
+    texts: dict[str, str] = {}
+    closed: list[str] = []
+    for path, may, text in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
+        if may == "r":
+            texts[path] = text
+        else:
+            closed.append(path)
+    return Texts(real, texts, tuple(closed))
 
 
 def digests_in(out: bytes) -> dict[bytes, str]:
