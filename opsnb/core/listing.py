@@ -162,7 +162,11 @@ def base(
         now: Lines that are true now and were not when it was finished.
         gone: Lines that were true when it was finished and are not now.
         digests: SHA-256 of files of ``now``, by path, where they were asked for.
+
+    Raises:
+        ValueError: A line is not of that form, or a path lies outside the tree.
     """
+    links = tuple(map(check_path, links))
     before, present, absent = read(carried), read(now), read(gone)
     found: dict[bytes, Entry] = dict(manifest.entries)
     found |= {path: seen.entry for path, seen in before.items()}

@@ -81,7 +81,7 @@ class Manifest(Mapping[bytes, Entry]):
         self._entries = {entry.path: entry for entry in listed}
         if len(self._entries) != len(listed):
             raise ValueError("a path stands twice in the manifest")
-        _check_paths(self._entries)
+        check_paths(self._entries)
         self._text: bytes | None = None
 
     def __getitem__(self, path: bytes) -> Entry:
@@ -203,8 +203,23 @@ def check_path(path: bytes) -> bytes:
     return path
 
 
-def _check_paths(paths: Collection[bytes]) -> None:
-    """Check all of them at once, which is what makes a hundred thousand quick."""
+def check_name(name: bytes) -> bytes:
+    """The name itself, when it is that of one thing in a directory.
+
+    Raises:
+        ValueError: It is no path inside a tree, or has more than one part.
+    """
+    if b"/" in name:
+        raise ValueError(f"not a name: {name!r}")
+    return check_path(name)
+
+
+def check_paths(paths: Collection[bytes]) -> None:
+    """Check all of them at once, which is what makes a hundred thousand quick.
+
+    Raises:
+        ValueError: One of them is no path inside a tree.
+    """
     joined = b"/" + b"/\0/".join(paths) + b"/"
     odd = b"//" in joined or b"/./" in joined or b"/../" in joined
     if paths and (odd or joined.count(b"\0") != len(paths) - 1):

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from opsnb.core import layout
+from opsnb.core.manifest import check_name, check_path
 from opsnb.core.text import safe
 
 
@@ -45,6 +47,20 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     return value
+
+
+def _link(value: object) -> str:
+    """A linked path: what a record says of it ends in what is removed from a copy."""
+    text = _text(value)
+    check_path(unquote_to_bytes(text))
+    return text
+
+
+def _name(value: object) -> str:
+    """The name of one directory below ``releases/``, and of nothing outside it."""
+    text = _text(value)
+    check_name(text.encode("utf-8", "surrogatepass"))
+    return text
 
 
 def _checked(made: T) -> T:
@@ -131,7 +147,8 @@ class Record:
         """
         try:
             known = _known(cls, json.loads(line))
-            known["links"] = tuple(map(_text, known.get("links", ())))
+            known["name"] = _name(known["name"])
+            known["links"] = tuple(map(_link, known.get("links", ())))
             known["state"] = State(known["state"])
             verdict = known.get("verdict")
             known["verdict"] = Verdict(**_known(Verdict, verdict)) if verdict else None

@@ -1,4 +1,8 @@
-"""The lock of a server with a POSIX shell, and the steps that are taken under it."""
+"""The lock of a server with a POSIX shell, and the steps that are taken under it.
+
+Rule: a path that is to be written or removed lies inside its tree, whoever named it; it is looked
+at here once more, since it may have come from what a server said.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,10 @@ from typing import Protocol
 
 from opsnb.core import layout
 from opsnb.core.links import link_target
-from opsnb.core.manifest import parents
+from opsnb.core.manifest import check_paths, parents
 from opsnb.core.release import Site
 from opsnb.core.text import safe
-from opsnb.errors import OpsnbError
+from opsnb.errors import OpsnbError, RemoteError
 from opsnb.remote.base import Finish, Patched
 from opsnb.remote.pack import Packer
 from opsnb.remote.replies import LOCK_LOST, NOT_REMOVED, as_payload, cut, good
@@ -195,11 +199,11 @@ class PosixHeld:
     async def bring(self, base: str, name: str, paths: Iterable[bytes]) -> None:
         """See :meth:`Held.bring`."""
         what = f"copy files of release {safe(base)}"
-        await self._step(what, "bring", base, name, payload=as_payload(paths))
+        await self._step(what, "bring", base, name, payload=as_payload(_inside(paths)))
 
     async def drop(self, name: str, paths: Iterable[bytes]) -> None:
         """See :meth:`Held.drop`."""
-        await self._step("remove what went", "drop", name, payload=as_payload(paths))
+        await self._step("remove what went", "drop", name, payload=as_payload(_inside(paths)))
 
     async def unpack(self, name: str, stream: AsyncIterable[bytes], how: Packer = "") -> None:
         """See :meth:`Held.unpack`."""
@@ -210,7 +214,7 @@ class PosixHeld:
     ) -> None:
         """See :meth:`Held.patch`."""
         looks = (f"{file.mode:o}", str(file.mtime))
-        what = f"patch {safe(file.path)}"
+        what = f"patch {safe(_inside([file.path])[0])}"
         await self._step(what, "patch", base, name, how, file.path, *looks, payload=stream)
 
     async def verify(
@@ -231,20 +235,22 @@ class PosixHeld:
         """See :meth:`Held.modes`."""
         ordered = sorted(modes, key=lambda item: (item[1], item[0]))
         for mode, group in groupby(ordered, key=lambda item: item[1]):
-            paths = as_payload(path for path, _ in group)
+            paths = as_payload(_inside(path for path, _ in group))
             await self._step("set modes", "modes", name, f"{mode:o}", payload=paths)
 
     async def make_shared(self, path: bytes) -> None:
         """See :meth:`Held.make_shared`."""
-        await self._step("make a directory in shared/", "make_shared", payload=as_payload([path]))
+        await self._step(
+            "make a directory in shared/", "make_shared", payload=as_payload(_inside([path]))
+        )
 
     async def seed(self, name: str, path: bytes) -> None:
         """See :meth:`Held.seed`."""
-        await self._step("seed shared/", "seed", name, payload=as_payload([path]))
+        await self._step("seed shared/", "seed", name, payload=as_payload(_inside([path])))
 
     async def link(self, name: str, paths: Iterable[bytes]) -> None:
         """See :meth:`Held.link`."""
-        links = list(paths)
+        links = _inside(paths)
         above = sorted({up for path in links for up in parents(path)})
         await self._step("make directories", "make_dirs", name, payload=as_payload(above))
         ends = [part for path in links for part in (link_target(path), path)]
@@ -361,6 +367,20 @@ class PosixHeld:
                 await self._shell.close()
             else:
                 self._remote.give_back(self._shell)
+
+
+def _inside(paths: Iterable[bytes]) -> list[bytes]:
+    """The paths themselves, when all of them lie inside their tree.
+
+    Raises:
+        RemoteError: One does not; nothing was sent.
+    """
+    listed = list(paths)
+    try:
+        check_paths(listed)
+    except ValueError as error:
+        raise RemoteError(f"refused: {safe(str(error))}") from error
+    return listed
 
 
 @dataclass

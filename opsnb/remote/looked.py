@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from opsnb.core.manifest import check_name
 from opsnb.core.release import (
     Current,
     CurrentKind,
@@ -95,7 +96,7 @@ def _collect(out: bytes) -> _Found:
             case "in shared/":
                 kind, _, name = value.split(b" ", 2)
                 if name:
-                    found.shared[name] = chr(kind[0])
+                    found.shared[check_name(name)] = chr(kind[0])
             case "in .opsnb/":
                 found.debris += value.split(b" ", 2)[2].startswith(b"tmp.")
             case "in .opsnb/trash/":
@@ -115,7 +116,7 @@ def _entry(found: _Found, value: bytes) -> None:
 def _release(found: _Found, value: bytes) -> None:
     kind, mtime, name = value.split(b" ", 2)
     if name:
-        found.releases[os.fsdecode(name)] = (kind.decode("ascii"), float(mtime))
+        found.releases[os.fsdecode(check_name(name))] = (kind.decode("ascii"), float(mtime))
 
 
 def _current(one: dict[str, bytes]) -> Current:
@@ -130,7 +131,7 @@ def _current(one: dict[str, bytes]) -> Current:
     if leads_to != "d" or not real:
         return Current(CurrentKind.DANGLING, target)
     parent, _, name = real.rpartition(b"/")
-    if not base or parent != base:
+    if not base or parent != base or name in (b"", b".", b".."):
         return Current(CurrentKind.ELSEWHERE, target)
     return Current(CurrentKind.RELEASE, target, name.decode("utf-8", "surrogateescape"))
 

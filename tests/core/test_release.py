@@ -25,12 +25,13 @@ from opsnb.core.release import (
 from tests.core import worlds
 
 TEXT = st.text(max_size=8)
+PLAIN = st.text(st.characters(codec="utf-8", exclude_characters="/.%\0"), min_size=1, max_size=8)
 COUNT = st.integers(0, 2**63 - 1)
 VERDICTS = st.none() | st.builds(Verdict, TEXT, TEXT, TEXT, left=st.booleans())
 STATES = st.sampled_from([state for state in State if state is not State.UNRECORDED])
 RECORDS = st.builds(
     Record,
-    name=TEXT,
+    name=PLAIN,
     seq=COUNT,
     state=STATES,
     at=TEXT,
@@ -42,7 +43,7 @@ RECORDS = st.builds(
     files=COUNT,
     size=COUNT,
     manifest=TEXT,
-    links=st.lists(TEXT, max_size=2).map(tuple),
+    links=st.lists(PLAIN, max_size=2).map(tuple),
     pinned=st.booleans(),
     adopted=st.booleans(),
     verdict=VERDICTS,
