@@ -134,7 +134,14 @@ CASES = [
         f"root /var/www/shop/web; open_file_cache max=9; location / {{ {PASS} {LINK} }}",
         ("root /var/www/shop/current/web;", "open_file_cache off;", SCRIPT),
     ),
-    Case("Lua", f"content_by_lua_block {{ local x = '}} don''t' -- {{ }} }} {ROOT}"),
+    Case(
+        "nothing of what is said outside is left, once something is said inside",
+        f"{ROOT} fastcgi_param DOCUMENT_ROOT $document_root; location / {{ {PASS} {SCRIPT} }}",
+    ),
+    Case(
+        "Lua has a syntax of its own",
+        f"{ROOT} access_by_lua_block {{ if it's {{}} then root /var/www/shop/lua; }} # it's\n",
+    ),
 ]
 
 

@@ -43,6 +43,8 @@ async def test_patterns_give_files_with_their_texts(place: Place, remote: Any, w
     }
     assert set(told.closed) == {f"{where}/conf.d/{name}.conf" for name in ("folder", "fifo")}
     assert told.real == real
+    named = await remote.texts([f"{where}/conf.d/with a sp*"])
+    assert list(named.texts) == [f"{where}/conf.d/with a space.conf"], "a space parts no names"
 
 
 async def test_a_file_that_may_not_be_read_is_told(place: Place, remote: Any, where: Path) -> None:
