@@ -139,8 +139,14 @@ CASES = [
         f"{ROOT} fastcgi_param DOCUMENT_ROOT $document_root; location / {{ {PASS} {SCRIPT} }}",
     ),
     Case(
+        "a cache in a location",
+        f"{ROOT} location / {{ open_file_cache max=9; }}",
+        ("open_file_cache off;",),
+    ),
+    Case(
         "Lua has a syntax of its own",
-        f"{ROOT} access_by_lua_block {{ if it's {{}} then root /var/www/shop/lua; }} # it's\n",
+        "access_by_lua_block { if it's {} then } root /var/www/shop; # it's\n",
+        ("root /var/www/shop/current;",),
     ),
 ]
 
