@@ -28,6 +28,9 @@ U=
 B=0
 C=0
 S=0
+NL='
+'
+SOH=$(printf '\001')
 
 say() { printf '%s\n' "$*" >&2; }
 field() { printf '%s\0%s\0' "$1" "$2"; }
@@ -285,6 +288,7 @@ take() {
         sleep 0.1
     done
     room
+    mend_log || return 1
     T=0
     [ ! -f .opsnb/token ] || read -r T <.opsnb/token
     case $T in '' | *[!0-9]*) T=0 ;; esac
@@ -386,14 +390,26 @@ forget() { fence; for path; do rm -f ".opsnb/$path"; done; }
 append() {
     fence
     l=.opsnb/audit.jsonl
-    [ ! -s "$l" ] || [ -z "$(tail -c 1 "$l")" ] || echo >>"$l" ||
-        { say 'not written: is the disk full?'; return 1; }
     if [ $# -gt 0 ]; then printf '%s\n' "$1"; else cat; fi >>"$l" && return
     # Before it there was a line break: what comes after the last one is its beginning.
-    [ ! -s "$l" ] || [ -z "$(tail -c 1 "$l")" ] ||
-        dd if=/dev/null of="$l" bs=1 seek="$(($(stat -c %s "$l") - $(tail -n 1 "$l" | wc -c)))" 2>/dev/null
+    [ ! -s "$l" ] || [ -z "$(tail -c 1 "$l")" ] || cut_log
     say 'not written: is the disk full?'
     return 1
+}
+# A power cut may leave a last line that is cut short or empty of what it said. It is put aside: no
+# line could follow it that would not look forged.
+mend_log() {
+    l=.opsnb/audit.jsonl
+    [ -s "$l" ] || return 0
+    t=$(tail -n 1 "$l" | tr '\0' '\1' && echo .) || return
+    case $t in
+    *"$SOH"*) ;;
+    '{'*"}$NL.") return ;;
+    esac
+    { tail -n 1 "$l"; echo; } >>.opsnb/audit.torn && cut_log
+}
+cut_log() {
+    dd if=/dev/null of="$l" bs=1 seek="$(($(stat -c %s "$l") - $(tail -n 1 "$l" | wc -c)))" 2>/dev/null
 }
 
 # The record is on the disk before the directory is, so that a directory of ours is never unknown.

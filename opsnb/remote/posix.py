@@ -70,7 +70,7 @@ class PosixRemote:
         self._step_timeout = step_timeout
         self._connect_timeout = connect_timeout
         self._shell: Shell | None = None
-        self._next: asyncio.Task[Shell] | None = None
+        self._next: asyncio.Future[Shell] | None = None
         self._opening = asyncio.Lock()
 
     @property
@@ -111,7 +111,8 @@ class PosixRemote:
     def give_back(self, shell: Shell) -> None:
         """Keep a shell whose lock has been given back for the next change."""
         if self._next is None and not shell.broken:
-            self._next = asyncio.create_task(_at_hand(shell))
+            self._next = asyncio.get_running_loop().create_future()
+            self._next.set_result(shell)
 
     async def ask(
         self,
@@ -254,7 +255,3 @@ class PosixRemote:
                 await (await opening).close()
         if shell:
             await shell.close()
-
-
-async def _at_hand(shell: Shell) -> Shell:
-    return shell

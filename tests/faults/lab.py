@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from opsnb.core import audit
 from opsnb.core.config import Address, Settings
 from opsnb.core.events import Outcome
 from opsnb.core.plan import Wish
@@ -219,12 +220,20 @@ class Lab:
             return [f"G8: the next deploy failed: {error}"]
         broken = [f"G8: left over: {path}" for path in debris(site)]
         broken += [f"G8: nobody knows {name}" for name in strangers(site)]
+        broken += [f"G10: {fault}" for fault in unchained(site)]
         if report.outcome is not Outcome.DONE:
             broken.append(f"G8: the next deploy: {report.outcome}")
         return broken
 
     async def aftermath(
-        self, site: Path, before: Before, report: Any, *, keep: int = 0, wait: float = 0
+        self,
+        site: Path,
+        before: Before,
+        report: Any,
+        *,
+        keep: int = 0,
+        wait: float = 0,
+        torn: bool = False,
     ) -> list[str]:
         """Everything that must hold after a fault, and after the deploy that follows it.
 
@@ -234,11 +243,28 @@ class Lab:
             report: What the change said became of it; None when it died.
             keep: How many good releases must be left.
             wait: Seconds the next deploy may wait for the lock.
+            torn: Whether the log's last line may be torn until then.
         """
         broken = before.broken(await self.offered(site), report)
+        if torn:
+            broken = [fault for fault in broken if fault not in last_line_torn(site)]
         if len(good(site)) < keep:
             broken.append(f"G9: only {len(good(site))} good releases are left")
         return broken + await self.next_deploy(site, wait)
+
+
+def unchained(site: Path) -> list[str]:
+    """What is wrong with the log."""
+    log = site / ".opsnb" / "audit.jsonl"
+    return [f"line {fault.number}: {fault.what}" for fault in audit.verify(log.read_bytes())]
+
+
+def last_line_torn(site: Path) -> list[str]:
+    """What is said of the log when its last line is torn, and nothing else is wrong with it."""
+    number = len((site / ".opsnb" / "audit.jsonl").read_bytes().splitlines())
+    wrong = unchained(site)
+    last = [fault for fault in wrong if fault.startswith(f"line {number}: not an entry")]
+    return [f"G10: {fault}" for fault in last] if wrong == last else []
 
 
 def strangers(site: Path) -> list[str]:

@@ -1,11 +1,16 @@
-"""A file system small enough to fill up."""
+"""File systems of the tests' own: one small enough to fill up, one whose power can be cut."""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from tests.support.sshd import absent, require
 
@@ -27,3 +32,99 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run([require("umount"), "-l", str(folder)], check=True)
+
+
+class Disk:
+    """A file system in a file, which can be unmounted and mounted again, and lose its power.
+
+    Args:
+        image: The file; it is made, and removed at the end.
+        place: Where it is mounted; made, and removed at the end.
+        kind: ``ext4`` or ``xfs``.
+    """
+
+    def __init__(self, image: Path, place: Path, kind: str) -> None:
+        self._image, self.place, self._kind, self._device = image, place, kind, ""
+
+    def __enter__(self) -> Self:
+        with self._image.open("wb") as file:
+            file.truncate(_SIZE)
+        made = [require(f"mkfs.{self._kind}"), *_QUIET[self._kind], str(self._image)]
+        try:
+            subprocess.run(made, check=True, capture_output=True)
+            self.place.mkdir()
+            # One device for all mounts: two for one file would not see each other's blocks.
+            self._device = self._attached()
+            self.mount()
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self.unmount()
+        self._remove()
+
+    def _attached(self) -> str:
+        attach = [require("losetup"), "--find", "--show", str(self._image)]
+        done = subprocess.run(attach, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            absent(f"a file cannot be made a disk here: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    def _remove(self) -> None:
+        if self._device:
+            subprocess.run([require("losetup"), "--detach", self._device], check=True)
+        if self.place.exists():
+            self.place.rmdir()
+        self._image.unlink()
+
+    def mount(self) -> None:
+        """Mount it; its journal is replayed if it has to be."""
+        mount = [require("mount"), self._device, str(self.place)]
+        done = subprocess.run(mount, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            absent(f"a file system cannot be mounted here: {done.stderr.strip()}")
+        self.place.chmod(0o755)
+
+    def unmount(self) -> None:
+        """Unmount it, as soon as what was killed on it has gone."""
+        over = time.monotonic() + _BUSY
+        while True:
+            unmount = [require("umount"), str(self.place)]
+            done = subprocess.run(unmount, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                return
+            if time.monotonic() > over:
+                raise RuntimeError(f"it cannot be unmounted: {done.stderr.strip()}")
+            time.sleep(0.01)
+
+    def flush(self) -> None:
+        """Write all that it holds to the file."""
+        subprocess.run([require("sync"), "-f", str(self.place)], check=True)
+
+    def cut(self, flags: int) -> None:
+        """Cut its power: from now on nothing is written any more.
+
+        Args:
+            flags: 1 when what its journal holds is written first, 2 when not even that is.
+        """
+        with _opened(self.place) as place:
+            fcntl.ioctl(place, SHUTDOWN, struct.pack("=I", flags))
+
+
+SHUTDOWN = 0x8004587D
+"""The ioctl that ext4 and XFS have for their own tests: ``_IOR('X', 125, __u32)``."""
+
+_SIZE = 320 << 20
+_BUSY = 10.0  # seconds
+_QUIET = {"ext4": ("-q", "-F"), "xfs": ("-q",)}
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)

@@ -1,0 +1,45 @@
+"""What a power cut leaves of the audit log's last line is put aside, and nothing looks forged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from opsnb.core import audit
+from tests.faults.lab import Lab
+
+TORN = {
+    "empty of what it said": b"\0" * 200,
+    "begun": b'{"at": "20260325140000Z", "by": "te',
+    "begun, then empty": b'{"at": "20260325' + b"\0" * 90,
+    "empty, then its end": b"\0" * 90 + b'"hash": "00"}\n',
+    "whole but for its line break": b'{"at": "20260325140000Z"}',
+}
+
+
+@pytest.mark.parametrize("torn", TORN.values(), ids=TORN)
+async def test_a_torn_last_line_is_put_aside_before_the_next_one(
+    tmp_path: Path, torn: bytes
+) -> None:
+    lab = Lab(tmp_path)
+    await lab.build()
+    site = await lab.anew("site")
+    log = site / ".opsnb" / "audit.jsonl"
+    before = log.read_bytes()
+    log.write_bytes(before + torn)
+    assert audit.verify(log.read_bytes()), "the control: it looks forged"
+    assert await lab.next_deploy(site) == []
+    after = log.read_bytes()
+    assert after.startswith(before)
+    assert len(after) > len(before)
+    assert list(audit.verify(after)) == []
+    assert torn.strip(b"\n") in (site / ".opsnb" / "audit.torn").read_bytes()
+
+
+async def test_a_whole_log_is_left_as_it_is(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    await lab.build()
+    site = await lab.anew("site")
+    assert await lab.next_deploy(site) == []
+    assert not (site / ".opsnb" / "audit.torn").exists()
