@@ -145,7 +145,7 @@ CASES = [
     ),
     Case(
         "Lua has a syntax of its own",
-        "access_by_lua_block { if it's {} then } root /var/www/shop; # it's\n",
+        "access_by_lua_block { if 'tis {} then } root /var/www/shop; # 'tis\n",
         ("root /var/www/shop/current;",),
     ),
 ]
