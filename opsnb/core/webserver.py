@@ -28,6 +28,8 @@ USUAL = (
 """Where nginx and Apache have their main configuration file."""
 ITEM = "web"
 MOST = 20  # faults that are told
+NAMED = 5
+LONGEST = 500  # characters of a value
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _PHP = re.compile(r"php|fcgi:|proxy:unix:", re.IGNORECASE)
@@ -124,8 +126,10 @@ def _of_one(files: Files, main: str, reloads: bool) -> list[Finding]:
 def _well(ours: list[Scope]) -> str:
     if not ours:
         return "nothing of what could be read serves files below deploy_to"
-    names = ", ".join(dict.fromkeys(safe(scope.who) for scope in ours if scope.who)) or "the site"
-    return f"the document root of {names} goes through {CURRENT}"
+    names = list(dict.fromkeys(scope.who for scope in ours if scope.who))
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    shown = ", ".join(safe(name) for name in names[:NAMED]) or "the site"
+    return f"the document root of {shown}{more} goes through {CURRENT}"
 
 
 def _unread(files: Files) -> str:
@@ -165,7 +169,7 @@ def _root(scope: Scope, places: tuple[str, ...], directive: str, end: str) -> It
         return
     where = f" of {scope.who}" if scope.who else ""
     yield (
-        f"the document root{where}, {scope.root[:300]}, does not go through {CURRENT}: "
+        f"the document root{where}, {scope.root}, does not go through {CURRENT}: "
         "visitors do not see what is published",
         f"{directive} {places[-1]}/{_wanted(rest)}{end}",
     )
@@ -196,7 +200,7 @@ def _with(directives: list[Directive], outer: Scope) -> Scope:
     scope = replace(outer, variables=variables)
     params: dict[str, str] = {}
     for one in directives:
-        first, value = (one.args or ("",))[0], " ".join(one.args)
+        first, value = (one.args or ("",))[0][:LONGEST], " ".join(one.args)
         match one.name:
             case "server_name":
                 scope = replace(scope, who=first)
@@ -217,8 +221,11 @@ def _with(directives: list[Directive], outer: Scope) -> Scope:
 
 
 def _expanded(text: str, variables: Mapping[str, str]) -> str:
-    """A value with the variables put in whose values are known."""
-    return _VARIABLE.sub(lambda found: variables.get(found[1] or found[2], found[0]), text)
+    """A value with the variables put in whose values are known; none is longer than a path."""
+    known = _VARIABLE.sub(
+        lambda found: variables.get(found[1] or found[2], found[0])[:LONGEST], text[:LONGEST]
+    )
+    return known[:LONGEST]
 
 
 def _nginx_faults(scope: Scope, places: tuple[str, ...]) -> Iterator[Fault]:
@@ -270,7 +277,8 @@ def _apache(tree: tuple[Directive, ...]) -> Iterator[Scope]:
         said = {one.name: one.args[0] for one in block if one.args}
         if "documentroot" in said:
             root = _expanded(said["documentroot"], variables)
-            yield Scope(said.get("servername", ""), root, said=True, program=php)
+            who = said.get("servername", "")[:LONGEST]
+            yield Scope(who, root, said=True, program=php)
 
 
 def _all(tree: Iterable[Directive]) -> Iterator[Directive]:

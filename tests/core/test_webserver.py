@@ -263,12 +263,30 @@ BOMB = "include *.conf; " * 10 + f"server {{ {ROOT} }} " * 20
         {MAIN: "\" ' " * 200_000},
         {MAIN: "x " * 500_000},
         {MAIN: "server { root /var/www/shop/a; } " * 20_000},
+        {MAIN: f"set $a {'x' * 500_000}; server {{ root /var/www/shop{'$a' * 200_000}; }}"},
+        {MAIN: f"server {{ server_name {'x' * 900_000}; {ROOT} }}"},
+        {MAIN: "".join(f"server {{ server_name s{n}; {ROOT} }} " for n in range(5_000))},
         {MAIN: "".join(f"server {{ root /var/www/shop/{n}; }} " for n in range(5_000))},
     ],
-    ids=["itself", "bomb", "deep", "closed", "quote", "quotes", "words", "many", "different"],
+    ids=[
+        "itself",
+        "bomb",
+        "deep",
+        "closed",
+        "quote",
+        "quotes",
+        "words",
+        "many",
+        "value",
+        "name",
+        "names",
+        "different",
+    ],
 )
 def test_a_configuration_without_measure_is_read_in_measure(texts: dict[str, str]) -> None:
-    assert 0 < len(examine(Files(texts, (), PLACES, (MAIN,)))) <= 20
+    told = examine(Files(texts, (), PLACES, (MAIN,)))
+    assert 0 < len(told) <= 20
+    assert max(len(one.found + one.hint) for one in told) < 3_000
 
 
 @given(st.text("ab/$ \n;{}#'\"\\<>server root include_lua", max_size=200))
