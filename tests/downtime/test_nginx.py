@@ -36,7 +36,7 @@ def test_no_visitor_notices_a_deploy_or_a_rollback(
     """No request fails, no answer mixes two releases, none is stale after the acknowledgement.
 
     Some visitors keep their connection, some come anew, and some are still reading a large page
-    when its release has been replaced several times.
+    when its release has been replaced more than once.
     """
     operator.deploy()
     with nginx(sshd, operator.site / "current") as port:
@@ -53,7 +53,7 @@ def test_no_visitor_notices_a_deploy_or_a_rollback(
     assert len({answer.names for answer in quick.answers}) > DEPLOYS // 2, "they saw the changes"
     assert small.total() > 10 * DEPLOYS
     assert any(
-        sum(answer.asked < switch.acknowledged < answer.ended for switch in operator.switches) > 2
+        sum(answer.asked < switch.acknowledged < answer.ended for switch in operator.switches) > 1
         for answer in slow.answers
     ), "no visitor was slow enough"
 
