@@ -63,6 +63,8 @@ def first_break(crowd: Crowd, times: int, breaks: Callable[[], object]) -> Count
     deadline = time.monotonic() + CONTROL_SECONDS
     found: Counter[str] = Counter()
     with crowd:
+        time.sleep(0.3)
+        assert set(verdict(list(crowd.answers), ANY, times)) == {"good"}, "nothing is wrong yet"
         while not (found["failed"] or found["mixed"]) and time.monotonic() < deadline:
             breaks()
             found = verdict(list(crowd.answers), ANY, times)
