@@ -18,6 +18,7 @@ from opsnb.core.events import Outcome, Report
 from opsnb.core.manifest import Kind, Manifest
 
 COMPLETE = {"good", "bad", "unconfirmed"}
+UNKNOWN = "G4: the server could be asked, and was not"
 
 
 def snapshot(tree: Path) -> dict[str, tuple[object, ...]]:
@@ -128,7 +129,7 @@ class Before:
         if report.switched and put_back != (now == self.live):
             yield f"G4: the report says switched, {report.outcome}; live is {now}"
         if report.outcome is Outcome.UNKNOWN:
-            yield "G4: the server could be asked, and was not"
+            yield UNKNOWN
 
     def _broken(self, offered: list[str]) -> Iterator[str]:
         site, now = self.site, live(self.site)

@@ -55,8 +55,14 @@ def some(points: Sequence[int], sample: int) -> list[int]:
     return [points[round(at * (len(points) - 1) / (sample - 1))] for at in range(sample)]
 
 
-def source(folder: Path, text: str) -> Path:
-    """A small tree in which something comes, goes and changes its kind with each version."""
+def source(folder: Path, text: str, bulk: int = 0) -> Path:
+    """A small tree in which something comes, goes and changes its kind with each version.
+
+    Args:
+        folder: Where it is made.
+        text: The version.
+        bulk: How many more files it has, so that to copy it takes a while.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "sub").mkdir(parents=True)
     (folder / "index").write_text(text)
@@ -66,6 +72,8 @@ def source(folder: Path, text: str) -> Path:
         (folder / "kind" / "inside").write_text("x")
     else:
         (folder / "kind").write_text("a file now")
+    for number in range(bulk):
+        (folder / f"bulk{number}").write_text(f"{number}\n" * 500)
     return folder
 
 
@@ -114,11 +122,13 @@ class Lab:
         base: A directory for templates, sources and copies.
         remote: Reaches a site as a client does, over a connection of its own.
         own: Gives a path, and all below it, to the user that the server runs as.
+        bulk: How many more files each release has.
     """
 
     base: Path
     remote: Callable[[Path], Any] = folder
     own: Callable[[Path], object] = lambda _path: None
+    bulk: int = 0
 
     async def build(self) -> None:
         """Make the templates.
@@ -141,8 +151,8 @@ class Lab:
             (site / "releases" / name).mkdir()
             (site / "releases" / name / "file").write_text(text)
         self.own(site)
-        source(self.base / "new", "eeeee")
-        source(self.base / "after", "ffffff")
+        source(self.base / "new", "eeeee", self.bulk)
+        source(self.base / "after", "ffffff", self.bulk)
         walked = await self.anew("site")
         await self._deploy(walked, "dddddd")
         assert (walked / ".opsnb" / "spare" / "tree" / "index").read_text() == "bb"
@@ -156,7 +166,7 @@ class Lab:
         return done
 
     async def _deploy(self, site: Path, text: str) -> None:
-        work = deploying(source(self.base / "v", text))
+        work = deploying(source(self.base / "v", text, self.bulk))
         error = (await self._change(site, "deploy", work))[1]
         assert error is None, error
 
@@ -204,14 +214,15 @@ class Lab:
         await fresh.close()
         return [release.name for release in rollback_targets(seen)]
 
-    async def next_deploy(self, site: Path, wait: float = 0) -> list[str]:
+    async def next_deploy(self, site: Path, wait: float = 0, by: Any = None) -> list[str]:
         """G8: the next deploy succeeds with no hand work and clears what was left.
 
         Args:
             site: The site.
             wait: Seconds it may wait for the lock.
+            by: What reaches the site; a remote of its own when none is given.
         """
-        remote = self.remote(site)
+        remote = by or self.remote(site)
         actor = Actor("local", "next", "here", lambda _event: None, lambda: datetime.now(UTC))
         work = deploying(self.base / "after")
         report, error = await Change(remote, actor, "deploy", wait=wait).run(work)
@@ -282,16 +293,19 @@ def in_memory() -> Iterator[Path]:
         yield Path(base)
 
 
-def over_ssh(sshd: RealSshd, base: Path, config: Path | None = None) -> Lab:
+def over_ssh(sshd: RealSshd, base: Path, config: Path | None = None, bulk: int = 0) -> Lab:
     """A laboratory whose sites are reached through OpenSSH's server.
 
     Args:
         sshd: The server.
         base: A directory that its user can reach.
         config: Another ssh_config to reach it with, for instance through a relay.
+        bulk: How many more files each release has.
     """
 
     def remote(site: Path) -> Any:
-        return ssh_remote(Address.parse(sshd.url(site)), config or sshd.ssh_config, 60, 20)
+        # By its alias: the configuration says which port leads to it.
+        address = Address.parse(f"ssh://{sshd.alias}{site}")
+        return ssh_remote(address, config or sshd.ssh_config, 60, 20)
 
-    return Lab(base, remote, sshd.own)
+    return Lab(base, remote, sshd.own, bulk)
