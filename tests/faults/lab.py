@@ -152,6 +152,7 @@ class Lab:
             (site / "releases" / name / "file").write_text(text)
         self.own(site)
         source(self.base / "new", "eeeee", self.bulk)
+        source(self.base / "other", "ggggggg", self.bulk)
         source(self.base / "after", "ffffff", self.bulk)
         walked = await self.anew("site")
         await self._deploy(walked, "dddddd")
