@@ -1,10 +1,11 @@
-"""Clients that are killed: a program that makes one for each line it reads, and kills it.
+"""Clients that are killed or frozen: a program that makes one for each line it reads.
 
 It has imported all that a client needs, so that each is but a fork. A line is JSON: ``site`` and
 ``config`` of an ssh_config (or none), ``verb``, ``source``, ``at`` (the number of the call to the
-server that it dies at; 0 for none), ``after`` (whether it dies after that call or before it), and
-``seconds`` (when it is killed wherever it is; 0 for never). The answer is the names of the calls it
-made.
+server that it ends at; 0 for none), ``after`` (whether it ends after that call or before it),
+``signal`` (what it is sent then), and ``seconds`` (when it is killed wherever it is; 0 for never).
+The answer is the names of the calls it made, once it has ended or is stopped. ``wake`` in a line of
+its own lets the one that was stopped go on to its end; the answer is its report.
 """
 
 from __future__ import annotations
@@ -31,11 +32,6 @@ WORKS = {
 }
 
 
-def die() -> None:
-    """Be killed, as by ``kill -9``."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 async def client(order: dict[str, Any], said: int) -> None:
     """Carry a change out, and die where it was said."""
     config, site = order["config"], order["site"]
@@ -50,30 +46,56 @@ async def client(order: dict[str, Any], said: int) -> None:
         if not after:
             os.write(said, f"{plot.calls[-1]}\n".encode())
         if number == order["at"] and after is order["after"]:
-            die()
+            os.kill(os.getpid(), order["signal"])
 
     plot.watch = watch
-    await change(Faulty(real, plot), order["verb"], WORKS[order["verb"]](order["source"]))
+    work = WORKS[order["verb"]](order["source"])
+    report, error = await change(Faulty(real, plot), order["verb"], work)
     await real.close()
+    told = {"outcome": report.outcome, "live": report.live, "switched": report.switched}
+    os.write(said, json.dumps(told | {"error": str(error)}).encode() + b"\n")
 
 
-def one(order: dict[str, Any]) -> list[str]:
-    """A client, from its beginning to its end; the calls that it made."""
-    hear, said = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(hear)
-        asyncio.run(client(order, said))
-        os._exit(0)
-    os.close(said)
-    if order["seconds"]:
-        time.sleep(order["seconds"])
-        os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    with os.fdopen(hear) as heard:
-        return heard.read().split()
+class Maker:
+    """Makes clients, one after the other."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._heard = -1
+
+    def answer(self, order: dict[str, Any]) -> Any:
+        """What is said to an order."""
+        return self._wake() if order.get("wake") else self._one(order)
+
+    def _one(self, order: dict[str, Any]) -> list[str]:
+        """A client, until it has ended or is stopped; the calls that it made."""
+        hear, said = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(hear)
+            asyncio.run(client(order, said))
+            os._exit(0)
+        os.close(said)
+        if order["seconds"]:
+            time.sleep(order["seconds"])
+            os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, os.WUNTRACED)
+        calls = os.read(hear, 65536).decode().split("\n")
+        if os.WIFSTOPPED(status):
+            self._pid, self._heard = pid, hear
+        else:
+            os.close(hear)
+        return [call for call in calls if call.isidentifier()]
+
+    def _wake(self) -> Any:
+        """Let the one that is stopped go on; its report."""
+        os.kill(self._pid, signal.SIGCONT)
+        os.waitpid(self._pid, 0)
+        with os.fdopen(self._heard) as heard:
+            return json.loads(heard.read().splitlines()[-1])
 
 
 if __name__ == "__main__":
+    maker = Maker()
     for line in sys.stdin:
-        print(json.dumps(one(json.loads(line))), flush=True)
+        print(json.dumps(maker.answer(json.loads(line))), flush=True)

@@ -7,10 +7,8 @@ it has the lock: what every program does to the files of the site is written dow
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +17,10 @@ from typing import Any
 import pytest
 
 from tests.faults.calls import Calls, Kind, counting
+from tests.faults.clients import Clients
 from tests.faults.conftest import Tell
 from tests.faults.guarantees import Before
-from tests.faults.lab import Lab, Scenario, in_memory, over_ssh, some
+from tests.faults.lab import Lab, in_memory, over_ssh, some
 from tests.support.matrix import Row
 from tests.support.sshd import RealSshd, require
 
@@ -52,32 +51,6 @@ def lab(sshd: RealSshd) -> Iterator[Lab]:
         made = over_ssh(sshd, base, bulk=400)
         asyncio.run(made.build())
         yield made
-
-
-class Clients:
-    """Makes clients that are killed."""
-
-    def __init__(self) -> None:
-        self._maker = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.dying"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def one(self, sshd: RealSshd, site: Path, scenario: Scenario, **how: Any) -> list[str]:
-        """Let a client die; the calls that it made."""
-        order = {"site": sshd.url(site), "config": str(sshd.ssh_config), "verb": scenario.verb}
-        order |= {"source": str(site.parent / "new"), "at": 0, "after": False, "seconds": 0} | how
-        assert self._maker.stdin is not None
-        assert self._maker.stdout is not None
-        self._maker.stdin.write(json.dumps(order) + "\n")
-        self._maker.stdin.flush()
-        return list(json.loads(self._maker.stdout.readline()))
-
-    def close(self) -> None:
-        """End."""
-        self._maker.communicate(timeout=30)
 
 
 @pytest.fixture(scope="module")
