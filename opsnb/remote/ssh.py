@@ -12,10 +12,11 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import asyncssh
 
@@ -38,6 +39,10 @@ KEEPALIVE = 15
 PROMPT = 0.002  # seconds between two requests to acknowledge at once: each holds for a while only
 RTT_AT = 68  # bytes into Linux's struct tcp_info: microseconds
 TRIES = 3
+MOST = 4  # connections to a server that allows few sessions on each
+IGNORE = 2  # SSH_MSG_IGNORE
+ALONE = "tinyssh"  # allows one, and never answers who asks for another
+T = TypeVar("T")
 _BUSY = (ConnectionResetError, asyncssh.ConnectionLost)
 
 
@@ -82,7 +87,9 @@ class _Client(asyncssh.SSHClient):
 
 
 class SshConnection:
-    """One connection, made when it is first needed and again when it was lost.
+    """The connection, made when it is first needed and again when it was lost.
+
+    To a server that allows fewer sessions on it than are needed there are further ones.
 
     Args:
         address: Where the server is.
@@ -94,7 +101,8 @@ class SshConnection:
         self._address = address
         self._ssh_config = ssh_config
         self._timeout = connect_timeout
-        self._connection: asyncssh.SSHClientConnection | None = None
+        self._lines: list[asyncssh.SSHClientConnection] = []
+        self._taken: set[asyncssh.SSHClientConnection] = set()
         self._hops: list[asyncssh.SSHClientConnection] = []
         self._connecting = asyncio.Lock()
         self._prompt: set[asyncio.Task[None]] = set()
@@ -107,20 +115,20 @@ class SshConnection:
             LoginError: The server refused the login.
             ConnectError: It could not be reached.
         """
+        return SshPipes(
+            await self._session(lambda line: line.create_process(START.decode(), encoding=None))
+        )
+
+    async def _session(self, begin: Callable[[asyncssh.SSHClientConnection], Awaitable[T]]) -> T:
+        """Begin a session on the server, connecting first when there is no connection."""
         for attempt in (1, 2):
-            async with self._connecting:
-                fresh = self._connection is None or self._connection.is_closed()
-                connection = await self._connect() if fresh else self._connection
-                self._connection = connection
-            assert connection is not None  # noqa: S101 - both branches above give one
+            fresh = not self._alive()
             try:
-                async with asyncio.timeout(self._timeout):
-                    process = await connection.create_process(START.decode(), encoding=None)
-                return SshPipes(process)
+                return await self._where_there_is_room(begin)
             except asyncssh.ChannelOpenError as error:
                 raise ConnectError(
                     f"{self._name} opened no session: {safe(error.reason)}",
-                    "Does sshd's MaxSessions allow at least 2, and does the account have a shell?",
+                    "Does the account have a shell, and how many sessions does sshd allow?",
                 ) from error
             except (TimeoutError, OSError, asyncssh.Error) as error:
                 await self.hang_up()
@@ -132,6 +140,36 @@ class SshConnection:
                 for task in self._prompt:
                     task.cancel()
         raise AssertionError("unreachable")
+
+    def _alive(self) -> list[asyncssh.SSHClientConnection]:
+        """The connections that are not known to have ended."""
+        self._lines = [line for line in self._lines if not line.is_closed()]
+        self._taken &= set(self._lines)
+        return self._lines
+
+    async def _where_there_is_room(
+        self, begin: Callable[[asyncssh.SSHClientConnection], Awaitable[T]]
+    ) -> T:
+        """Begin a session on the first connection that allows one more, or on a further one."""
+        tried: set[asyncssh.SSHClientConnection] = set()
+        while True:
+            async with self._connecting:
+                lines = [line for line in self._alive() if line not in tried | self._taken]
+                fresh = not lines
+                line = await self._connect() if fresh else lines[0]
+                if fresh:
+                    self._lines.append(line)
+                if ALONE in str(line.get_extra_info("server_version")):
+                    self._taken.add(line)
+                    _suit_tinyssh(line)
+            try:
+                async with asyncio.timeout(self._timeout):
+                    return await begin(line)
+            except asyncssh.ChannelOpenError:
+                # MaxSessions may be small; what is refused at the very first is refused for good.
+                if fresh or len(self._lines) >= MOST:
+                    raise
+                tried.add(line)
 
     def _hurry(self, connection: asyncssh.SSHClientConnection) -> None:
         """Acknowledge what comes at once, until there is a session.
@@ -158,8 +196,7 @@ class SshConnection:
         if self._hops:
             # The system knows the way to the first of them only: the whole is further.
             return 1.0
-        connection = self._connection
-        sock = connection.get_extra_info("socket") if connection else None
+        sock = self._lines[0].get_extra_info("socket") if self._lines else None
         option = getattr(socket, "TCP_INFO", None)
         if sock is None or option is None:
             return None
@@ -169,13 +206,14 @@ class SshConnection:
         )
 
     async def hang_up(self) -> None:
-        """Close the connection; the next use makes a new one."""
-        connection, self._connection = self._connection, None
-        if connection:
-            connection.abort()
+        """Close every connection; the next use makes a new one."""
+        lines, self._lines = self._lines, []
+        for line in lines:
+            line.abort()
+        for line in lines:
             with suppress(TimeoutError, OSError, asyncssh.Error):
                 async with asyncio.timeout(5):
-                    await connection.wait_closed()
+                    await line.wait_closed()
         self._drop_hops()
 
     @property
@@ -202,6 +240,7 @@ class SshConnection:
         target = await self._options(address.host, address.user, address.port, None)
         through: asyncssh.SSHClientConnection | None = None
         jumps = target.options.tunnel if isinstance(target.options.tunnel, str) else ""
+        others = len(self._hops)
         try:
             for jump in filter(None, jumps.split(",")):
                 through = await self._reach(await self._options(*_jump(jump), through))
@@ -210,7 +249,7 @@ class SshConnection:
                 target = await self._options(address.host, address.user, address.port, through)
             return await self._reach(target)
         except BaseException:
-            self._drop_hops()
+            self._drop_hops(others)
             raise
 
     async def _reach(self, hop: _Hop) -> asyncssh.SSHClientConnection:
@@ -271,10 +310,26 @@ class SshConnection:
             )
         return _Hop(host, options, met, through)
 
-    def _drop_hops(self) -> None:
-        """Close the jump hosts' connections, the last one first."""
-        while self._hops:
+    def _drop_hops(self, others: int = 0) -> None:
+        """Close the jump hosts' connections but for the first ones, the last one first."""
+        while len(self._hops) > others:
             self._hops.pop().abort()
+
+
+def _suit_tinyssh(line: asyncssh.SSHClientConnection) -> None:
+    """Leave out what TinySSH stumbles over.
+
+    It never answers keepalives. After an IGNORE, which asyncssh puts before every packet against
+    an attack on ciphers that neither has, it waits for more before it looks at what came with it.
+    """
+    line.set_keepalive(0)
+    send = line.send_packet
+
+    def send_packet(pkttype: int, *args: bytes, **handler: Any) -> None:
+        if pkttype != IGNORE:
+            send(pkttype, *args, **handler)
+
+    line.send_packet = send_packet  # type: ignore[method-assign]
 
 
 def _jump(text: str) -> tuple[str, str, int]:
