@@ -101,6 +101,8 @@ look() {
     field room "$(stat -f -c '%a %S %d %T' -- "$p")"
     [ -d "$p" ] && [ -w "$p" ] && [ -x "$p" ] && field writable 1
     [ "$p" = "$D" ] || return 0
+    # Without GNU's find nothing can be listed, and nothing will be done.
+    case $M in *-printf*) return 0 ;; esac
     cd "$D" || return 1
     # What cannot be read fails the look: it must not be taken for something that is not there.
     set -- .
@@ -344,7 +346,7 @@ drop_lock() {
 
 # The next three run beside the holder, in another shell: no fence.
 alive() { t='' && read -r t <"$D/.opsnb/token" && [ "$t" = "$1" ] && beat "c$2"; }
-end_change() { t='' && read -r t <"$D/.opsnb/token" && [ "$t" = "$2" ] && kill -KILL -- "-$1"; }
+end_change() { [ "$1" -gt 1 ] && t='' && read -r t <"$D/.opsnb/token" && [ "$t" = "$2" ] && kill -KILL -- "-$1"; }
 break_lock() {
     cd "$D" || exit 97
     t='' && read -r t <.opsnb/token
@@ -433,6 +435,7 @@ copy() {
 # there could lead whatever is done next out of it.
 recycle() {
     fence
+    ! mounted_below .opsnb/spare/tree || { say 'something is mounted in it'; exit 90; }
     [ -d "releases/$1" ] && [ -d .opsnb/spare/tree ] && mv -T .opsnb/spare/tree "releases/$1" &&
         mv -T .opsnb/spare/stats .opsnb/tmp.spare && rm -rf .opsnb/spare || return
     find "releases/$1" -mindepth 1 -type d ! -perm -700 -exec chmod u+rwx {} + \
@@ -579,6 +582,18 @@ discard() {
 }
 # Whether a file of a listing has a second name.
 shares() { cut -z -d ' ' -f 1,6 "$1" | grep -z -q '^f .*:\([2-9]\|1.\)'; }
+# Whether something is mounted below a directory. rm --one-file-system does not see a directory of
+# the same file system that is mounted there. The kernel writes odd characters of a path in octal.
+mounted_below() {
+    [ -r /proc/self/mountinfo ] || return 1
+    below=$(cd "$1" 2>/dev/null && pwd -P) && below="$below/" awk '
+        BEGIN {
+            b = ENVIRON["below"]
+            gsub(/\\/, "\\134", b); gsub(/ /, "\\040", b); gsub(/\t/, "\\011", b); gsub(/\n/, "\\012", b)
+        }
+        index($5, b) == 1 { found = 1; exit }
+        END { exit !found }' /proc/self/mountinfo
+}
 # Whether a rename into .opsnb is one.
 near() { set -- $(stat -c %d -- "$1" .opsnb) && [ "$1" = "$2" ]; }
 clear_spare() {
@@ -593,7 +608,7 @@ retire() {
     [ "$(cd "$p" && pwd -P)" != "$(cd current 2>/dev/null && pwd -P)" ] || { say "$1 is live"; exit 95; }
     [ ! -e "$s" ] || mv -T "$s" ".opsnb/trash/spare.$T" || exit 96
     if [ -d "$p" ] && ! [ -L "$p" ] && [ -f ".opsnb/records/$1.json" ] && [ -w "$p" ] &&
-        [ ! -s ".opsnb/carried/$1" ] && ! shares ".opsnb/stats/$1" && near "$p" && mkdir "$s" &&
+        [ ! -s ".opsnb/carried/$1" ] && ! shares ".opsnb/stats/$1" && near "$p" && ! mounted_below "$p" && mkdir "$s" &&
         cp ".opsnb/records/$1.json" "$s/record" &&
         ln ".opsnb/manifests/$1" "$s/manifest" && ln ".opsnb/stats/$1" "$s/stats"; then
         mv -T "$p" "$s/tree" || exit 96
@@ -606,6 +621,7 @@ sweep() {
     [ ! -d .opsnb/spare ] || [ -d .opsnb/spare/tree ] || rm -rf .opsnb/spare
     set -- .opsnb/trash/* .opsnb/trash/.[!.]*
     [ -e "$1" ] || [ -L "$1" ] || [ -e "$2" ] || [ -L "$2" ] || return 0
+    ! mounted_below .opsnb/trash || { say 'something is mounted in .opsnb/trash'; exit 96; }
     find .opsnb/trash -mindepth 1 -type d ! -perm -700 -exec chmod u+rwx {} + 2>/dev/null
     find .opsnb/trash -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system {} + || exit 96
 }
@@ -625,7 +641,7 @@ serve() {
     reply "$$"
     # Once, while the client says what it wants.
     M=$(lacks; echo .)
-    U=$(id -un 2>/dev/null || id -u)
+    U=$(id -un 2>/dev/null) || U=$(id -u)
     P=$(for tool in zstd gzip; do command -v "$tool" >/dev/null 2>&1 && printf "%s " "$tool"; done)
     while IFS= read -r call <&3; do
         C=$((C + 1))
