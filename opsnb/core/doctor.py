@@ -36,6 +36,9 @@ def examine(site: Site) -> list[Finding]:
     Args:
         site: What a look told.
     """
+    if site.missing:
+        # What needs a tool that is not there was not looked at.
+        return [_tools(site), _ready(site)]
     return [
         _tools(site),
         _path(site),

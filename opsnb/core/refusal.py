@@ -17,11 +17,7 @@ def refuse(site: Site) -> None:
     Raises:
         NotReady: With everything that is in the way, and what to do about it.
     """
-    if site.missing:
-        raise NotReady(
-            f"the server lacks what an atomic release needs: {', '.join(site.missing)}",
-            "`opsnb check` says more; install what is missing, then try again.",
-        )
+    refuse_missing(site)
     refuse_current(site)
     _refuse_odd(site)
     if site.in_the_way:
@@ -39,6 +35,19 @@ def refuse(site: Site) -> None:
         raise NotReady(
             f"{safe(site.user)} may not write to {site.deploy_to}",
             "Give that user the directory, or connect as the one who owns it.",
+        )
+
+
+def refuse_missing(site: Site) -> None:
+    """Refuse a server that lacks something; what it could not tell is then not known either.
+
+    Raises:
+        NotReady: With what is missing.
+    """
+    if site.missing:
+        raise NotReady(
+            f"the server lacks what an atomic release needs: {', '.join(site.missing)}",
+            "`opsnb check` says more; install what is missing, then try again.",
         )
 
 

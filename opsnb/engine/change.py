@@ -34,6 +34,7 @@ from opsnb.core.events import (
 from opsnb.core.layout import stamp
 from opsnb.core.plan import Plan
 from opsnb.core.recovery import plan_recovery
+from opsnb.core.refusal import refuse_missing
 from opsnb.core.release import Current, CurrentKind, Intent, Record, Site
 from opsnb.core.text import safe
 from opsnb.errors import (
@@ -216,7 +217,9 @@ class Change:
 
     async def look(self) -> Site:
         """Look before the lock is taken: a refusal then touches nothing."""
-        return self.saw(await self.remote.look())
+        site = await self.remote.look()
+        refuse_missing(site)
+        return self.saw(site)
 
     async def take(self, why: str, *, through_hold: bool = False) -> Site:
         """Take the lock, look, and clear what a dead change left.

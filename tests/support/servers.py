@@ -207,7 +207,7 @@ class Jailed(RealSshd):
         (self.jail / "proc").mkdir()
 
     def _listen(self, port: int) -> bool:
-        """As root, in a namespace with a /run of its own, which holds the jail under a safe name."""
+        """As root, in a namespace with a /run of its own, with the jail in it."""
         script = (
             "mount -t tmpfs -o mode=755 tmpfs /run && mkdir -m 755 /run/sshd /run/jail &&"
             f" mount --bind '{self.jail}' /run/jail &&"
@@ -290,7 +290,8 @@ def _mount(words: list[str]) -> None:
 def _unmount(place: Path) -> None:
     """Unmount, as soon as what ran there has gone."""
     deadline = time.monotonic() + _START
-    while subprocess.run([require("umount"), str(place)], capture_output=True).returncode != 0:
+    words = [require("umount"), str(place)]
+    while subprocess.run(words, capture_output=True, check=False).returncode != 0:
         if time.monotonic() > deadline:
             raise RuntimeError(f"{place} cannot be unmounted")
         time.sleep(0.05)
