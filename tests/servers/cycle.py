@@ -138,7 +138,10 @@ def _hold_and_release(server: Server, work: Path) -> None:
 
 
 def _look(server: Server, disk: Path) -> None:
-    assert list(server.releases().loc[lambda table: table["live"], "name"]) == [live(disk)]
+    there = {path.name for path in (disk / "releases").iterdir()}
+    assert set(server.releases()["name"]) == there
+    assert server.look().current.name == live(disk)
+    assert there < set(server.usage()["name"])
     assert server.verify_log() == []
     assert debris(disk) == []
 

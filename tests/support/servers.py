@@ -230,9 +230,9 @@ class Jailed(RealSshd):
 
 
 LOOPS = {
-    "ext4": ("64M", ("-q", "-F")),
+    "ext4": ("160M", ("-q", "-F")),
     "xfs": ("320M", ("-q", "-m", "reflink=1")),
-    "btrfs": ("128M", ("-q", "-f")),
+    "btrfs": ("320M", ("-q", "-f")),
 }
 """What a file system's own program makes it with, and how large it has to be."""
 
@@ -256,12 +256,12 @@ def file_system(kind: str, base: Path) -> Iterator[Path]:
         subprocess.run([make, *options, str(image)], check=True, capture_output=True)
         how = ["-o", "loop", str(image)]
     elif kind == "tmpfs":
-        how = ["-t", "tmpfs", "-o", "size=64m", "tmpfs"]
+        how = ["-t", "tmpfs", "-o", "size=160m", "tmpfs"]
     else:
         # Its upper half on a tmpfs of its own: an overlay lies on no other overlay.
         below = base / "below"
         below.mkdir()
-        _mount(["-t", "tmpfs", "-o", "size=64m", "tmpfs", str(below)])
+        _mount(["-t", "tmpfs", "-o", "size=160m", "tmpfs", str(below)])
         for part in ("lower", "upper", "work"):
             (below / part).mkdir()
         dirs = f"lowerdir={below}/lower,upperdir={below}/upper,workdir={below}/work"
