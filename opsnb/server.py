@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from opsnb.core.plan import Plan, Wish
     from opsnb.core.readonly import Guard
     from opsnb.core.release import Release, Site
+    from opsnb.core.secrets import Secrets
     from opsnb.core.usage import Usage
     from opsnb.core.webserver import Files
     from opsnb.engine.change import Change
@@ -456,6 +457,7 @@ class Server:
         """
         from opsnb.engine.deploy import DeployWork, Order  # noqa: PLC0415 - import opsnb stays quick
 
+        secrets = self._secrets()
         if isinstance(what, DeployPlan):
             if what.server != self.name:
                 raise ConfigError(f"that plan was made for {what.server}, not for {self.name}")
@@ -466,7 +468,7 @@ class Server:
             # At once, so that it is read while the connection is made.
             read = LOOP.submit(asyncio.to_thread(self._wish, folder, revision, keep, force))
             order = Order(read.result)
-        return self._change("deploy", DeployWork(order))
+        return self._change("deploy", DeployWork(order), secrets)
 
     def rollback(self, to: str | Plan = "", why: str = "") -> Job:
         """Publish the good release before the live one, or a chosen one, as one switch.
@@ -480,8 +482,16 @@ class Server:
         from opsnb.engine.switch import RollbackWork  # noqa: PLC0415 - as above
 
         if isinstance(to, Plan):
-            return self._change("rollback", RollbackWork(self.settings, to.name, to.why, to))
-        return self._change("rollback", RollbackWork(self.settings, to, why))
+            work = RollbackWork(self.settings, to.name, to.why, to)
+        else:
+            work = RollbackWork(self.settings, to, why)
+        return self._change("rollback", work, self._secrets())
+
+    def _secrets(self) -> Secrets:
+        """What hooks are given of the operator's environment, and nobody is shown."""
+        from opsnb.core.secrets import chosen  # noqa: PLC0415 - import opsnb stays quick
+
+        return chosen(self.settings.secrets, os.environ)
 
     def prune(self, keep: int | Plan | None = None) -> Job:
         """Remove old releases.
@@ -536,11 +546,17 @@ class Server:
 
         return self._change("release", UnholdWork(force=force))
 
-    def _change(self, verb: str, work: Callable[[Change], Coroutine[Any, Any, None]]) -> Job:
+    def _change(
+        self,
+        verb: str,
+        work: Callable[[Change], Coroutine[Any, Any, None]],
+        secrets: Secrets | None = None,
+    ) -> Job:
+        from opsnb.core.secrets import Secrets  # noqa: PLC0415 - as above
         from opsnb.engine.change import Actor, Change  # noqa: PLC0415 - import opsnb stays quick
         from opsnb.job import Job  # noqa: PLC0415 - as above
 
-        remote = self._remote()
+        remote, hidden = self._remote(), secrets or Secrets()
 
         async def connected(change: Change) -> None:
             await self._connected()
@@ -548,7 +564,8 @@ class Server:
 
         async def run(emit: Callable[[Event], None]) -> Ran:
             actor = Actor(self.name, who(), platform.node(), emit, _now)
-            return await Change(remote, actor, verb, self.settings.lock_wait).run(connected)
+            change = Change(remote, actor, verb, self.settings.lock_wait, secrets=hidden)
+            return await change.run(connected)
 
         job = Job(verb, self.name, run, safe(f"{who()}@{platform.node()}"))
         ended = [old for old in self.jobs if old.done]

@@ -52,6 +52,10 @@ class Health(_Table):
         return self
 
 
+# What a shell keeps for itself, and what opsnb gives a hook.
+_TAKEN = re.compile(r"(?i:opsnb)_.*|E?UID|PPID|_|SHELLOPTS|BASHOPTS|BASH_VERSINFO|PATH|IFS|LD_.*")
+
+
 Hooks = Annotated[tuple[Hook, ...], Field()]
 
 
@@ -104,6 +108,11 @@ class Settings(_Table):
     health: tuple[Health, ...] = Field(
         (), description="What must answer after the switch; if not, the previous release returns."
     )
+    secrets: tuple[str, ...] = Field(
+        (),
+        description="Variables of your own environment that hooks are given, and whose values "
+        "are shown nowhere.",
+    )
     web_config: str = Field(
         "",
         description="The web server's main configuration file, for `opsnb check`. Nothing said: "
@@ -131,6 +140,14 @@ class Settings(_Table):
         if path and (not path.startswith("/") or re.search(r"[\x00-\x1f\x7f]", path)):
             raise ValueError("web_config must be an absolute path on the server")
         return path
+
+    @field_validator("secrets")
+    @classmethod
+    def _variables(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or _TAKEN.fullmatch(name):
+                raise ValueError(f"{name!r} is no name for a variable of a hook")
+        return names
 
     @model_validator(mode="after")
     def _apart(self) -> Settings:

@@ -6,9 +6,10 @@ clock).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from opsnb.core.text import safe
 
@@ -198,3 +199,25 @@ class Report:
             case Outcome.NOT_RESTORED:
                 return f"{safe(self.release)} failed after the switch and was not put back; {sees}"
         return "unknown: the server could not be asked whether the switch happened"
+
+
+T = TypeVar("T", Event, Report)
+
+
+def masked(told: T, hide: Callable[[Any], Any]) -> T:
+    """The same, with every text in it changed.
+
+    Args:
+        told: An event, or a report.
+        hide: Gives back what is to be told of a value: another text for a text.
+    """
+    values = {item.name: getattr(told, item.name) for item in fields(told)}
+    return replace(told, **{name: _hidden(value, hide) for name, value in values.items()})
+
+
+def _hidden(value: Any, hide: Callable[[Any], Any]) -> Any:
+    if isinstance(value, Report):
+        return masked(value, hide)
+    if isinstance(value, tuple):
+        return tuple(_hidden(item, hide) for item in value)
+    return value if isinstance(value, StrEnum) else hide(value)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from opsnb.core.links import link_target
 from opsnb.core.manifest import Entry, Kind, Manifest, check_path, parents
+from opsnb.core.numbers import number, octal
 from opsnb.core.text import safe
 
 _EACH = re.compile(rb"[^\0]+")
@@ -59,15 +60,15 @@ def _line(line: bytes) -> Seen:
     kind, mode, size, _mtime, _ctime, _inode, rest = line.split(b" ", 6)
     letter = kind.decode("ascii")
     if letter == Kind.LINK:
-        length = int(size)
+        length = number(size)
         path, target = check_path(rest[length + 1 :]), rest[:length]
         return Seen(Entry(path, Kind.LINK, target=target), line)
     path = check_path(rest)
     if letter == Kind.FILE:
-        return Seen(Entry(path, Kind.FILE, int(mode, 8), int(size)), line)
+        return Seen(Entry(path, Kind.FILE, octal(mode), number(size)), line)
     if letter == Kind.DIR:
-        return Seen(Entry(path, Kind.DIR, int(mode, 8) & 0o777), line)
-    return Seen(Entry(path, Kind.FILE, int(mode, 8)), line, letter)
+        return Seen(Entry(path, Kind.DIR, octal(mode) & 0o777), line)
+    return Seen(Entry(path, Kind.FILE, octal(mode)), line, letter)
 
 
 def apart(lines: bytes) -> tuple[dict[bytes, Seen], frozenset[bytes]]:

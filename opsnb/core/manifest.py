@@ -23,6 +23,8 @@ from enum import StrEnum
 from operator import attrgetter
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from opsnb.core.numbers import number, octal
+
 HEADER = "opsnb-manifest 1"
 # Everything that prints stays; space, percent and what is not ASCII is written %XX.
 _PLAIN = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
@@ -266,7 +268,7 @@ def _line(entry: Entry) -> str:
 def _entry(line: str) -> Entry:
     try:
         kind, mode, size, what, path = line.split(" ")
-        entry = Entry(_unquoted(path), Kind(kind), int(mode, 8), int(size), what)
+        entry = Entry(_unquoted(path), Kind(kind), octal(mode), number(size), what)
     except ValueError as error:
         raise ValueError(f"not a manifest's line: {line[:200]!r}") from error
     if entry.kind is Kind.FILE:

@@ -2,7 +2,7 @@
 
 Rule 1: what comes out is safe to show.
 Rule 2: the first lines are shown at once; of what is more, the last ones at the end, and how much
-stands between them is said.
+stands between them is said. Nothing else is kept: a command may talk for ever.
 """
 
 from __future__ import annotations
@@ -35,13 +35,23 @@ class Said:
 class Output:
     """Cuts a command's output into lines and keeps it within bounds.
 
+    Args:
+        shown_lines: How many lines are shown at once.
+        shown_bytes: And how many bytes of them.
+        tail: How many of the last ones are shown at the end.
+
     Attributes:
         cut: How many lines were left out.
+        room: Bytes that may still be shown at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, shown_lines: int = SHOWN_LINES, shown_bytes: int = SHOWN_BYTES, tail: int = TAIL
+    ) -> None:
+        self._most, self._last = shown_lines, tail
+        self.room = shown_bytes
         self._rests = {"out": b"", "err": b""}
-        self._lines = self._bytes = 0
+        self._lines = 0
         self._tail: deque[tuple[Said, int]] = deque()
         self._cut_bytes = 0
         self.cut = 0
@@ -82,11 +92,11 @@ class Output:
         text = "\t".join(safe(part) for part in last.split(b"\t")).expandtabs()
         said = Said(text, "err" if stream == "err" else "out")
         self._lines += 1
-        self._bytes += len(line) + 1
-        if self._lines <= SHOWN_LINES and self._bytes <= SHOWN_BYTES and not self._tail:
+        if self._lines <= self._most and len(line) < self.room and not self._tail:
+            self.room -= len(line) + 1
             return said
         self._tail.append((said, len(line) + 1))
-        if len(self._tail) > TAIL:
+        if len(self._tail) > self._last:
             self.cut += 1
             self._cut_bytes += self._tail.popleft()[1]
         return None

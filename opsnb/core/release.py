@@ -35,6 +35,7 @@ class State(StrEnum):
 
 T = TypeVar("T")
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+_SWITCHES = ("deploy", "rollback", "restore")
 _KINDS: dict[str, type] = {"str": str, "int": int, "bool": bool, "State": State}
 
 
@@ -304,7 +305,12 @@ class Intent:
             ValueError: It is not that.
         """
         try:
-            return _checked(cls(**_known(cls, json.loads(line))))
+            made = _checked(cls(**_known(cls, json.loads(line))))
+            if made.verb not in _SWITCHES:
+                raise ValueError("no such switch")
+            for name in filter(None, (made.name, made.previous)):
+                _name(name)
+            return made
         except _UNREADABLE as error:
             raise ValueError(f"not an intent: {safe(line[:200])}") from error
 
@@ -419,11 +425,15 @@ def order(releases: list[Release]) -> tuple[Release, ...]:
             releases,
             key=lambda r: (
                 r.seq,
-                int(r.name) if r.name.isascii() and r.name.isdigit() else 0,
+                int(r.name) if _counts(r.name) else 0,
                 r.name,
             ),
         )
     )
+
+
+def _counts(name: str) -> bool:
+    return len(name) < 40 and name.isascii() and name.isdigit()
 
 
 def rollback_targets(site: Site) -> tuple[Release, ...]:

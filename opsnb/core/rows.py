@@ -139,10 +139,22 @@ def log(entries: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 def _logged(entry: Mapping[str, Any]) -> Row:
     rest = {key: value for key, value in entry.items() if key not in (*LOGGED, "prev")}
-    row: Row = {key: safe(str(entry[key])) if key in entry else None for key in LOGGED}
-    row["at"] = _time(str(entry.get("at", "")))
-    row["details"] = safe(json.dumps(rest, sort_keys=True)) if rest else ""
+    row: Row = {key: safe(_plain(entry[key])) if key in entry else None for key in LOGGED}
+    row["at"] = _time(_plain(entry.get("at", "")))
+    row["details"] = safe(_told(rest)) if rest else ""
     return row
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else _told(value)
+
+
+def _told(value: object) -> str:
+    """What an entry says, as JSON; anybody may have written it, however deep."""
+    try:
+        return json.dumps(value, sort_keys=True)
+    except RecursionError:
+        return "…"
 
 
 def check(findings: Iterable[Finding]) -> list[Row]:

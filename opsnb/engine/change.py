@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from opsnb.core import audit, layout
 from opsnb.core.events import (
@@ -30,12 +30,14 @@ from opsnb.core.events import (
     Started,
     Switched,
     Warned,
+    masked,
 )
 from opsnb.core.layout import stamp
 from opsnb.core.plan import Plan
 from opsnb.core.recovery import plan_recovery
 from opsnb.core.refusal import refuse_missing
 from opsnb.core.release import Current, CurrentKind, Intent, Record, Site
+from opsnb.core.secrets import Secrets
 from opsnb.core.text import safe
 from opsnb.errors import (
     ConnectError,
@@ -53,6 +55,7 @@ from opsnb.errors import (
 )
 from opsnb.remote.base import Held, Remote
 
+T = TypeVar("T")
 CLEANUP = 60.0
 RETRY = 0.2
 
@@ -114,12 +117,16 @@ class Change:
         size: Bytes of content sent.
         removed: Releases pruned, with the reason for each.
         warnings: What the user should know.
+        secrets: What its commands are given and nobody is shown.
+        room: Bytes that its commands may still say at once; then their last words only.
     """
 
     remote: Remote
     actor: Actor
     verb: str
     wait: float = 0
+    secrets: Secrets = field(default_factory=Secrets)
+    room: int = 16 << 20
     held: Held | None = None
     site: Site | None = None
     release: str = ""
@@ -137,6 +144,12 @@ class Change:
     _begun: bool = False
     _earlier: bool | None = False
     _began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._masker = self.secrets.masker()
+        emit = self.actor.emit
+        told = replace(self.actor, emit=lambda event: emit(masked(event, self.hidden)))
+        self.actor = told if self.secrets else self.actor
 
     # --- words ---------------------------------------------------------------------------------
 
@@ -298,7 +311,7 @@ class Change:
             "by": actor.by,
             "host": actor.host,
             "what": what,
-            **facts,
+            **{key: self.hidden(fact) for key, fact in facts.items()},
         }
         if self._tail is None:
             self._tail = (await self.remote.look()).audit_tail
@@ -310,7 +323,14 @@ class Change:
 
     async def put(self, record: Record) -> None:
         """Write a release's record."""
-        await self.lock.store(layout.record(record.name), record.encode())
+        await self.lock.store(layout.record(record.name), self._hidden_in(record.encode()))
+
+    def hidden(self, fact: T) -> T:
+        """The same, or where it is text that holds a secret, without it."""
+        return self._masker.text(fact) if isinstance(fact, str) else fact  # type: ignore[return-value]
+
+    def _hidden_in(self, line: bytes) -> bytes:
+        return self.hidden(line.decode()).encode()
 
     # --- the switch ----------------------------------------------------------------------------
 
@@ -346,7 +366,7 @@ class Change:
             async with self.series():
                 for path, content in (finished.files if finished else {}).items():
                     await self.lock.store(path, content)
-                await self.lock.store(layout.INTENT, intent.encode())
+                await self.lock.store(layout.INTENT, self._hidden_in(intent.encode()))
                 await self.audit(f"{verb}.intent", release=name, previous=before)
                 if finished:
                     await self.put(finished.record)
@@ -482,6 +502,9 @@ class Change:
             await self._let_go()
             raise
         await self._leave()
+        if error is not None:
+            error.message, error.hint = self.hidden(error.message), self.hidden(error.hint)
+            error.args = tuple(map(self.hidden, error.args))
         report = self.report(error)
         self.actor.emit(Ended(self.actor.server, self.actor.at(), report))
         return report, error

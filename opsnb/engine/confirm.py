@@ -6,17 +6,20 @@ import asyncio
 import http.client
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from opsnb.core import layout
 from opsnb.core.config import Health, Hook
 from opsnb.core.events import Log
+from opsnb.core.output import Output, Said
 from opsnb.core.text import safe
 from opsnb.engine.change import Change
 from opsnb.errors import CheckFailed, StepTimedOut
 
 READ = 1 << 20
+SAID_LINES = 100_000  # that a command of a change says as it says them
+SAID_LAST = 200  # of what it says beyond that
 Stream = Literal["hook", "check"]
 
 
@@ -68,8 +71,9 @@ async def _command(
 ) -> int:
     lines = _Lines(change, stream)
     directory = layout.release(name)
+    given = change.secrets.beside(env)
     try:
-        status = await change.lock.hook(directory, command, env, timeout, lines.feed)
+        status = await change.lock.hook(directory, command, given, timeout, lines.feed)
     except StepTimedOut as error:
         raise StepTimedOut(f"{safe(command)} did not end within {timeout:g} s: ended") from error
     finally:
@@ -78,28 +82,31 @@ async def _command(
 
 
 class _Lines:
-    """Output cut into lines, each said as it is whole."""
+    """Output cut into lines, each said as it is whole; of very much the last lines at the end.
+
+    All commands of a change together say so much at once and no more: a program that talks for
+    ever fills neither the log's disk nor anybody's memory, and is ended by its own deadline.
+    """
 
     def __init__(self, change: Change, stream: Stream) -> None:
         self._change = change
         self._stream = stream
-        self._rest = b""
+        self._masker = change.secrets.masker()
+        self._output = Output(SAID_LINES, change.room, SAID_LAST)
 
     def feed(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > 8192:
-            lines, self._rest = [*lines, self._rest], b""
-        for line in lines:
-            self._say(line)
+        self._say(self._output.feed("out", self._masker.feed(data)))
+        self._change.room = self._output.room
 
     def flush(self) -> None:
-        if self._rest:
-            self._say(self._rest)
-            self._rest = b""
+        self._say(self._output.feed("out", self._masker.end()))
+        self._say(self._output.end())
 
-    def _say(self, line: bytes) -> None:
+    def _say(self, lines: Iterable[Said]) -> None:
         actor = self._change.actor
-        actor.emit(Log(actor.server, actor.at(), safe(line[:8192]), self._stream))
+        for said in lines:
+            stream = "opsnb" if said.stream == "opsnb" else self._stream
+            actor.emit(Log(actor.server, actor.at(), said.text, stream))
 
 
 async def check_health(

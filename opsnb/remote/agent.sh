@@ -557,12 +557,13 @@ publish() {
     ln -s -T "releases/$1" ".current.opsnb.$T.$3" && mv -T ".current.opsnb.$T.$3" current && sync -f .
 }
 
+# The payload sets the variables of a hook, which no argument shows, and `opsnb_hook`.
 hook() {
     fence
-    line=$(cat && printf x) || exit 1
+    script=$(cat) || exit 1
     cd "$1" || exit 97
-    shift
-    env "$@" /bin/sh -c "${line%x}" 2>&1 </dev/null 3<&- 9>&-
+    eval "$script"
+    exec /bin/sh -c "$opsnb_hook" 2>&1 </dev/null 3<&- 9>&-
 }
 
 # A release leaves by one rename; what then remains is nobody's. What has no record is not ours.

@@ -23,6 +23,7 @@ from opsnb.remote.base import Exit, OnOutput, Stream
 from opsnb.remote.shell import Pipes
 
 NO_DIRECTORY = 97
+MARKS = 2
 SLACK = 5  # seconds after the deadline until the server itself ends the command
 LEAVE = 1.0  # seconds for what it left running to be gone
 LAST_WORDS = 2.0  # seconds to hear what a login said that runs nothing
@@ -180,7 +181,8 @@ class _Marked:
 
     def __init__(self, nonce: bytes, stream: Stream, on_output: OnOutput) -> None:
         self._nonce = nonce
-        self._pattern = re.compile(nonce + rb" (\d+)\n")
+        self._pattern = re.compile(nonce + rb" (\d{1,10})\n")
+        self._begun = re.compile(nonce + rb"(?: \d{0,10})?")
         self._stream = stream
         self._on_output = on_output
         self._rest = b""
@@ -193,7 +195,8 @@ class _Marked:
         self._rest += data
         while match := self._pattern.search(self._rest):
             self._pass(self._rest[: match.start()])
-            self.marks.append(int(match[1]))
+            if len(self.marks) < MARKS:
+                self.marks.append(int(match[1]))
             self._rest = self._rest[match.end() :]
         kept = self._held_back()
         self._pass(self._rest[:kept])
@@ -208,7 +211,7 @@ class _Marked:
     def _held_back(self) -> int:
         """Where the beginning of a mark may stand that has not come whole."""
         whole = self._rest.rfind(self._nonce)
-        if whole >= 0:
+        if whole >= 0 and self._begun.fullmatch(self._rest, whole):
             return whole
         for length in range(min(len(self._nonce), len(self._rest)), 0, -1):
             if self._rest.endswith(self._nonce[:length]):

@@ -23,7 +23,7 @@ from opsnb.errors import OpsnbError, RemoteError
 from opsnb.remote.base import Finish, Patched
 from opsnb.remote.pack import Packer
 from opsnb.remote.replies import LOCK_LOST, NOT_REMOVED, as_payload, cut, good
-from opsnb.remote.shell import Call, Reply, Shell
+from opsnb.remote.shell import Call, Reply, Shell, quoted
 
 QUICK = 60.0
 BEAT = 3.0
@@ -309,12 +309,15 @@ class PosixHeld:
         on_output: Callable[[bytes], None],
     ) -> int:
         """See :meth:`Held.hook`."""
-        pairs_ = [f"{key}={value}" for key, value in environment.items()]
-        line = [command.encode("utf-8", "surrogateescape")]
         self._hooked = True
         await self._take_all()
+        # The values go as a part of the script: what stands in an argument, every user can see.
+        script = [
+            b"export %s=%s\n" % (key.encode(), quoted(environment[key])) for key in environment
+        ]
+        script.append(b"opsnb_hook=" + quoted(command) + b"\n")
         reply = await self._shell.call(
-            "hook", directory, *pairs_, payload=line, timeout=timeout, on_output=on_output
+            "hook", directory, payload=script, timeout=timeout, on_output=on_output
         )
         if reply.status == LOCK_LOST:
             # The hook's own status may be the same: the lock itself knows.

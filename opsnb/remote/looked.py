@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from opsnb.core.manifest import check_name
+from opsnb.core.numbers import number
 from opsnb.core.release import (
     Current,
     CurrentKind,
@@ -60,7 +61,8 @@ def read_site(out: bytes, deploy_to: str) -> Site:
         found = _collect(out)
         one = found.one
         blocks, block_size, inodes, file_system = one["room"].decode("ascii").split(" ", 3)
-        free, free_inodes = int(blocks) * int(block_size), int(inodes)
+        free = number(blocks) * number(block_size)
+        free_inodes = number(inodes)
         current = _current(one)
     except (LookupError, ValueError) as error:
         raise RemoteError("the server's answer to a look makes no sense") from error

@@ -34,7 +34,10 @@ from opsnb.remote.replies import (
     changes_in,
     digests_in,
     good,
+    holding_in,
+    listings_in,
     texts_in,
+    usage_in,
     whole,
 )
 from opsnb.remote.shell import Call, Pipes, Reply, Shell
@@ -183,14 +186,7 @@ class PosixRemote:
         """See :meth:`Remote.shared`."""
         asked = list(paths)
         reply = good(await self.ask("shared", payload=as_payload(asked)), "list shared/")
-        listings: list[Listing] = []
-        listed: dict[bytes, str] = {}
-        for item in reply.out.split(b"\0")[:-1]:
-            if item:
-                listed[item[1:]] = chr(item[0])
-            else:
-                listings.append(listed)
-                listed = {}
+        listings = listings_in(reply.out)
         if len(listings) != len(asked):
             raise RemoteError("the server's listing of shared/ is cut short")
         return dict(zip(asked, listings, strict=True))
@@ -199,11 +195,8 @@ class PosixRemote:
         """See :meth:`Remote.usage`."""
         calls = [Call("look"), Call("usage", timeout=self._step_timeout)]
         look, usage = await self.asks(calls)
-        lines = good(usage, "measure").out.splitlines()
-        rows = [line.split(b"\t") for line in lines if line.count(b"\t") == 4]
-        return read_site(good(look, "look").out, self.deploy_to), [
-            Usage(row[0].decode("utf-8", "surrogateescape"), *map(int, row[1:])) for row in rows
-        ]
+        used = usage_in(good(usage, "measure").out)
+        return read_site(good(look, "look").out, self.deploy_to), used
 
     async def audit(self) -> bytes:
         """See :meth:`Remote.audit`."""
@@ -228,12 +221,12 @@ class PosixRemote:
             if took.status == LOCKED:
                 self.give_back(shell)
                 return None
-            token, pid = (int(word) for word in good(took, "take the lock").out.split())
+            ids = holding_in(good(took, "take the lock").out)
             site = read_site(good(look, "look").out, self.deploy_to)
         except BaseException:
             await shell.close()
             raise
-        return PosixHeld(self, shell, (token, pid), site, self._step_timeout)
+        return PosixHeld(self, shell, ids, site, self._step_timeout)
 
     async def break_lock(self, holder: Holder) -> None:
         """See :meth:`Remote.break_lock`."""

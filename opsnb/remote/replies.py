@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import quote_from_bytes
 
+from opsnb.core.links import Listing
+from opsnb.core.manifest import check_name
+from opsnb.core.numbers import number
+from opsnb.core.usage import Usage
 from opsnb.errors import LockLost, NotReady, RemoteError, StepFailed
 from opsnb.remote.base import Aside, Changes, Texts
 from opsnb.remote.shell import Reply
@@ -81,6 +85,45 @@ def texts_in(out: bytes) -> Texts:
         else:
             closed.append(path)
     return Texts(real, texts, tuple(closed))
+
+
+def holding_in(out: bytes) -> tuple[int, int]:
+    """The fencing token, and the process group that has the lock."""
+    try:
+        token, pid = map(number, out.split())
+    except ValueError as error:
+        raise RemoteError("the server's answer to taking the lock makes no sense") from error
+    # 0 and 1 would mean every process there is to whoever ends it.
+    if pid <= 1:
+        raise RemoteError(f"the server's lock is held by process {pid}, which cannot be")
+    return token, pid
+
+
+def usage_in(out: bytes) -> list[Usage]:
+    """What releases take on the disk, a line each."""
+    rows = [line.split(b"\t") for line in out.splitlines() if line.count(b"\t") == 4]
+    try:
+        return [
+            Usage(row[0].decode("utf-8", "surrogateescape"), *map(number, row[1:])) for row in rows
+        ]
+    except ValueError as error:
+        raise RemoteError("the server's answer about its disk makes no sense") from error
+
+
+def listings_in(out: bytes) -> list[Listing]:
+    """What directories of ``shared/`` hold, each ended by an empty name."""
+    listings: list[Listing] = []
+    listed: dict[bytes, str] = {}
+    for item in out.split(b"\0")[:-1]:
+        if item:
+            try:
+                listed[check_name(item[1:])] = chr(item[0])
+            except ValueError as error:
+                raise RemoteError("the server's listing of shared/ makes no sense") from error
+        else:
+            listings.append(listed)
+            listed = {}
+    return listings
 
 
 def digests_in(out: bytes) -> dict[bytes, str]:

@@ -27,8 +27,13 @@ FRAME = 256 * 1024
 MOST = 8 * 1024 * 1024  # of a frame on a fast line: each costs the server a program
 HASTE = 0.1  # seconds in which a frame is gone for the next one to be larger
 SKIPPED = 98
-REPLY_LIMIT = 512 * 1024 * 1024
+TREE_LIMIT = 256 * 1024 * 1024  # bytes that list a tree: two million paths
+REPLY_LIMIT = 64 * 1024 * 1024  # of any other answer
 ERROR_LIMIT = 64 * 1024
+ERRORS_LIMIT = 8 * 1024 * 1024  # of the complaints of calls that were sent together
+_OF_TREES = frozenset(
+    ("live", "aside", "changes", "manifest", "spare_manifest", "hashes", "stats", "finish", "audit")
+)
 START = b"exec /bin/sh -s"
 
 
@@ -94,6 +99,11 @@ class Call:
     on_output: Callable[[bytes], None] | None = None
     regardless: bool = True
 
+    @property
+    def limit(self) -> int:
+        """Bytes that its answer may have."""
+        return TREE_LIMIT if self.name in _OF_TREES else REPLY_LIMIT
+
     def line(self) -> bytes:
         """The call as the agent reads it."""
         line = b" ".join([self.name.encode(), *(quote(arg) for arg in self.args)])
@@ -114,8 +124,8 @@ class Shell:
         self._nonce = secrets.token_hex(16).encode()
         self._deploy_to = deploy_to
         self._turn = asyncio.Lock()
-        self._out = _Stream(self._nonce, REPLY_LIMIT)
-        self._err = _Stream(self._nonce, None)
+        self._out = _Stream(self._nonce)
+        self._err = _Stream(self._nonce, complaints=True)
         self._readers: list[asyncio.Task[None]] = []
         self._sent = 0
         self._stopped = 0
@@ -203,6 +213,10 @@ class Shell:
         async with self._turn:
             if self.broken:
                 raise Disconnected("the connection to the server's shell is closed")
+            if self._out.answered():
+                await self.close()
+                raise RemoteError("the server answered what it was not asked")
+            self._out.limit = max((call.limit for call in calls), default=REPLY_LIMIT)
             writing = asyncio.create_task(self._write(list(zip(lines, calls, strict=True))))
             writing.add_done_callback(self._written)
             try:
@@ -217,6 +231,7 @@ class Shell:
                 await self.close()
                 await asyncio.wait([writing])
                 raise
+            self._out.limit = REPLY_LIMIT
             return replies
 
     async def _answer(self, call: Call) -> Reply:
@@ -279,7 +294,8 @@ class Shell:
     async def _pump(self, read: Callable[[], object], stream: _Stream) -> None:
         try:
             while data := await read():  # type: ignore[misc]  # both pipes' readers are coroutines
-                self._stopped = max(self._stopped, stream.feed(data))
+                # A call that was not made cannot have been given up.
+                self._stopped = max(self._stopped, min(self._sent, stream.feed(data)))
             stream.end(Disconnected("the connection to the server was lost"))
         except RemoteError as error:
             stream.end(error)
@@ -308,6 +324,12 @@ def quote(arg: str | bytes) -> bytes:
     raw = arg if isinstance(arg, bytes) else arg.encode("utf-8", "surrogateescape")
     if b"\n" in raw or b"\0" in raw:
         raise ValueError(f"a call's argument may not hold a line break or NUL: {raw!r}")
+    return quoted(raw)
+
+
+def quoted(text: str | bytes) -> bytes:
+    """A text as a shell's script has it; line breaks may be in it."""
+    raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
     return b"'" + raw.replace(b"'", b"'\\''") + b"'"
 
 
@@ -325,15 +347,20 @@ class _Stream:
 
     Args:
         nonce: The word that ends a reply.
-        limit: Bytes a reply may have; None keeps only the last 64 KiB, without complaint.
+        complaints: Whether of each reply only the last 64 KiB count.
+
+    Attributes:
+        limit: Bytes that may wait here to be read.
+        taken: What waits.
     """
 
-    def __init__(self, nonce: bytes, limit: int | None) -> None:
+    def __init__(self, nonce: bytes, *, complaints: bool = False) -> None:
         self._nonce = nonce
-        self._end = re.compile(rb"\n" + nonce + rb" (\d+)\n")
-        self._notes = re.compile(rb"^" + nonce + rb" (?:beat|stop (\d+))\n", re.MULTILINE)
+        self._end = re.compile(rb"\n" + nonce + rb" (\d{1,10})\n")
+        self._notes = re.compile(rb"^" + nonce + rb" (?:beat|stop (\d{1,10}))\n", re.MULTILINE)
         self._keep = len(nonce) + 16
-        self._limit = limit
+        self._complaints = complaints
+        self.limit = ERRORS_LIMIT if complaints else REPLY_LIMIT
         self.taken = bytearray()
         self._seen = 0
         self._told = 0
@@ -350,17 +377,18 @@ class _Stream:
         """Take bytes; the last call whose payload the agent wants no more of, or 0.
 
         Raises:
-            RemoteError: The reply is larger than allowed.
+            RemoteError: There is more than is allowed.
         """
         self.taken += data
         stop = 0
-        if self._limit is None:
+        if self._complaints:
             stop = max((int(note[1] or 0) for note in self._notes.finditer(self.taken)), default=0)
             self.taken = bytearray(self._notes.sub(b"", bytes(self.taken)))
             self._shorten()
-        elif len(self.taken) > self._limit:
-            raise RemoteError(f"the server's answer is larger than {self._limit:,} bytes")
         self._tell()
+        if len(self.taken) > self.limit:
+            self.taken.clear()
+            raise RemoteError(f"the server's answer is larger than {self.limit:,} bytes")
         self._news.set()
         return stop
 
@@ -377,7 +405,9 @@ class _Stream:
         until = match.start() if match else self._plain()
         if until > self._told:
             self._listener(bytes(self.taken[self._told : until]))
-            self._told = until
+            # What was told is not kept, but for the byte that may be the line break before the end.
+            del self.taken[: until - 1]
+            self._told, self._seen = 1, 0
 
     def _plain(self) -> int:
         """How far the output goes that cannot be the beginning of a reply's end."""
@@ -385,6 +415,10 @@ class _Stream:
         tail = bytes(self.taken[line:])
         held_back = self._nonce.startswith(tail) or tail.startswith(self._nonce)
         return line if held_back else len(self.taken)
+
+    def answered(self) -> bool:
+        """Whether a reply waits here."""
+        return self._end.search(self.taken) is not None
 
     def end(self, error: BaseException) -> None:
         """No more will come."""

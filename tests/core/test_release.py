@@ -48,7 +48,8 @@ RECORDS = st.builds(
     adopted=st.booleans(),
     verdict=VERDICTS,
 )
-INTENTS = st.builds(Intent, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT)
+SWITCHES = st.sampled_from(["deploy", "rollback", "restore"])
+INTENTS = st.builds(Intent, SWITCHES, PLAIN, st.just("") | PLAIN, TEXT, TEXT, TEXT)
 HOLDERS = st.builds(Holder, TEXT, TEXT, TEXT, TEXT, COUNT, COUNT)
 READABLE: list[type[Any]] = [Record, Holder, Intent]
 
