@@ -50,7 +50,9 @@ class JobLog:
 
     def _open(self, verb: str, server: str) -> None:
         where = folder()
-        where.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Also what is above it and has to be made: by itself that gets what the umask leaves.
+        for directory in [up for up in (where, *where.parents) if not up.exists()][::-1]:
+            directory.mkdir(mode=0o700, exist_ok=True)
         _thin_out(where)
         plain = re.sub(r"[^\w.-]", "_", server)[:60]
         stem = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{plain}-{verb}"

@@ -1,6 +1,8 @@
-"""The audit log: one line of JSON for each act, each carrying the digest of the line before it.
+"""The audit log: one line of JSON for each act, each with a digest of itself and of the one before.
 
-Rule 1: a line is never changed; whoever changes, drops or swaps one breaks the chain after it.
+Rule 1: a line is never changed; whoever changes, drops or swaps one breaks the chain after it, and
+whoever changes the last one breaks its own digest. (Whoever may write the file and knows how can
+make a whole chain anew: a digest is no signature.)
 Rule 2: what is about to happen is written before it does, and its result after.
 """
 
@@ -12,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+SELF = "self"
+
 
 def line(previous: bytes, entry: Mapping[str, object]) -> bytes:
     """The next line of a log.
@@ -21,7 +25,11 @@ def line(previous: bytes, entry: Mapping[str, object]) -> bytes:
         entry: What to write; plain data.
     """
     body = {**entry, "prev": digest(previous)}
-    return json.dumps(body, ensure_ascii=True, sort_keys=True).encode() + b"\n"
+    return _text({**body, SELF: digest(_text(body))}) + b"\n"
+
+
+def _text(body: Mapping[str, object]) -> bytes:
+    return json.dumps(body, ensure_ascii=True, sort_keys=True).encode()
 
 
 def digest(text: bytes) -> str:
@@ -50,15 +58,29 @@ def read(log: bytes) -> list[dict[str, Any]]:
 def verify(log: bytes) -> list[Fault]:
     """Where a log has been tampered with, or was cut off while it was written."""
     faults: list[Fault] = []
-    previous = b""
+    previous, signed = b"", False
     for number, text in enumerate(log.splitlines(), 1):
         entry = _entry(text)
         if entry is None:
             faults.append(Fault(number, "not an entry: it was cut off or changed"))
-        elif entry.get("prev") != digest(previous):
-            faults.append(Fault(number, "does not follow the line before it"))
+        else:
+            # Lines of an older opsnb have no digest of their own; none follows one that has.
+            signed = signed or SELF in entry
+            if entry.get("prev") != digest(previous):
+                faults.append(Fault(number, "does not follow the line before it"))
+            elif signed and not _is_itself(entry, text):
+                faults.append(Fault(number, "is not what was written: its own digest differs"))
         previous = text
     return faults
+
+
+def _is_itself(entry: Mapping[str, Any], text: bytes) -> bool:
+    """Whether a line is what it was when it was written."""
+    body = {key: value for key, value in entry.items() if key != SELF}
+    try:
+        return entry.get(SELF) == digest(_text(body)) and _text(entry) == text
+    except RecursionError:
+        return False
 
 
 def _entry(text: bytes) -> dict[str, Any] | None:

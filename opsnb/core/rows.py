@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from opsnb.core import layout
+from opsnb.core import audit, layout
 from opsnb.core.doctor import Finding
 from opsnb.core.manifest import Difference, Manifest
 from opsnb.core.release import Release, Site
@@ -138,7 +138,7 @@ def log(entries: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def _logged(entry: Mapping[str, Any]) -> Row:
-    rest = {key: value for key, value in entry.items() if key not in (*LOGGED, "prev")}
+    rest = {key: value for key, value in entry.items() if key not in (*LOGGED, "prev", audit.SELF)}
     row: Row = {key: safe(_plain(entry[key])) if key in entry else None for key in LOGGED}
     row["at"] = _time(_plain(entry.get("at", "")))
     row["details"] = safe(_told(rest)) if rest else ""

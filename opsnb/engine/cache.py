@@ -165,8 +165,9 @@ def _keep_whole(place: Path, body: bytes, kept: int) -> None:
 def _write(place: Path, content: bytes, kept: int) -> None:
     # Rule 1: a home that is read-only or full takes nothing from a deploy.
     with suppress(OSError):
-        for directory in (folder(), place.parent):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Also what is above it and has to be made: by itself that gets what the umask leaves.
+        for directory in [up for up in place.parents if not up.exists()][::-1]:
+            directory.mkdir(mode=0o700, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=place.parent, prefix="tmp.")
         try:
             with os.fdopen(handle, "wb") as file:

@@ -42,7 +42,47 @@ def test_a_changed_line_is_found(lines: list[bytes], data: st.DataObject) -> Non
     entry["why"] += "!"
     changed = json.dumps(entry, ensure_ascii=True, sort_keys=True).encode() + b"\n"
     faults = audit.verify(b"".join([*lines[:number], changed, *lines[number + 1 :]]))
-    assert [fault.number for fault in faults] == [number + 2]
+    assert [fault.number for fault in faults] == [number + 1, number + 2]
+
+
+def _changed(line: bytes) -> bytes:
+    entry = json.loads(line) | {"why": "another reason"}
+    return json.dumps(entry, ensure_ascii=True, sort_keys=True).encode() + b"\n"
+
+
+@QUICK
+@given(logs(1))
+def test_a_change_of_the_last_line_is_found(lines: list[bytes]) -> None:
+    faults = audit.verify(b"".join([*lines[:-1], _changed(lines[-1])]))
+    assert [fault.number for fault in faults] == [len(lines)]
+
+
+def _as_before(entries: list[str]) -> list[bytes]:
+    """A log of an older opsnb, whose lines have no digest of their own."""
+    lines, last = [], b""
+    for what in entries:
+        entry = {"what": what, "prev": audit.digest(last)}
+        last = json.dumps(entry, ensure_ascii=True, sort_keys=True).encode()
+        lines.append(last + b"\n")
+    return lines
+
+
+def test_the_log_of_an_older_version_holds_and_is_gone_on_with() -> None:
+    """The control: of such a log a change of the last line is not found."""
+    lines = _as_before(["deploy.begin", "deploy.done"])
+    assert audit.verify(b"".join(lines)) == []
+    assert audit.verify(lines[0] + _changed(lines[1])) == []
+    assert len(audit.verify(_changed(lines[0]) + lines[1])) == 1
+    more = audit.line(lines[-1].rstrip(b"\n"), {"what": "rollback.done", "why": ""})
+    assert audit.verify(b"".join([*lines, more])) == []
+    assert len(audit.verify(b"".join([*lines, _changed(more)]))) == 1
+
+
+def test_a_line_without_a_digest_of_its_own_does_not_follow_one_that_has_it() -> None:
+    first = audit.line(b"", {"what": "deploy.begin"})
+    bare = {"what": "deploy.done", "prev": audit.digest(first.rstrip(b"\n"))}
+    line = json.dumps(bare, ensure_ascii=True, sort_keys=True).encode() + b"\n"
+    assert [fault.number for fault in audit.verify(first + line)] == [2]
 
 
 @QUICK
