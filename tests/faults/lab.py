@@ -33,8 +33,11 @@ from tests.support.sshd import RealSshd
 
 KEPT = ("releases/foreign", "releases/20200101000000")
 SETTINGS = Settings.model_validate({"keep_releases": 3, "health": [{"command": "test -e index"}]})
-WHOLE = os.environ.get("OPSNB_FAULTS") == "whole"
-"""Whether every point is tried; if not, a sample of them."""
+TRIED = os.environ.get("OPSNB_FAULTS", "")
+"""How much is tried: ``whole``, a number of points for each test, or a small sample."""
+
+WHOLE = TRIED == "whole"
+"""Whether every point is tried."""
 
 RELIST = (
     'cd "$D/.opsnb" 2>/dev/null || exit 0; '
@@ -48,11 +51,12 @@ def some(points: Sequence[int], sample: int) -> list[int]:
 
     Args:
         points: The points.
-        sample: How many at the most; at least 2.
+        sample: How many at the most, if no number is asked for; at least 2.
     """
-    if WHOLE or len(points) <= sample:
+    size = int(TRIED) if TRIED.isdigit() else sample
+    if WHOLE or len(points) <= size:
         return list(points)
-    return [points[round(at * (len(points) - 1) / (sample - 1))] for at in range(sample)]
+    return [points[round(at * (len(points) - 1) / (size - 1))] for at in range(size)]
 
 
 def source(folder: Path, text: str, bulk: int = 0) -> Path:

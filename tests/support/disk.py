@@ -16,14 +16,20 @@ from tests.support.sshd import absent, require
 
 
 @contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
+def small_disk(folder: Path, size: str, inodes: int = 0) -> Iterator[Path]:
     """Mount a tmpfs on a folder that is made for it.
+
+    Args:
+        folder: The folder.
+        size: How many bytes fit, as mount takes it (``2m``).
+        inodes: How many files fit; as many as usual when it is 0.
 
     Only root may do that, and not in every container: elsewhere the test is skipped. In CI it
     fails, since a test that never runs proves nothing.
     """
     folder.mkdir()
-    mount = [require("mount"), "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    options = f"size={size}" + (f",nr_inodes={inodes}" if inodes else "")
+    mount = [require("mount"), "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         folder.rmdir()
@@ -34,6 +40,14 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
         subprocess.run([require("umount"), "-l", str(folder)], check=True)
 
 
+SHUTDOWN = 0x8004587D
+"""The ioctl that ext4 and XFS have for their own tests: ``_IOR('X', 125, __u32)``."""
+
+_SIZE = 320 << 20
+_BUSY = 10.0  # seconds
+_QUIET = {"ext4": ("-q", "-F"), "xfs": ("-q",)}
+
+
 class Disk:
     """A file system in a file, which can be unmounted and mounted again, and lose its power.
 
@@ -41,15 +55,21 @@ class Disk:
         image: The file; it is made, and removed at the end.
         place: Where it is mounted; made, and removed at the end.
         kind: ``ext4`` or ``xfs``.
+        size: Bytes.
+        options: More words for what makes it.
     """
 
-    def __init__(self, image: Path, place: Path, kind: str) -> None:
+    def __init__(
+        self, image: Path, place: Path, kind: str, size: int = _SIZE, options: tuple[str, ...] = ()
+    ) -> None:
         self._image, self.place, self._kind, self._device = image, place, kind, ""
+        self._size, self._options = size, options
 
     def __enter__(self) -> Self:
         with self._image.open("wb") as file:
-            file.truncate(_SIZE)
-        made = [require(f"mkfs.{self._kind}"), *_QUIET[self._kind], str(self._image)]
+            file.truncate(self._size)
+        quiet = _QUIET[self._kind]
+        made = [require(f"mkfs.{self._kind}"), *quiet, *self._options, str(self._image)]
         try:
             subprocess.run(made, check=True, capture_output=True)
             self.place.mkdir()
@@ -111,14 +131,6 @@ class Disk:
         """
         with _opened(self.place) as place:
             fcntl.ioctl(place, SHUTDOWN, struct.pack("=I", flags))
-
-
-SHUTDOWN = 0x8004587D
-"""The ioctl that ext4 and XFS have for their own tests: ``_IOR('X', 125, __u32)``."""
-
-_SIZE = 320 << 20
-_BUSY = 10.0  # seconds
-_QUIET = {"ext4": ("-q", "-F"), "xfs": ("-q",)}
 
 
 @contextmanager
