@@ -26,7 +26,11 @@ class Clients:
 
     def one(self, sshd: RealSshd, site: Path, scenario: Scenario, **how: Any) -> list[str]:
         """Let a client die, or stop; the calls that it made."""
-        order = {"site": sshd.url(site), "config": str(sshd.ssh_config), "verb": scenario.verb}
+        order: dict[str, Any] = {
+            "site": sshd.url(site),
+            "config": str(sshd.ssh_config),
+            "verb": scenario.verb,
+        }
         order |= {"source": str(site.parent / "new"), "at": 0, "after": False, "seconds": 0}
         order |= {"signal": signal.SIGKILL} | how
         return list(self._say(order))

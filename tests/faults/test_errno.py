@@ -5,16 +5,14 @@ The change runs over OpenSSH's server; afterwards the fault is gone, as when som
 
 from __future__ import annotations
 
-import asyncio
 import errno
-from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.calls import FOR_EVER, Action, Calls, Kind, counting
+from tests.faults.calls import FOR_EVER, Action, Calls, Kind
 from tests.faults.conftest import Tell
 from tests.faults.guarantees import UNKNOWN, live
-from tests.faults.lab import Lab, in_memory, over_ssh, some
+from tests.faults.lab import Lab, some
 from tests.faults.strike import counted, strikes
 from tests.support.matrix import Row
 from tests.support.sshd import RealSshd
@@ -25,27 +23,6 @@ ONCE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EROFS, errno.
 STAYS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EROFS)
 """Not EINTR: whoever is interrupted may try again for ever."""
 NAIVE = "cd {site}; cp -r {new} releases/20990101000000; ln -sfn releases/20990101000000 current"
-
-
-@pytest.fixture(scope="module")
-def calls() -> Iterator[Calls]:
-    with counting() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def sshd(calls: Calls) -> Iterator[RealSshd]:
-    with RealSshd(preload=calls.library, environment=calls.environment) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def lab(sshd: RealSshd) -> Iterator[Lab]:
-    with in_memory() as base:
-        base.chmod(0o755)
-        made = over_ssh(sshd, base)
-        asyncio.run(made.build())
-        yield made
 
 
 CASES = [(error, False) for error in ONCE] + [(error, True) for error in STAYS]

@@ -10,17 +10,16 @@ import asyncio
 import random
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults.calls import Calls, Kind, counting
+from tests.faults.calls import Calls, Kind
 from tests.faults.clients import Clients
 from tests.faults.conftest import Tell
 from tests.faults.guarantees import Before
-from tests.faults.lab import Lab, in_memory, over_ssh, some
+from tests.faults.lab import Lab, some
 from tests.support.matrix import Row
 from tests.support.sshd import RealSshd, require
 
@@ -28,36 +27,9 @@ FAULT = "client killed"
 SAMPLE = 8
 RANDOM = 6
 WHOLE_RANDOM = 100
+BULK = 400
 WAIT = 30.0  # seconds for the dead one's lock
 NAIVE = "cd {site} && for n in 1 2 3 4 5 6 7 8 9; do sleep 0.1; cp -r {new} releases/copy$n; done"
-
-
-@pytest.fixture(scope="module")
-def calls() -> Iterator[Calls]:
-    with counting() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def sshd(calls: Calls) -> Iterator[RealSshd]:
-    with RealSshd(preload=calls.library, environment=calls.environment) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def lab(sshd: RealSshd) -> Iterator[Lab]:
-    with in_memory() as base:
-        base.chmod(0o755)
-        made = over_ssh(sshd, base, bulk=400)
-        asyncio.run(made.build())
-        yield made
-
-
-@pytest.fixture(scope="module")
-def clients() -> Iterator[Clients]:
-    made = Clients()
-    yield made
-    made.close()
 
 
 class Noting:

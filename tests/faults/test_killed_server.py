@@ -6,15 +6,12 @@ whole group of processes is killed; nothing is cleared away. The client finds ou
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-
 import pytest
 
-from tests.faults.calls import Action, Calls, counting
+from tests.faults.calls import Action, Calls
 from tests.faults.conftest import Tell
 from tests.faults.guarantees import live
-from tests.faults.lab import Lab, in_memory, over_ssh, some
+from tests.faults.lab import Lab, some
 from tests.faults.strike import counted, strikes
 from tests.support.matrix import Row
 from tests.support.sshd import RealSshd
@@ -28,27 +25,6 @@ cp -r {new} releases/20990101000000
 rm current
 ln -s releases/20990101000000 current
 """
-
-
-@pytest.fixture(scope="module")
-def calls() -> Iterator[Calls]:
-    with counting() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def sshd(calls: Calls) -> Iterator[RealSshd]:
-    with RealSshd(preload=calls.library, environment=calls.environment) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def lab(sshd: RealSshd) -> Iterator[Lab]:
-    with in_memory() as base:
-        base.chmod(0o755)
-        made = over_ssh(sshd, base)
-        asyncio.run(made.build())
-        yield made
 
 
 @pytest.mark.parametrize("name", ["first deploy", "redeploy", "recycling", "rollback", "prune"])

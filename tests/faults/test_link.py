@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from opsnb.core.events import Outcome
 from opsnb.engine import change as engine
 from tests.faults.conftest import Tell
 from tests.faults.guarantees import Before, live
-from tests.faults.lab import Lab, Scenario, change, in_memory, over_ssh, some
+from tests.faults.lab import Lab, Scenario, change, over_ssh, some
 from tests.support.matrix import Row
 from tests.support.proxy import Relay
 from tests.support.sshd import RealSshd
@@ -26,21 +26,6 @@ from tests.support.sshd import RealSshd
 SAMPLE = 10
 FREE = 60.0  # seconds until the lock of one whose line is silent is free
 NAIVE = "cd {site} && rm current && sleep 0.2 && ln -s releases/{name} current"
-
-
-@pytest.fixture(scope="module")
-def sshd() -> Iterator[RealSshd]:
-    with RealSshd() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def lab(sshd: RealSshd) -> Iterator[Lab]:
-    with in_memory() as base:
-        base.chmod(0o755)
-        made = over_ssh(sshd, base)
-        asyncio.run(made.build())
-        yield made
 
 
 class Line:

@@ -6,38 +6,19 @@ one must succeed with no hand work.
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.calls import Action, Calls, counting
+from tests.faults.calls import Action, Calls
 from tests.faults.conftest import Tell
 from tests.faults.guarantees import UNKNOWN
-from tests.faults.lab import Lab, change, in_memory, over_ssh, some
+from tests.faults.lab import Lab, change, some
 from tests.faults.strike import counted
 from tests.support.matrix import Row
-from tests.support.sshd import RealSshd
 
 SAMPLE = 10
 WHOLE_PAIRS = 300
-
-
-@pytest.fixture(scope="module")
-def calls() -> Iterator[Calls]:
-    with counting() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def lab(calls: Calls) -> Iterator[Lab]:
-    environment = calls.environment
-    with in_memory() as base, RealSshd(preload=calls.library, environment=environment) as sshd:
-        base.chmod(0o755)
-        made = over_ssh(sshd, base)
-        asyncio.run(made.build())
-        yield made
 
 
 @pytest.mark.parametrize("name", ["first deploy", "redeploy", "recycling"])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,34 +14,12 @@ import pytest
 from tests.faults.clients import Clients
 from tests.faults.conftest import Tell
 from tests.faults.guarantees import live, snapshot, whole
-from tests.faults.lab import Lab, in_memory, over_ssh, some, unchained
+from tests.faults.lab import Lab, some, unchained
 from tests.support.matrix import Row
 from tests.support.sshd import RealSshd
 
 SAMPLE = 6
 NAIVE = "cd {site} && sleep 1.5 && ln -sfn releases/{name} current && rm -r releases/{last}"
-
-
-@pytest.fixture(scope="module")
-def sshd() -> Iterator[RealSshd]:
-    with RealSshd() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def lab(sshd: RealSshd) -> Iterator[Lab]:
-    with in_memory() as base:
-        base.chmod(0o755)
-        made = over_ssh(sshd, base)
-        asyncio.run(made.build())
-        yield made
-
-
-@pytest.fixture(scope="module")
-def clients() -> Iterator[Clients]:
-    made = Clients()
-    yield made
-    made.close()
 
 
 async def rob(lab: Lab, site: Path) -> None:
