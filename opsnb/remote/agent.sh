@@ -372,6 +372,12 @@ store() {
     fence
     if [ $# -gt 1 ]; then printf '%s\n' "$2"; else cat; fi >".opsnb/tmp.$T" ||
         { say 'not written: is the disk full?'; return 1; }
+    placed "$1"
+}
+# What takes the place of something is on the disk before it does: after a power cut there must be
+# the one or the other, and not an empty file.
+placed() {
+    [ ! -e ".opsnb/$1" ] || sync ".opsnb/tmp.$T" || return
     mv -T ".opsnb/tmp.$T" ".opsnb/$1"
 }
 # A file by how it differs from another: "- LINE" goes, "+ LINE TEXT" comes before that line. Its
@@ -385,7 +391,7 @@ edit() {
          END { printf "%s", more[last + 1] }' - ".opsnb/$2" >".opsnb/tmp.$T" || return
     sum=$(sha256sum <".opsnb/tmp.$T")
     [ "${sum%% *}" = "$3" ] || exit 90
-    mv -T ".opsnb/tmp.$T" ".opsnb/$1"
+    placed "$1"
 }
 forget() { fence; for path; do rm -f ".opsnb/$path"; done; }
 # A line of the log is there as a whole or not at all, also on a full disk.
