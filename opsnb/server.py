@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from opsnb.job import Job, Ran
     from opsnb.remote.base import Remote
     from opsnb.remote.posix import PosixRemote
+    from opsnb.remote.sftp.remote import SftpRemote
 
 T = TypeVar("T")
 REMEMBERED = 20  # jobs that have ended
@@ -82,7 +83,8 @@ class Server:
     """A server: a host and a deployment path.
 
     Args:
-        url: ``ssh://user@host[:port]/deployment/path``, or ``file:///path`` for this machine.
+        url: ``ssh://user@host[:port]/deployment/path``, the same with ``sftp`` for an account that
+            has nothing else, or ``file:///path`` for this machine.
         name: What it is called; the host, when not given.
         settings: What is configured for it.
         environment: The environment it belongs to.
@@ -119,7 +121,7 @@ class Server:
         self.environment_name = environment_name
         self.jobs: list[Job] = []
         self._ssh_config = Path(ssh_config).expanduser() if ssh_config is not None else None
-        self._remote_: PosixRemote | None = None
+        self._remote_: PosixRemote | SftpRemote | None = None
         self._begun: Future[object] | None = None
         self._memory: Memory | None = None
 
@@ -131,17 +133,23 @@ class Server:
     def __repr__(self) -> str:
         return f"<Server {self.name}: {self.url}>"
 
-    def _remote(self) -> PosixRemote:
+    def _remote(self) -> PosixRemote | SftpRemote:
         if self._remote_ is None:
             self._remote_ = self._make_remote()
         return self._remote_
 
-    def _make_remote(self) -> PosixRemote:
+    def _make_remote(self) -> PosixRemote | SftpRemote:
         settings, address = self.settings, self._address
         if address.scheme == "file":
             from opsnb.remote.local import local_remote  # noqa: PLC0415 - import opsnb stays quick
 
             return local_remote(address.path, settings.step_timeout, settings.connect_timeout)
+        if address.scheme == "sftp":
+            from opsnb.remote.sftp.remote import sftp_remote  # noqa: PLC0415 - as above
+
+            return sftp_remote(
+                address, self._ssh_config, settings.step_timeout, settings.connect_timeout
+            )
         from opsnb.remote.ssh import ssh_remote  # noqa: PLC0415 - import opsnb stays quick
 
         return ssh_remote(
@@ -163,8 +171,8 @@ class Server:
         What goes wrong is told to that question, or ends that change. To this machine there is
         nothing to connect.
         """
-        if self._begun is None and self._address.scheme == "ssh":
-            self._begun = LOOP.submit(self._remote().asks(()))
+        if self._begun is None and self._address.scheme != "file":
+            self._begun = LOOP.submit(self._remote().connect())
 
     async def _connected(self) -> None:
         """Wait for the connection that was begun; whoever comes first is told what went wrong."""

@@ -258,14 +258,14 @@ class Address(_Table):
     """Where a server is.
 
     Attributes:
-        scheme: ``ssh`` or ``file``.
+        scheme: ``ssh``, ``sftp`` (for an account that has nothing else) or ``file``.
         user: The login; empty for what ssh's own configuration says.
         host: The host, or a ``Host`` alias of ssh's configuration.
         port: The port; 0 for what ssh's own configuration says.
         path: ``deploy_to``, absolute.
     """
 
-    scheme: Literal["ssh", "file"]
+    scheme: Literal["ssh", "sftp", "file"]
     user: str = ""
     host: str = ""
     port: int = 0
@@ -273,29 +273,30 @@ class Address(_Table):
 
     @classmethod
     def parse(cls, url: str) -> Address:
-        """Read ``ssh://user@host[:port]/path`` or ``file:///path``.
+        """Read ``ssh://user@host[:port]/path``, the same with ``sftp``, or ``file:///path``.
 
         Raises:
             ValueError: It is not such an address.
         """
         form = "expected ssh://user@host[:port]/absolute/path"
         parts = urlsplit(url)
-        if parts.scheme not in ("ssh", "file") or parts.query or parts.fragment:
+        scheme = next((s for s in ("ssh", "sftp", "file") if s == parts.scheme), None)
+        if scheme is None or parts.query or parts.fragment:
             raise ValueError(form)
         if parts.password is not None:
             raise ValueError("a password does not belong in an address: use keys or an agent")
         path = "/" + "/".join(part for part in unquote(parts.path).split("/") if part)
         user, host = unquote(parts.username or ""), parts.hostname or ""
-        if parts.scheme == "ssh" and not re.fullmatch(r"[\w.:%][\w.:%-]*", host):
+        if scheme != "file" and not re.fullmatch(r"[\w.:%][\w.:%-]*", host):
             raise ValueError(form)
-        if parts.scheme == "file" and parts.netloc:
+        if scheme == "file" and parts.netloc:
             raise ValueError("file:// names no host: expected file:///absolute/path")
         if path == "/" or any(part in (".", "..") for part in path.split("/")):
             raise ValueError("the path must be a directory of its own, without . and ..")
         if re.search(r"[\x00-\x1f\x7f]", path + user):
             raise ValueError("the address holds a control character")
         return cls(
-            scheme="ssh" if parts.scheme == "ssh" else "file",
+            scheme=scheme,
             user=user,
             host=host,
             port=parts.port or 0,

@@ -48,6 +48,7 @@ def examine(site: Site) -> list[Finding]:
         _lock(site),
         _records(site),
         _debris(site),
+        *_commands(site),
         _ready(site),
     ]
 
@@ -119,6 +120,13 @@ def _debris(site: Site) -> Finding:
     if site.debris or site.intent:
         return Finding("debris", True, "a dead change left some; the next change clears it")
     return Finding("debris", True, "none")
+
+
+def _commands(site: Site) -> list[Finding]:
+    if site.commands:
+        return []
+    found = "SFTP only: hooks, commands and `opsnb usage` need an account with a shell"
+    return [Finding("commands", True, found)]
 
 
 def _ready(site: Site) -> Finding:

@@ -19,7 +19,7 @@ from opsnb.core.links import Linking, Listing, decide
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Entry, Kind, Manifest, compare, parents, topmost
 from opsnb.core.plan import Build, Plan, Unlisted, Wish
-from opsnb.core.refusal import refuse
+from opsnb.core.refusal import refuse, refuse_commands
 from opsnb.core.release import Current, CurrentKind, Record, Release, Site, State, order
 from opsnb.core.retention import retain
 from opsnb.core.spare import Spare, plain, reuse
@@ -51,6 +51,7 @@ def plan_deploy(
     """
     refuse(site)
     settings = wish.settings
+    refuse_commands(site, settings)
     source = _source(wish)
     carried = _carried(base, source, settings.base)
     tree = {**_standing(base, carried), **source.entries}

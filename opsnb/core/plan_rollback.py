@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from opsnb.core.config import Settings
 from opsnb.core.plan import Plan
-from opsnb.core.refusal import refuse, refuse_current
+from opsnb.core.refusal import refuse, refuse_commands, refuse_current
 from opsnb.core.release import Release, Site, State, rollback_targets
 from opsnb.core.retention import retain
 from opsnb.core.text import safe
@@ -27,6 +27,7 @@ def plan_rollback(site: Site, settings: Settings, to: str = "", why: str = "") -
     if site.missing:
         refuse(site)
     refuse_current(site)
+    refuse_commands(site, settings)
     target = _chosen(site, to) if to else _previous(site)
     live = site.live
     back = live is not None and live.record is not None and target.seq < live.seq

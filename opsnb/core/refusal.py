@@ -6,6 +6,7 @@ Rule 2: it lists everything that is in the way, not only the first thing.
 
 from __future__ import annotations
 
+from opsnb.core.config import Health, Hook, Settings
 from opsnb.core.release import CurrentKind, Site
 from opsnb.core.text import safe
 from opsnb.errors import NotReady
@@ -49,6 +50,29 @@ def refuse_missing(site: Site) -> None:
             f"the server lacks what an atomic release needs: {', '.join(site.missing)}",
             "`opsnb check` says more; install what is missing, then try again.",
         )
+
+
+def refuse_commands(site: Site, settings: Settings) -> None:
+    """Refuse what is configured to run on a server that can run nothing.
+
+    Raises:
+        NotReady: With the settings that ask for it.
+    """
+    if site.commands:
+        return
+    asked = [name for name, value in settings if _runs_there(value)]
+    if asked:
+        raise NotReady(
+            f"what is missing: a shell; SFTP alone runs nothing for {', '.join(asked)}",
+            "Take these out of opsnb.toml for this server, or give an account with a shell.",
+        )
+
+
+def _runs_there(value: object) -> bool:
+    """Whether a setting asks for something to be run on the server."""
+    items = value if isinstance(value, tuple) else ()
+    hooks = any(isinstance(item, Hook) for item in items)
+    return hooks or any(isinstance(item, Health) and bool(item.command) for item in items)
 
 
 def _refuse_odd(site: Site) -> None:

@@ -342,6 +342,7 @@ class Site:
         broken: Records that could not be read, by file name.
         spare: The release that is kept aside, when there is one.
         packers: What the server can unpack: ``zstd``, ``gzip``.
+        commands: Whether commands can be run there; not where there is SFTP only.
     """
 
     deploy_to: str
@@ -366,6 +367,7 @@ class Site:
     broken: tuple[str, ...] = ()
     spare: Record | None = None
     packers: frozenset[str] = frozenset()
+    commands: bool = True
 
     def find(self, name: str) -> Release | None:
         """The release of that name, when there is one."""

@@ -93,6 +93,10 @@ class PosixRemote:
         except ConnectError:
             return None
 
+    async def connect(self) -> None:
+        """Connect, and open the shell for questions, unless that was done."""
+        await self.asks(())
+
     def _stand_by(self) -> None:
         """Open the shell of the next change already, so that it need not wait for it."""
         if self._next is None:

@@ -161,8 +161,10 @@ class Shell:
             noise = safe(bytes(self._err.taken[-300:]))
             await self.close()
             raise NotReady(
-                f"the server ran no /bin/sh for us: {noise or 'it closed the session'}",
-                "Does the account have a login shell, and may it run commands?",
+                "what is missing: a shell; the server ran no /bin/sh for us: "
+                f"{noise or 'it closed the session'}",
+                "May the account run commands? One with SFTP only is for an address that begins "
+                "with sftp:// instead of ssh://.",
             ) from error
         except BaseException:
             await self.close()

@@ -43,6 +43,8 @@ MOST = 4  # connections to a server that allows few sessions on each
 IGNORE = 2  # SSH_MSG_IGNORE
 ALONE = "tinyssh"  # allows one, and never answers who asks for another
 T = TypeVar("T")
+SftpError = asyncssh.SFTPError
+LOST = (OSError, asyncssh.Error)
 _BUSY = (ConnectionResetError, asyncssh.ConnectionLost)
 
 
@@ -118,6 +120,10 @@ class SshConnection:
         return SshPipes(
             await self._session(lambda line: line.create_process(START.decode(), encoding=None))
         )
+
+    async def sftp(self) -> asyncssh.SFTPClient:
+        """Begin an SFTP session on the server. It raises what :meth:`dial` does."""
+        return await self._session(lambda line: line.start_sftp_client())
 
     async def _session(self, begin: Callable[[asyncssh.SSHClientConnection], Awaitable[T]]) -> T:
         """Begin a session on the server, connecting first when there is no connection."""
@@ -370,6 +376,18 @@ def _known(options: asyncssh.SSHClientConnectionOptions, met: _Met) -> bool:
     except (OSError, ValueError):
         return False
     return bool(keys[0])
+
+
+def abilities(sftp: asyncssh.SFTPClient) -> frozenset[str]:
+    """Which of the extensions that opsnb needs an SFTP server has."""
+    # asyncssh remembers them, and has no public way to ask.
+    handler = sftp._handler
+    known = {
+        "posix-rename@openssh.com": handler._supports_posix_rename,
+        "fsync@openssh.com": handler._supports_fsync,
+        "statvfs@openssh.com": handler._supports_statvfs,
+    }
+    return frozenset(name for name, there in known.items() if there)
 
 
 def _said(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +29,17 @@ def account(server: RealSshd) -> Account:
 
 
 @contextmanager
+def by_sftp(make: Callable[[], RealSshd]) -> Iterator[Account]:
+    """The same, with an address that asks for SFTP alone."""
+    with on(make) as found:
+
+        def url(path: Path) -> str:
+            return found.url(path).replace("ssh://", "sftp://", 1)
+
+        yield replace(found, url=url)
+
+
+@contextmanager
 def disk(kind: str) -> Iterator[Account]:
     """An ordinary sshd, with a file system of its own for the site."""
     with RealSshd() as server, file_system(kind, server.base) as place:
@@ -40,6 +52,25 @@ def shell(name: str) -> RealSshd:
     return RealSshd(shell=name, rc=NOISE, banner=NOISE_BANNER)
 
 
+NO_SHELL = "what is missing: a shell"
+SFTP_ONLY = "ForceCommand internal-sftp"
+
+
+def only_sftp() -> RealSshd:
+    """An account that is given SFTP whatever it asks for."""
+    return RealSshd(options=[SFTP_ONLY])
+
+
+def jailed_sftp() -> RealSshd:
+    """The same, locked up in a directory."""
+    return Jailed(tools=False, options=(SFTP_ONLY,))
+
+
+def busybox() -> RealSshd:
+    """A system with BusyBox's tools and nothing else."""
+    return Jailed(tools=True)
+
+
 WHOLE: dict[str, Kind] = {
     **{f"OpenSSH, login shell {name}": partial(on, partial(shell, name)) for name in LOGIN_SHELLS},
     "OpenSSH, `MaxSessions 2`": partial(on, partial(RealSshd, options=["MaxSessions 2"])),
@@ -47,6 +78,9 @@ WHOLE: dict[str, Kind] = {
     "OpenSSH, `MaxStartups 2:90:3`": partial(on, partial(RealSshd, options=["MaxStartups 2:90:3"])),
     "Dropbear": partial(on, Dropbear),
     "TinySSH": partial(on, TinySsh),
+    "SFTP only, `sftp://`": partial(by_sftp, only_sftp),
+    "SFTP only, locked up (`ChrootDirectory`), `sftp://`": partial(by_sftp, jailed_sftp),
+    "BusyBox tools only, `sftp://`": partial(by_sftp, busybox),
     "on ext4": partial(disk, "ext4"),
     "on XFS with reflink": partial(disk, "xfs"),
     "on btrfs": partial(disk, "btrfs"),
@@ -55,19 +89,12 @@ WHOLE: dict[str, Kind] = {
 }
 """Servers on which the whole cycle works."""
 
-SFTP_ONLY = "ForceCommand internal-sftp"
 REFUSED: dict[str, tuple[Kind, str]] = {
-    "BusyBox tools only": (
-        partial(on, partial(Jailed, tools=True)),
+    "BusyBox tools only, `ssh://`": (
+        partial(on, busybox),
         "the server lacks what an atomic release needs: comm, flock, find -printf",
     ),
-    "SFTP only": (
-        partial(on, partial(RealSshd, options=[SFTP_ONLY])),
-        "the server ran no /bin/sh",
-    ),
-    "SFTP only, locked up": (
-        partial(on, partial(Jailed, tools=False, options=(SFTP_ONLY,))),
-        "the server ran no /bin/sh",
-    ),
+    "SFTP only, `ssh://`": (partial(on, only_sftp), NO_SHELL),
+    "SFTP only, locked up, `ssh://`": (partial(on, jailed_sftp), NO_SHELL),
 }
 """Servers that are refused before the first write, and what that says."""

@@ -112,7 +112,7 @@ while True:
 
 
 class TinySsh(_Other):
-    """TinySSH's server, with OpenSSH's SFTP server."""
+    """TinySSH's server."""
 
     def __init__(self) -> None:
         # It trusts no key below a directory that everybody may write to, as /tmp is.
@@ -134,7 +134,7 @@ class TinySsh(_Other):
         return f"{kind} {key}\n"
 
     def _command(self, port: int) -> list[str]:
-        serve = [require("tinysshd"), "-v", "-x", f"sftp={SFTP_SERVER}"]
+        serve = [require("tinysshd"), "-v"]
         ids = [str(self.uid), str(self.gid)]
         keys = str(self._private / "tinyssh")
         return [sys.executable, "-c", _INETD, self.host, str(port), *ids, *serve, keys]
@@ -146,9 +146,6 @@ class TinySsh(_Other):
             return super()._listen(port)
         finally:
             self._as_user = user
-
-
-SFTP_SERVER = "/usr/lib/openssh/sftp-server"
 
 
 class Jailed(RealSshd):

@@ -1,0 +1,1 @@
+"""A server that gives an account nothing but SFTP: no shell, no programs."""

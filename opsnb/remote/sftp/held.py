@@ -1,0 +1,516 @@
+"""The lock of a server that is reached by SFTP alone, and the steps that are taken under it.
+
+Rule: whatever becomes visible beyond the release that is being built comes out of the holder's own
+directory by a rename, and whatever goes is renamed into it: see lock.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+from opsnb.core import layout
+from opsnb.core.links import link_target
+from opsnb.core.manifest import parents
+from opsnb.core.release import Site
+from opsnb.core.text import safe
+from opsnb.errors import (
+    Disconnected,
+    LockLost,
+    NotReady,
+    OpsnbError,
+    RemoteError,
+    StepFailed,
+    StepTimedOut,
+)
+from opsnb.remote.base import Finish, Patched
+from opsnb.remote.pack import Packer
+from opsnb.remote.sftp import lock as locking
+from opsnb.remote.sftp.build import Tree, inside, parts
+from opsnb.remote.sftp.editing import edited
+from opsnb.remote.sftp.look import lines_of, survey, unlike
+from opsnb.remote.sftp.removing import mounted_below
+from opsnb.remote.sftp.untar import Bytes
+from opsnb.remote.sftp.wire import Wire, each
+
+NO_SUCH, LIVE, OTHER, NOT_AS_MADE, CONTENT = 97, 95, 94, 90, 99
+TRASH = b".opsnb/trash"
+NO_SHELL = "this account has SFTP only: it can run nothing on the server"
+
+
+class Beside(Protocol):
+    """What a change asks of its server beside its own session."""
+
+    async def let_go(self, place: bytes) -> None:
+        """End a lock from outside of the session that took it."""
+
+    def give_back(self, wire: Wire) -> None:
+        """Keep a session whose lock has been given back for the next change."""
+
+
+class SftpHeld:
+    """The lock of a server, and the session whose steps run under it.
+
+    Args:
+        remote: The server.
+        wire: The session.
+        taken: The lock.
+        seen: A look that was taken under the lock.
+        step_timeout: Seconds until a step has failed.
+    """
+
+    def __init__(
+        self, remote: Beside, wire: Wire, taken: locking.Taken, seen: Site, step_timeout: float
+    ) -> None:
+        self.token, self._place = taken.token, taken.place
+        self.seen = seen
+        self._remote = remote
+        self._wire = wire
+        self._step_timeout = step_timeout
+        self._gone = False
+        self._alive = asyncio.create_task(self._beat())
+
+    @property
+    def broken(self) -> bool:
+        """See :attr:`Held.broken`."""
+        return self._wire.closed
+
+    async def _beat(self) -> None:
+        """Give a sign of life beside whatever step is running, for as long as the lock is ours."""
+        while not self._wire.closed:
+            await asyncio.sleep(locking.BEAT)
+            with suppress(OpsnbError):
+                await self._wire.touch(self._place + b"/beat")
+
+    # --- steps ---------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def series(self) -> AsyncIterator[None]:
+        """See :meth:`Held.series`. Here each step is done before it returns."""
+        yield
+
+    async def settle(self) -> None:
+        """See :meth:`Held.settle`."""
+
+    def then(self, tell: Callable[[], None]) -> None:
+        """See :meth:`Held.then`."""
+        tell()
+
+    @asynccontextmanager
+    async def _step(self, what: str) -> AsyncIterator[None]:
+        """A step: under the lock, with a deadline; one that is given up ends the session."""
+        if self._wire.closed:
+            raise Disconnected("the connection to the server is closed")
+        try:
+            async with asyncio.timeout(self._step_timeout):
+                await self._fence()
+                try:
+                    yield
+                except StepFailed as error:
+                    await self._fence()
+                    raise StepFailed(f"cannot {what}: {error.message}", error.status) from error
+        except TimeoutError as error:
+            await self._wire.close()
+            said = f"to {what} did not end within {self._step_timeout:g} s"
+            raise StepTimedOut(said) from error
+        except asyncio.CancelledError:
+            await self._wire.close()
+            raise
+
+    async def _fence(self) -> None:
+        if self._gone or await self._wire.lstat(self._place) is None:
+            raise LockLost(
+                "somebody else has taken the lock: nothing more was done",
+                "`opsnb log` says who; `opsnb releases` shows what is live now.",
+            )
+
+    def _new(self) -> bytes:
+        """A path in the holder's directory that nothing has."""
+        return self._place + b"/new." + secrets.token_hex(4).encode()
+
+    async def _release(self, name: str) -> Tree:
+        """A release, which must be a directory of its own."""
+        path = layout.release(name).encode()
+        found = await self._wire.lstat(path)
+        if found is None or found.kind != "d":
+            raise StepFailed(f"there is no release {safe(name)}", NO_SUCH)
+        return Tree(self._wire, path)
+
+    # --- building ------------------------------------------------------------------------------
+
+    async def begin(self, name: str, record: bytes) -> None:
+        """See :meth:`Held.begin`."""
+        path = layout.release(name).encode()
+        async with self._step("begin a release"):
+            if await self._wire.lstat(path):
+                raise StepFailed(f"releases/{safe(name)} is there already", 1)
+            await self._put(layout.record(name), record)
+            new = self._new()
+            await self._wire.mkdir(new)
+            await self._wire.rename(new, path)
+
+    async def copy(self, base: str, name: str, *, hardlink: bool) -> None:
+        """See :meth:`Held.copy`."""
+        async with self._step(f"copy release {safe(base)}"):
+            old, new = await self._release(base), await self._release(name)
+            root = old.at(b"")[:-1]
+            await new.copy(root, await self._wire.walk(root), hardlink=hardlink)
+
+    async def recycle(self, name: str) -> None:
+        """See :meth:`Held.recycle`. Here none is kept aside."""
+        async with self._step("use the release kept aside"):
+            raise StepFailed(f"none is kept aside for {safe(name)}", NO_SUCH)
+
+    async def bring(self, base: str, name: str, paths: Iterable[bytes]) -> None:
+        """See :meth:`Held.bring`."""
+        listed = inside(paths)
+        async with self._step(f"copy files of release {safe(base)}"):
+            old, new = await self._release(base), await self._release(name)
+            items = await each(lambda path: self._wire.lstat(old.at(path)), listed)
+            found = {path: item for path, item in zip(listed, items, strict=True) if item}
+            await new.copy(old.at(b"")[:-1], found, hardlink=False)
+
+    async def drop(self, name: str, paths: Iterable[bytes]) -> None:
+        """See :meth:`Held.drop`."""
+        listed = inside(paths)
+        async with self._step("remove what went"):
+            tree = await self._release(name)
+            for path in listed:
+                await self._remove(tree.at(path))
+
+    async def _remove(self, path: bytes) -> None:
+        """Remove what stands there and all below it, unless something is mounted there."""
+        if await mounted_below(self._wire, path):
+            raise StepFailed(f"something is mounted below {safe(path)}", 96)
+        await self._wire.rmtree(path)
+
+    async def unpack(self, name: str, stream: AsyncIterable[bytes], how: Packer = "") -> None:
+        """See :meth:`Held.unpack`."""
+        async with self._step("unpack the upload"):
+            tree = await self._release(name)
+            await tree.unpack(Bytes(stream, how))
+
+    async def patch(
+        self, base: str, name: str, file: Patched, stream: AsyncIterable[bytes], how: Packer = ""
+    ) -> None:
+        """See :meth:`Held.patch`."""
+        inside([file.path])
+        async with self._step(f"patch {safe(file.path)}"):
+            old, new = layout.release(base).encode() + b"/" + file.path, self._new()
+            found = await self._wire.lstat(old)
+            try:
+                if found is None or found.kind != "f":
+                    raise StepFailed("it is no file", NOT_AS_MADE)
+                told = parts(Bytes(stream, how))
+                await self._wire.compose(old, new, told, mode=file.mode, mtime=file.mtime)
+                await self._wire.rename(new, (await self._release(name)).at(file.path))
+            except StepFailed as error:
+                await self._wire.remove(new)
+                raise StepFailed(error.message, NOT_AS_MADE) from error
+
+    async def verify(
+        self, name: str, digests: Mapping[bytes, str], *, whole: bool = False, large: bool = False
+    ) -> None:
+        """See :meth:`Held.verify`. Here the files are read back."""
+        del large
+        async with self._step("verify the content"):
+            tree = await self._release(name)
+            if whole:
+                found = await self._wire.walk(tree.at(b"")[:-1])
+                files = {path for path, item in found.items() if item.kind == "f"}
+                if files != digests.keys():
+                    raise StepFailed("the files are not as planned", CONTENT)
+
+            async def one(path: bytes) -> None:
+                if await self._wire.lstat(tree.at(path)) is None:
+                    raise StepFailed(f"{safe(path)} is missing", CONTENT)
+                if await self._wire.digest(tree.at(path)) != digests[path]:
+                    raise StepFailed("the content is not as planned", CONTENT)
+
+            await each(one, list(digests))
+
+    async def modes(self, name: str, modes: Iterable[tuple[bytes, int]]) -> None:
+        """See :meth:`Held.modes`."""
+        wanted = dict(modes)
+        inside(wanted)
+        async with self._step("set modes"):
+            tree = await self._release(name)
+            # What is below first: a directory may end up closed to us.
+            for path in sorted(wanted, reverse=True):
+                await self._wire.chmod(tree.at(path), wanted[path])
+
+    async def make_shared(self, path: bytes) -> None:
+        """See :meth:`Held.make_shared`."""
+        inside([path])
+        async with self._step("make a directory in shared/"):
+            await self._shared_folder(path)
+
+    async def _shared_folder(self, path: bytes) -> None:
+        for place in [*reversed(list(parents(path))), path]:
+            there = b"shared/" + place
+            if await self._wire.stat(there) is None:
+                new = self._new()
+                await self._wire.mkdir(new)
+                await self._wire.rename(new, there)
+        found = await self._wire.stat(b"shared/" + path)
+        if found is None or found.kind != "d":
+            raise StepFailed(f"shared/{safe(path)} is no directory", 1)
+
+    async def seed(self, name: str, path: bytes) -> None:
+        """See :meth:`Held.seed`."""
+        inside([path])
+        async with self._step("seed shared/"):
+            there, old = b"shared/" + path, (await self._release(name)).at(path)
+            if await self._wire.lstat(there):
+                return
+            for above in list(parents(path))[:1]:
+                await self._shared_folder(above)
+            new = self._new()
+            await self._wire.rename(old, new)
+            await self._wire.rename(new, there)
+
+    async def link(self, name: str, paths: Iterable[bytes]) -> None:
+        """See :meth:`Held.link`."""
+        links = inside(paths)
+        async with self._step("link shared paths"):
+            tree = await self._release(name)
+            for path in links:
+                await tree.folder(path.rpartition(b"/")[0])
+                await self._wire.symlink(link_target(path), tree.at(path))
+
+    async def finish(self, name: str) -> bytes:
+        """See :meth:`Held.finish`."""
+        async with self._step("list the release"):
+            return b"".join(line + b"\0" for line in await self._listed(name))
+
+    async def finish_like(self, name: str, base: str) -> Finish:
+        """See :meth:`Held.finish_like`."""
+        async with self._step("list the release"):
+            here = await self._listed(name)
+            there = lines_of(await self._wire.read(f".opsnb/stats/{base}".encode()))
+            there = there or await survey(self._wire, (await self._release(base)).at(b"")[:-1])
+            try:
+                return Finish(unlike(here, there), b"")
+            except ValueError as error:
+                raise StepFailed(f"its listing makes no sense: {safe(str(error))}", 1) from error
+
+    async def _listed(self, name: str) -> list[bytes]:
+        """List a release, and keep the listing."""
+        lines = await survey(self._wire, (await self._release(name)).at(b"")[:-1])
+        await self._put(f".opsnb/stats/{name}", b"".join(line + b"\0" for line in lines))
+        return lines
+
+    # --- what is known -------------------------------------------------------------------------
+
+    async def _put(self, path: str, content: bytes) -> None:
+        await locking.put(self._wire, self._place, path.encode(), content)
+
+    async def store(self, path: str, content: bytes) -> None:
+        """See :meth:`Held.store`."""
+        async with self._step(f"write {path}"):
+            await self._put(path, content)
+
+    async def edit(self, path: str, base: str, edits: bytes, digest: str) -> None:
+        """See :meth:`Held.edit`."""
+        async with self._step(f"write {path}"):
+            made = edited(await self._wire.read(base.encode()), edits)
+            if made is None or hashlib.sha256(made).hexdigest() != digest:
+                raise StepFailed(f"{base} is not what it was taken for", NOT_AS_MADE)
+            await self._put(path, made)
+
+    async def forget(self, paths: Iterable[str]) -> None:
+        """See :meth:`Held.forget`."""
+        async with self._step("remove records"):
+            for path in paths:
+                await self._away(path.encode())
+
+    async def _away(self, path: bytes) -> None:
+        """Remove a file through the holder's directory, unless it is gone."""
+        if await self._wire.lstat(path) is not None:
+            new = self._new()
+            await self._wire.rename(path, new)
+            await self._wire.remove(new)
+
+    async def append_audit(self, line: bytes) -> None:
+        """See :meth:`Held.append_audit`. The log is there as a whole, or as it was before."""
+        path = f"{layout.OURS}/audit.jsonl".encode()
+        async with self._step("write the audit log"):
+            there = await self._wire.stat(path)
+            if there is None:
+                await self._put(path.decode(), line)
+                return
+
+            async def longer() -> AsyncIterator[tuple[int, int, int, bytes]]:
+                yield 0, 0, there.size, b""
+                yield 0, there.size, 0, line
+
+            new = self._new()
+            try:
+                how = {"mode": there.mode, "mtime": there.mtime}
+                await self._wire.compose(path, new, longer(), **how)
+                await self._wire.rename(new, path)
+            except StepFailed:
+                with suppress(RemoteError):
+                    await self._wire.remove(new)
+                raise
+
+    async def flush(self) -> None:
+        """See :meth:`Held.flush`.
+
+        What was written was flushed by then. This makes the renames last: where a file system
+        keeps a journal, nothing can be flushed without all that came before it.
+        """
+        async with self._step("flush to disk"):
+            await self._flushed()
+
+    async def _flushed(self) -> None:
+        new = self._new()
+        await self._wire.write(new, [b"."])
+        await self._wire.remove(new)
+
+    # --- the switch ----------------------------------------------------------------------------
+
+    async def publish(self, name: str, expected: bytes) -> None:
+        """See :meth:`Held.publish`."""
+        async with self._step(f"publish {safe(name)}"):
+            await self._release(name)
+            there, now = await self._wire.lstat(b"current"), b""
+            if there is not None and there.kind != "l":
+                raise StepFailed("current is no link", OTHER)
+            if there is not None:
+                now = await self._wire.readlink(b"current")
+            if now != expected:
+                raise StepFailed(f"current leads to {safe(now)}", OTHER)
+            new, target = self._new(), layout.release(name).encode()
+            await self._wire.symlink(target, new)
+            if await self._wire.readlink(new) != target:
+                raise StepFailed("the server makes links the wrong way round", 1)
+            await self._wire.rename(new, b"current")
+            await self._flushed()
+
+    async def hook(
+        self,
+        directory: str,
+        command: str,
+        environment: Mapping[str, str],
+        timeout: float,
+        on_output: Callable[[bytes], None],
+        *,
+        run_as: str = "",
+        script: bytes | None = None,
+    ) -> int:
+        """See :meth:`Held.hook`. A plan with hooks is refused before; so is this."""
+        del directory, command, environment, timeout, on_output, run_as, script
+        raise NotReady(NO_SHELL, "Hooks need a login with a shell.")
+
+    # --- removing ------------------------------------------------------------------------------
+
+    async def discard(self, names: Sequence[str]) -> bool:
+        """See :meth:`Held.discard`."""
+        async with self._step("remove releases"):
+            for name in names:
+                if not await self._discard(name):
+                    return False
+            return await self._sweep()
+
+    async def _discard(self, name: str) -> bool:
+        path, record = layout.release(name).encode(), layout.record(name).encode()
+        found = await self._wire.lstat(path)
+        if found and found.kind == "d" and await self._wire.lstat(record):
+            if await self._is_live(path):
+                raise StepFailed(f"{safe(name)} is live", LIVE)
+            if not await self._aside(path, found.mode):
+                return False
+        for known in (record, *(f".opsnb/{kind}/{name}".encode() for kind in KNOWN)):
+            await self._away(known)
+        return True
+
+    async def _is_live(self, path: bytes) -> bool:
+        there = await self._wire.stat(b"current")
+        if there is None:
+            return False
+        return await self._wire.real(b"current") == await self._wire.real(path)
+
+    async def _aside(self, path: bytes, mode: int) -> bool:
+        """A release leaves by one rename; what then remains is nobody's."""
+        if await mounted_below(self._wire, path):
+            return False
+        if mode & 0o700 != 0o700:
+            await self._wire.chmod(path, mode | 0o700)
+        try:
+            await self._wire.rename(path, self._place + b"/gone." + secrets.token_hex(4).encode())
+        except StepFailed:
+            await self._fence()
+            return False
+        return True
+
+    async def retire(self, name: str) -> bool:
+        """See :meth:`Held.retire`. Nothing is kept aside: it could not be listed exactly."""
+        return await self.discard([name])
+
+    async def clear_spare(self) -> bool:
+        """See :meth:`Held.clear_spare`."""
+        async with self._step("remove the release kept aside"):
+            found = await self._wire.lstat(b".opsnb/spare")
+            if found and not await self._aside(b".opsnb/spare", found.mode):
+                return False
+            return await self._sweep()
+
+    async def sweep(self) -> bool:
+        """See :meth:`Held.sweep`."""
+        async with self._step("clear what is left"):
+            return await self._sweep()
+
+    async def _sweep(self) -> bool:
+        left = [name for name in await self._wire.names(b"") if name.startswith(LINK)]
+        left += [
+            b".opsnb/" + name
+            for name in await self._wire.names(b".opsnb")
+            if name.startswith(b"tmp.")
+        ]
+        left += [TRASH + b"/" + name for name in await self._wire.names(TRASH)]
+        left += [
+            self._place + b"/" + name
+            for name in await self._wire.names(self._place)
+            if name.startswith((b"gone.", b"new."))
+        ]
+        well = True
+        for path in left:
+            try:
+                await self._remove(path)
+            except StepFailed:
+                await self._fence()
+                well = False
+        return well
+
+    # --- the end -------------------------------------------------------------------------------
+
+    async def kill(self) -> None:
+        """See :meth:`Held.kill`."""
+        self._alive.cancel()
+        await self._wire.close()
+        await self._remote.let_go(self._place)
+
+    async def let_go(self) -> None:
+        """See :meth:`Held.let_go`."""
+        self._alive.cancel()
+        await locking.give_back(self._wire, self._place)
+        self._gone = True
+
+    async def release(self) -> None:
+        """See :meth:`Held.release`."""
+        self._alive.cancel()
+        if self._wire.closed:
+            return
+        if not self._gone:
+            await locking.give_back(self._wire, self._place)
+            self._gone = True
+        self._remote.give_back(self._wire)
+
+
+LINK = b".current.opsnb."
+KNOWN = ("manifests", "stats", "carried")
