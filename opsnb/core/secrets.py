@@ -150,6 +150,7 @@ def _forms(value: bytes) -> Iterator[Form]:
         if other != text:
             yield tuple((bytes([byte]),) for byte in other.encode())
     yield tuple((b"%02x" % byte, b"%02X" % byte) for byte in value)
+    yield tuple((bytes([char]),) for char in base64.b64encode(value))
     for before in range(3):
         yield tuple(
             tuple(gap + way for gap in (_BREAKS if at else (b"",)) for way in _urlsafe(char))

@@ -352,7 +352,7 @@ break_lock() {
     t='' && read -r t <.opsnb/token
     [ "$t" = "$2" ] || { say 'the lock has changed hands meanwhile'; exit 93; }
     printf '%s\n' "$(($2 + 1))" >.opsnb/tmp.token && mv -T .opsnb/tmp.token .opsnb/token || exit 1
-    [ "$1" -le 1 ] || kill -KILL -- "-$1" 2>/dev/null
+    [ "$1" -gt 1 ] && kill -KILL -- "-$1" 2>/dev/null
     tries=0
     until ( exec 8>>.opsnb/lock && flock -n 8 ); do
         tries=$((tries + 1))

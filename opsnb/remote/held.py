@@ -133,10 +133,14 @@ class PosixHeld:
         if not steps:
             return []
 
+        well = True
+
         def answered(place: int, reply: Reply) -> None:
-            if reply.status == 0:
-                for tell in steps[place].tell:
-                    tell()
+            nonlocal well
+            # Whatever a server says of the steps after one that failed: they were not to be taken.
+            well = well and reply.status == 0
+            for tell in steps[place].tell if well else ():
+                tell()
 
         replies = await self._shell.batch([step.call for step in steps], answered)
         return [good(reply, step.what) for step, reply in zip(steps, replies, strict=True)]
