@@ -122,6 +122,8 @@ ours() {
     records || return
     if [ -e .opsnb/lock ] && ! ( exec 8<.opsnb/lock && flock -n -s 8 ) 2>/dev/null; then
         field holder "$(text .opsnb/holder.json)"
+    elif by_sftp; then
+        field holder "$(text "$h/holder.json")"
     fi
     told hold .opsnb/hold.json && told intent .opsnb/intent.json || return
     if [ -f .opsnb/audit.jsonl ]; then t=$(tail -n 1 .opsnb/audit.jsonl) && field tail "$t" || return; fi
@@ -266,6 +268,20 @@ sizes() {
 
 # --- the lock --------------------------------------------------------------------------------
 
+# Whoever changes the site by SFTP alone has a directory in .opsnb/held, with a sign of life in it;
+# see remote/sftp/lock.py. Who has given none for 40 s is dead.
+by_sftp() {
+    for h in .opsnb/held/*; do
+        [ ! -e "$h" ] || [ -z "$(find "$h/beat" -newermt '-40 seconds' 2>/dev/null)" ] || return 0
+    done
+    return 1
+}
+rob_sftp() {
+    for h in .opsnb/held/*; do
+        [ ! -e "$h" ] || mv -T "$h" ".opsnb/trash/${h##*/}" || return 1
+    done
+}
+
 # The lock is flock(2) on descriptor 9. Every step inherits it, so a step of a dead change keeps
 # the next holder out until it has ended. Hooks get it closed: what they leave behind holds nothing.
 take() {
@@ -289,6 +305,7 @@ take() {
         [ "$tries" -lt 5 ] || return 91
         sleep 0.1
     done
+    ! by_sftp || { exec 9>&-; return 91; }
     room
     mend_log || return 1
     T=0
@@ -299,6 +316,14 @@ take() {
     printf '{"token": %s, "pid": %s, %s\n' "$T" "$$" "$1" >.opsnb/tmp.holder &&
         mv -T .opsnb/tmp.holder .opsnb/holder.json || return 1
     beat "s$T"
+    # Each looks for the other's lock after it has taken its own: at the most one goes on.
+    if by_sftp; then
+        rm -f .opsnb/holder.json
+        T=
+        exec 9>&-
+        return 91
+    fi
+    rob_sftp || return 1
     watch &
     W=$!
     printf '%s %s\n' "$T" "$$"
@@ -353,6 +378,7 @@ break_lock() {
     [ "$t" = "$2" ] || { say 'the lock has changed hands meanwhile'; exit 93; }
     printf '%s\n' "$(($2 + 1))" >.opsnb/tmp.token && mv -T .opsnb/tmp.token .opsnb/token || exit 1
     [ "$1" -gt 1 ] && kill -KILL -- "-$1" 2>/dev/null
+    rob_sftp || exit 1
     tries=0
     until ( exec 8>>.opsnb/lock && flock -n 8 ); do
         tries=$((tries + 1))

@@ -32,7 +32,7 @@ from opsnb.remote.pack import Packer
 from opsnb.remote.sftp import lock as locking
 from opsnb.remote.sftp.build import Tree, inside, parts
 from opsnb.remote.sftp.editing import edited
-from opsnb.remote.sftp.look import lines_of, survey, unlike
+from opsnb.remote.sftp.look import TAIL, last_line, lines_of, survey, unlike
 from opsnb.remote.sftp.removing import mounted_below
 from opsnb.remote.sftp.untar import Bytes
 from opsnb.remote.sftp.wire import Wire, each
@@ -55,19 +55,21 @@ class Beside(Protocol):
 class SftpHeld:
     """The lock of a server, and the session whose steps run under it.
 
+    A look that was taken under the lock is to be put into ``seen``.
+
     Args:
         remote: The server.
         wire: The session.
         taken: The lock.
-        seen: A look that was taken under the lock.
         step_timeout: Seconds until a step has failed.
     """
 
+    seen: Site
+
     def __init__(
-        self, remote: Beside, wire: Wire, taken: locking.Taken, seen: Site, step_timeout: float
+        self, remote: Beside, wire: Wire, taken: locking.Taken, step_timeout: float
     ) -> None:
         self.token, self._place = taken.token, taken.place
-        self.seen = seen
         self._remote = remote
         self._wire = wire
         self._step_timeout = step_timeout
@@ -149,9 +151,18 @@ class SftpHeld:
             if await self._wire.lstat(path):
                 raise StepFailed(f"releases/{safe(name)} is there already", 1)
             await self._put(layout.record(name), record)
-            new = self._new()
-            await self._wire.mkdir(new)
+            await self._folder(path)
+
+    async def _folder(self, path: bytes) -> None:
+        """Make a directory, through the holder's own."""
+        new = self._new()
+        await self._wire.mkdir(new)
+        try:
             await self._wire.rename(new, path)
+        except StepFailed:
+            with suppress(RemoteError):
+                await self._wire.rmtree(new)
+            raise
 
     async def copy(self, base: str, name: str, *, hardlink: bool) -> None:
         """See :meth:`Held.copy`."""
@@ -253,9 +264,7 @@ class SftpHeld:
         for place in [*reversed(list(parents(path))), path]:
             there = b"shared/" + place
             if await self._wire.stat(there) is None:
-                new = self._new()
-                await self._wire.mkdir(new)
-                await self._wire.rename(new, there)
+                await self._folder(there)
         found = await self._wire.stat(b"shared/" + path)
         if found is None or found.kind != "d":
             raise StepFailed(f"shared/{safe(path)} is no directory", 1)
@@ -271,7 +280,12 @@ class SftpHeld:
                 await self._shared_folder(above)
             new = self._new()
             await self._wire.rename(old, new)
-            await self._wire.rename(new, there)
+            try:
+                await self._wire.rename(new, there)
+            except StepFailed:
+                with suppress(RemoteError):
+                    await self._wire.rename(new, old)
+                raise
 
     async def link(self, name: str, paths: Iterable[bytes]) -> None:
         """See :meth:`Held.link`."""
@@ -358,6 +372,19 @@ class SftpHeld:
                     await self._wire.remove(new)
                 raise
 
+    async def mend_log(self) -> None:
+        """Put a last line aside that a power cut has torn: no line could follow it."""
+        path = f"{layout.OURS}/audit.jsonl"
+        async with self._step("mend the audit log"):
+            tail = await self._wire.tail(path.encode(), TAIL)
+            line = last_line(tail)
+            if not tail or (tail.endswith(b"}\n") and line.startswith(b"{") and b"\0" not in line):
+                return
+            whole = await self._wire.read(path.encode()) or b""
+            torn = f"{layout.OURS}/audit.torn"
+            await self._put(torn, (await self._wire.read(torn.encode()) or b"") + line + b"\n")
+            await self._put(path, whole[: whole.removesuffix(b"\n").rfind(b"\n") + 1])
+
     async def flush(self) -> None:
         """See :meth:`Held.flush`.
 
@@ -389,7 +416,7 @@ class SftpHeld:
             await self._wire.symlink(target, new)
             if await self._wire.readlink(new) != target:
                 raise StepFailed("the server makes links the wrong way round", 1)
-            await self._wire.rename(new, b"current")
+            await self._wire.rename(new, layout.CURRENT.encode())
             await self._flushed()
 
     async def hook(

@@ -88,24 +88,27 @@ class Lock:
             if await self._seen_alive(wire):
                 return None
             await _folders(wire)
-            taken = await self._enter(wire, body)
+            place = await self._enter(wire)
+            if place is None:
+                return None
+            if not await _shell_is_alive(wire, place):
+                return await _described(wire, place, body)
+            await give_back(wire, place)
+            return None
         except StepFailed as error:
             if await _holders(wire):
                 return None  # whoever has it has swept away what was being prepared
             raise NotReady(
                 f"cannot take the lock: {error.message}", "May this user write to deploy_to?"
             ) from error
-        if taken and await _shell_is_alive(wire, taken.place):
-            await give_back(wire, taken.place)
-            return None
-        return taken
 
     async def _seen_alive(self, wire: Wire) -> bool:
         """Whether the one who has it was seen alive a moment ago: who waits need not write."""
         who, until = self._alive
         return time.monotonic() < until and who in await _holders(wire)
 
-    async def _enter(self, wire: Wire, body: Holder) -> Taken | None:
+    async def _enter(self, wire: Wire) -> bytes | None:
+        """Move a directory of our own into place, if nobody alive has one there."""
         name = secrets.token_hex(8).encode()
         new = b".opsnb/tmp." + name
         await wire.mkdir(new)
@@ -115,7 +118,7 @@ class Lock:
             now = await wire.lstat(new + b"/" + name + b"/beat")
             for _try in range(3):
                 if await _moved(wire, new, HELD):
-                    return await _described(wire, HELD + b"/" + name, body)
+                    return HELD + b"/" + name
                 if now is None or not await self._clear_dead(wire, now):
                     return None
             return None

@@ -125,7 +125,7 @@ async def _ours(wire: Wire, answer: Answer, holder: bytes | None) -> None:
     for key, path in SINGLE.items():
         if text := await wire.read(path):
             answer.add(key, text)
-    answer.add("tail", last_line(await wire.read(b".opsnb/audit.jsonl") or b""))
+    answer.add("tail", last_line(await wire.tail(b".opsnb/audit.jsonl", TAIL)))
     if await wire.lstat(b".opsnb/spare/tree"):
         answer.add("spare", await wire.read(b".opsnb/spare/record") or b"")
 

@@ -170,11 +170,13 @@ class SftpRemote:
                 if taken is None:
                     self.give_back(wire)
                     return None
-                site = await self._look(wire)
+                held = SftpHeld(self, wire, taken, self._step_timeout)
+                await held.mend_log()
+                held.seen = await self._look(wire)
         except BaseException:
             await wire.close()
             raise
-        return SftpHeld(self, wire, taken, site, self._step_timeout)
+        return held
 
     async def break_lock(self, holder: Holder) -> None:
         """See :meth:`Remote.break_lock`."""

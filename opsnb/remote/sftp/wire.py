@@ -212,13 +212,19 @@ class Wire:
                 return None  # it has gone meanwhile
             raise
 
-    async def pieces(self, path: bytes) -> AsyncIterator[bytes]:
-        """What a file holds, piece by piece."""
+    async def tail(self, path: bytes, most: int) -> bytes:
+        """The last bytes of a file; none when there is none."""
+        item = await self.stat(path)
+        if item is None:
+            return b""
+        return b"".join([piece async for piece in self.pieces(path, max(0, item.size - most))])
+
+    async def pieces(self, path: bytes, offset: int = 0) -> AsyncIterator[bytes]:
+        """What a file holds from some byte on, piece by piece."""
         async with (
             self._asked("read", path),
             await self._client.open(self.at(path), "rb") as file,
         ):
-            offset = 0
             while piece := cast(bytes, await file.read(BLOCK, offset)):
                 yield piece
                 offset += len(piece)
