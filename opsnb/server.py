@@ -629,8 +629,10 @@ def who() -> str:
 
 
 def _revision(text: str) -> str:
-    if any(ord(character) < 32 for character in text) or len(text) > 200:
-        raise ConfigError("a revision is one line of at most 200 characters")
+    # A byte of a command line that is no UTF-8 has come as half of a character.
+    odd = any(ord(letter) < 32 or 0xD800 <= ord(letter) <= 0xDFFF for letter in text)
+    if odd or len(text) > 200:
+        raise ConfigError("a revision is one line of at most 200 characters, as UTF-8")
     return text
 
 

@@ -285,7 +285,7 @@ class Address(_Table):
             raise ValueError(form)
         if parts.password is not None:
             raise ValueError("a password does not belong in an address: use keys or an agent")
-        path = "/" + "/".join(part for part in unquote(parts.path).split("/") if part)
+        path = "/" + "/".join(part for part in _path(parts.path).split("/") if part)
         user, host = unquote(parts.username or ""), parts.hostname or ""
         if scheme != "file" and not re.fullmatch(r"[\w.:%][\w.:%-]*", host):
             raise ValueError(form)
@@ -302,6 +302,13 @@ class Address(_Table):
             port=parts.port or 0,
             path=path,
         )
+
+
+def _path(quoted: str) -> str:
+    try:
+        return unquote(quoted, errors="strict")
+    except UnicodeDecodeError as error:
+        raise ValueError("the path is no UTF-8") from error
 
 
 def parse(text: str, filename: str = "opsnb.toml") -> Config:
