@@ -146,7 +146,8 @@ def _forms(value: bytes) -> Iterator[Form]:
     yield tuple(_ways(byte) for byte in value)
     text = value.decode("utf-8", "backslashreplace")
     # In JSON, in a shell's quotes, and as we would show it.
-    for other in (json.dumps(text)[1:-1], text.replace("'", "'\\''"), safe(value)):
+    jsons = (json.dumps(text, ensure_ascii=only)[1:-1] for only in (True, False))
+    for other in {*jsons, text.replace("'", "'\\''"), safe(value)}:
         if other != text:
             yield tuple((bytes([byte]),) for byte in other.encode())
     yield tuple((b"%02x" % byte, b"%02X" % byte) for byte in value)
