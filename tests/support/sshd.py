@@ -67,6 +67,15 @@ _PACKAGES = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "libnss_wrapper.so": "libnss-wrapper",
+    "mkfs.ext4": "e2fsprogs",
+    "mkfs.xfs": "xfsprogs",
+    "mkfs.btrfs": "btrfs-progs",
+    "dropbear": "dropbear-bin",
+    "dropbearkey": "dropbear-bin",
+    "tinysshd-makekey": "tinysshd",
+    "tinysshd-printkey": "tinysshd",
+    "losetup": "mount",
+    "umount": "mount",
 }
 
 _START_SECONDS = 10.0
