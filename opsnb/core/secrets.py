@@ -18,6 +18,8 @@ from opsnb.errors import ConfigError
 MASK = "***"
 LEAST = 6  # characters: a shorter value would be masked in half of all words, and so be known
 _BREAKS = (b"", b"\n", b"\r\n")
+_ESCAPED = re.compile(r"[^\w@%+=:,./-]")
+_GAPS = (b"", b" ", b":", b"\n")
 
 # What comes one after the other, each in any of some ways.
 Form = tuple[tuple[bytes, ...], ...]
@@ -91,6 +93,10 @@ class Masker:
     def __init__(self, values: Iterable[str] = ()) -> None:
         found = dict.fromkeys(form for value in _parts(values) for form in _forms(value))
         self._forms = sorted(found, key=len, reverse=True)
+        self._starts: dict[int, list[Form]] = {}
+        for form in self._forms:
+            for first in {way[0] for way in form[0]}:
+                self._starts.setdefault(first, []).append(form)
         self._longest = max((_length(form) for form in self._forms), default=0)
         whole = b"|".join(b"".join(_either(part) for part in form) for form in self._forms)
         self._pattern = re.compile(whole) if self._forms else None
@@ -129,7 +135,7 @@ class Masker:
     def _open(self, data: bytes) -> int:
         """Where something begins at the end that may yet become a value."""
         for at in range(max(0, len(data) - self._longest), len(data)):
-            if any(_begins(form, data, at) for form in self._forms):
+            if any(_begins(form, data, at) for form in self._starts.get(data[at], ())):
                 return at
         return len(data)
 
@@ -145,12 +151,16 @@ def _parts(values: Iterable[str]) -> Iterator[bytes]:
 def _forms(value: bytes) -> Iterator[Form]:
     yield tuple(_ways(byte) for byte in value)
     text = value.decode("utf-8", "backslashreplace")
-    # In JSON, in a shell's quotes, and as we would show it.
-    jsons = (json.dumps(text, ensure_ascii=only)[1:-1] for only in (True, False))
-    for other in {*jsons, text.replace("'", "'\\''"), safe(value)}:
+    # In JSON, as a shell tells of it (`set`, `set -x`, `%q`), and as we would show it.
+    jsons = [json.dumps(text, ensure_ascii=only)[1:-1] for only in (True, False)]
+    quotes = [text.replace("'", other) for other in ("'\\''", "'\"'\"'", "\\'")]
+    for other in dict.fromkeys([*jsons, *quotes, _ESCAPED.sub(r"\\\g<0>", text), safe(value)]):
         if other != text:
             yield tuple((bytes([byte]),) for byte in other.encode())
-    yield tuple((b"%02x" % byte, b"%02X" % byte) for byte in value)
+    yield tuple(
+        tuple(gap + way % byte for gap in (_GAPS if at else (b"",)) for way in (b"%02x", b"%02X"))
+        for at, byte in enumerate(value)
+    )
     yield tuple((bytes([char]),) for char in base64.b64encode(value))
     for before in range(3):
         yield tuple(
@@ -183,7 +193,8 @@ def _urlsafe(char: int) -> tuple[bytes, ...]:
 
 
 def _either(ways: tuple[bytes, ...]) -> bytes:
-    return b"(?:" + b"|".join(map(re.escape, sorted(ways, key=len, reverse=True))) + b")"
+    # Each once: a pattern that can match in two ways tries all of them, for every byte.
+    return b"(?:" + b"|".join(map(re.escape, sorted({*ways}, key=len, reverse=True))) + b")"
 
 
 def _length(form: Form) -> int:

@@ -45,11 +45,13 @@ def forms(value: str) -> dict[str, bytes]:
         "json, utf-8": json.dumps(value, ensure_ascii=False).encode(),
         "hex": raw.hex().encode(),
         "HEX": raw.hex().upper().encode(),
+        "dump": raw.hex(" ").encode(),
         "base64": base64.b64encode(raw),
         "base64, url": base64.urlsafe_b64encode(raw),
         "base64, behind a user": base64.b64encode(b"u:" + raw),
         "base64, behind another": base64.b64encode(b"me:" + raw + b"\n"),
         "base64, in lines": base64.encodebytes(b"u:" + raw * 6),
+        "quoted otherwise": raw.replace(b"'", b"'\"'\"'"),
         "quoted": b"'" + raw.replace(b"'", b"'\\''") + b"'",
     }
 
@@ -118,6 +120,14 @@ def test_several_secrets_among_anything_are_all_masked(
 def test_what_is_no_secret_stays_as_it_is(data: bytes, cut: int) -> None:
     masker = Secrets({"TOKEN": "hunter2hunter2"}).masker()
     assert through(masker, data, min(cut, len(data))) == data
+
+
+def test_a_key_of_many_lines_among_much_output_takes_no_time_to_speak_of() -> None:
+    """A pattern that can match in two ways would take for ever here."""
+    key = "\n".join(str(number) * 9 for number in range(1, 40))
+    masker = Secrets({"KEY": key, "DIGITS": "0" * 40 + "x"}).masker()
+    told = masker.feed(b"30" * 200_000 + key.encode() + b"0" * 39 + b"1") + masker.end()
+    assert told == b"30" * 200_000 + b"***" + b"0" * 39 + b"1"
 
 
 def test_a_line_without_a_secret_is_told_at_once() -> None:
