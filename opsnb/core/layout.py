@@ -10,6 +10,7 @@
         ├── lock            the file whose flock(2) is the lock; never removed
         ├── token           the last fencing token that was given out
         ├── beat            the holder's sign of life
+        ├── held/ID/        whoever changes the site by SFTP alone; see remote/sftp/lock.py
         ├── reserve         64 KiB, given up on a full disk so that it can still be pruned
         ├── holder.json     who has the lock
         ├── hold.json       a hold placed by hand

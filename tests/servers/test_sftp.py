@@ -31,6 +31,7 @@ from tests.remote.test_contract import (
     stream,
 )
 from tests.servers.conftest import SftpPlace
+from tests.support.disk import small_disk
 from tests.support.site import faults, tree
 from tests.support.sshd import RealSshd
 
@@ -333,6 +334,25 @@ def test_one_change_at_a_time_and_a_deploy_that_is_cancelled_leaves_nothing(
     assert faults(where, other) == []
     server.close()
     other.close()
+
+
+def test_a_full_disk_can_be_pruned(place: SftpPlace, where: Path, tmp_path: Path) -> None:
+    with small_disk(where, "3m") as disk:
+        place.own(disk)
+        server = Server(place.url(where), ssh_config=place.config)
+        for number in range(3):
+            files = {"a": str(number), "b": "x" * 300_000}
+            server.deploy(tree(tmp_path / "source", files)).wait()
+        full = disk / "shared" / "full"
+        with suppress(OSError), full.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        assert os.statvfs(disk).f_bavail == 0
+        assert len(server.prune(1).wait().removed) == 1
+        assert faults(where, server) == []
+        full.unlink()
+        assert server.deploy(tree(tmp_path / "source", {"a": "4"})).wait().outcome is Outcome.DONE
+        server.close()
 
 
 async def test_a_listing_tells_what_find_does(held: Any, where: Path) -> None:

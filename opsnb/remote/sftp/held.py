@@ -516,9 +516,13 @@ class SftpHeld:
 
     # --- the end -------------------------------------------------------------------------------
 
+    def give_up(self) -> None:
+        """Give no further sign of life."""
+        self._alive.cancel()
+
     async def kill(self) -> None:
         """See :meth:`Held.kill`."""
-        self._alive.cancel()
+        self.give_up()
         await self._wire.close()
         await self._remote.let_go(self._place)
 

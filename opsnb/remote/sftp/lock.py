@@ -32,6 +32,7 @@ DEAD = 40  # seconds without a sign of life; the agent's shell ends its own afte
 RECENT = 5.0  # seconds for which somebody who was seen alive is taken to be so
 KILLED = 3.0  # seconds in which a robbed shell has noticed
 HELD, TRASH, TOKEN = b".opsnb/held", b".opsnb/trash", b".opsnb/token"
+RESERVE, ROOM = b".opsnb/reserve", 65536
 SHELLS_HOLDER, SHELLS_BEAT = b".opsnb/holder.json", b".opsnb/beat"
 FOLDERS = (b"", b"releases", b"shared", b".opsnb", TRASH)
 OURS = (b"records", b"manifests", b"stats", b"carried")
@@ -78,38 +79,54 @@ class Lock:
             self._seen = (now, time.monotonic())
         return time.monotonic() - self._seen[1] < DEAD
 
-    async def take(self, wire: Wire, body: Holder) -> Taken | None:
+    async def take(self, wire: Wire, place: bytes, body: Holder) -> Taken | None:
         """Take the lock; None when somebody alive has it.
+
+        Args:
+            wire: The session.
+            place: What :func:`place_of_its_own` gave; it may be there although this failed.
+            body: Who takes it.
 
         Raises:
             NotReady: ``deploy_to`` cannot be written.
         """
-        try:
-            if await self._seen_alive(wire):
-                return None
-            await _folders(wire)
-            place = await self._enter(wire)
-            if place is None:
-                return None
-            if not await _shell_is_alive(wire, place):
-                return await _described(wire, place, body)
-            await give_back(wire, place)
+        if await self._seen_alive(wire):
             return None
+        try:
+            return await self._take(wire, place, body)
         except StepFailed as error:
+            await give_back(wire, place)
             if await _holders(wire):
                 return None  # whoever has it has swept away what was being prepared
+            if await wire.lstat(RESERVE):
+                # A full disk must not keep anybody from pruning it or from going back.
+                await wire.remove(RESERVE)
+                return await self.take(wire, place, body)
             raise NotReady(
                 f"cannot take the lock: {error.message}", "May this user write to deploy_to?"
             ) from error
+
+    async def _take(self, wire: Wire, place: bytes, body: Holder) -> Taken | None:
+        await _folders(wire)
+        if not await self._enter(wire, place):
+            return None
+        if await _shell_is_alive(wire, place):
+            await give_back(wire, place)
+            return None
+        taken = await _described(wire, place, body)
+        with suppress(StepFailed):
+            if await wire.lstat(RESERVE) is None:
+                await put(wire, place, RESERVE, b" " * ROOM)
+        return taken
 
     async def _seen_alive(self, wire: Wire) -> bool:
         """Whether the one who has it was seen alive a moment ago: who waits need not write."""
         who, until = self._alive
         return time.monotonic() < until and who in await _holders(wire)
 
-    async def _enter(self, wire: Wire) -> bytes | None:
-        """Move a directory of our own into place, if nobody alive has one there."""
-        name = secrets.token_hex(8).encode()
+    async def _enter(self, wire: Wire, place: bytes) -> bool:
+        """Move a directory of our own into place; whether nobody alive has one there."""
+        name = place.rpartition(b"/")[2]
         new = b".opsnb/tmp." + name
         await wire.mkdir(new)
         try:
@@ -118,10 +135,10 @@ class Lock:
             now = await wire.lstat(new + b"/" + name + b"/beat")
             for _try in range(3):
                 if await _moved(wire, new, HELD):
-                    return HELD + b"/" + name
+                    return True
                 if now is None or not await self._clear_dead(wire, now):
-                    return None
-            return None
+                    return False
+            return False
         finally:
             with suppress(RemoteError):
                 await wire.rmtree(new)
@@ -136,6 +153,11 @@ class Lock:
             # Of several who do this one does it: the name is that of one holder only.
             await _moved(wire, place, TRASH + b"/" + place.rpartition(b"/")[2])
         return True
+
+
+def place_of_its_own() -> bytes:
+    """A holder's directory that nobody else ever has."""
+    return HELD + b"/" + secrets.token_hex(8).encode()
 
 
 async def _holders(wire: Wire) -> list[bytes]:

@@ -20,12 +20,13 @@ from opsnb.remote.base import Changes, Exit, Glance, Held, OnOutput, Texts
 from opsnb.remote.looked import read_site
 from opsnb.remote.sftp import look as looking
 from opsnb.remote.sftp.held import NO_SHELL, SftpHeld
-from opsnb.remote.sftp.lock import Lock, give_back, rob
+from opsnb.remote.sftp.lock import Lock, give_back, place_of_its_own, rob
 from opsnb.remote.sftp.wire import Wire, each
 from opsnb.remote.ssh import SshConnection
 
 T = TypeVar("T")
 MOST_TEXTS = 1 << 20
+SETTLING = 20.0  # seconds to end a lock whose taking was cut short
 NEEDS_SHELL = "Use an address that begins with ssh://, of an account with a shell."
 
 
@@ -164,17 +165,30 @@ class SftpRemote:
         """See :meth:`Remote.lock`."""
         wire, self._next = self._next, None
         wire = wire if wire is not None and not wire.closed else await self._open()
+        place = place_of_its_own()
         try:
             async with asyncio.timeout(self._step_timeout):
-                taken = await self._lock.take(wire, Holder(who, host, since, why))
-                if taken is None:
-                    self.give_back(wire)
-                    return None
-                held = SftpHeld(self, wire, taken, self._step_timeout)
-                await held.mend_log()
-                held.seen = await self._look(wire)
+                return await self._locked(wire, place, Holder(who, host, since, why))
         except BaseException:
             await wire.close()
+            # It may be ours all the same. Where the line is dead, it is free when the last sign of
+            # life is old.
+            with suppress(TimeoutError, OpsnbError):
+                async with asyncio.timeout(SETTLING):
+                    await self.let_go(place)
+            raise
+
+    async def _locked(self, wire: Wire, place: bytes, body: Holder) -> SftpHeld | None:
+        taken = await self._lock.take(wire, place, body)
+        if taken is None:
+            self.give_back(wire)
+            return None
+        held = SftpHeld(self, wire, taken, self._step_timeout)
+        try:
+            await held.mend_log()
+            held.seen = await self._look(wire)
+        except BaseException:
+            held.give_up()
             raise
         return held
 
