@@ -46,9 +46,10 @@ def refuse_missing(site: Site) -> None:
         NotReady: With what is missing.
     """
     if site.missing:
+        otherwise = ", or give its address as sftp://, which needs no programs" * site.commands
         raise NotReady(
             f"the server lacks what an atomic release needs: {', '.join(site.missing)}",
-            "`opsnb check` says more; install what is missing, then try again.",
+            f"`opsnb check` says more; install what is missing, then try again{otherwise}.",
         )
 
 
@@ -61,6 +62,7 @@ def refuse_commands(site: Site, settings: Settings) -> None:
     if site.commands:
         return
     asked = [name for name, value in settings if _runs_there(value)]
+    asked += ["watchdog"] if getattr(settings, "watchdog", 0) else []
     if asked:
         raise NotReady(
             f"what is missing: a shell; SFTP alone runs nothing for {', '.join(asked)}",
@@ -71,8 +73,12 @@ def refuse_commands(site: Site, settings: Settings) -> None:
 def _runs_there(value: object) -> bool:
     """Whether a setting asks for something to be run on the server."""
     items = value if isinstance(value, tuple) else ()
-    hooks = any(isinstance(item, Hook) for item in items)
-    return hooks or any(isinstance(item, Health) and bool(item.command) for item in items)
+    return any(
+        (isinstance(item, Hook) and getattr(item, "where", "server") == "server")
+        or (isinstance(item, Health) and bool(item.command))
+        or getattr(item, "from_", "local") == "server"
+        for item in items
+    )
 
 
 def _refuse_odd(site: Site) -> None:

@@ -355,6 +355,21 @@ def test_a_full_disk_can_be_pruned(place: SftpPlace, where: Path, tmp_path: Path
         server.close()
 
 
+def test_a_server_without_the_extensions_that_it_takes_is_refused_by_their_names(
+    where: Path, tmp_path: Path
+) -> None:
+    """OpenSSH, forbidden one of them (``-P``), and an address of which nothing is there."""
+    with RealSshd(options=["ForceCommand internal-sftp -P posix-rename"]) as sshd:
+        site = sshd.home / "site"
+        url = sshd.url(site).replace("ssh:", "sftp:")
+        server = Server(url, ssh_config=sshd.ssh_config)
+        with pytest.raises(NotReady, match="posix-rename"):
+            server.deploy(tree(tmp_path / "source", {"a": "1"})).wait()
+        assert [finding.item for finding in server.findings() if not finding.ok][:1] == ["tools"]
+        assert not site.exists()
+        server.close()
+
+
 async def test_a_listing_tells_what_find_does(held: Any, where: Path) -> None:
     """Kind, mode, size and time in whole seconds of every path, as GNU find has them."""
     await built(held)

@@ -126,6 +126,8 @@ async def _ours(wire: Wire, answer: Answer, holder: bytes | None) -> None:
         if text := await wire.read(path):
             answer.add(key, text)
     answer.add("tail", last_line(await wire.tail(b".opsnb/audit.jsonl", TAIL)))
+    if await wire.lstat(b".opsnb/once"):
+        answer.add("once", b"\n".join(await wire.names(b".opsnb/once")))
     if await wire.lstat(b".opsnb/spare/tree"):
         answer.add("spare", await wire.read(b".opsnb/spare/record") or b"")
 
