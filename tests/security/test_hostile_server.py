@@ -9,6 +9,7 @@ The real agent acts on what opsnb then asks of it. It runs as another user, who 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -22,6 +23,8 @@ from typing import Any
 import pytest
 
 from opsnb.core.config import Address, Settings
+from opsnb.core.numbers import MOST, number, octal
+from opsnb.core.release import Intent
 from opsnb.engine.look import RECENT
 from opsnb.errors import OpsnbError, RemoteError
 from opsnb.loop import LOOP
@@ -344,6 +347,35 @@ def test_a_process_that_cannot_hold_a_lock_is_not_believed(out: bytes) -> None:
     with pytest.raises(RemoteError):
         replies.holding_in(out)
     assert replies.holding_in(b"7 4711\n") == (7, 4711)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"name": "../x"}, {"name": "/x"}, {"name": ".."}, {"previous": "a/b"}, {"verb": "\x1b[2J"}],
+)
+def test_an_intent_names_a_release_and_a_switch_or_is_none(wrong: dict[str, str]) -> None:
+    right = {"verb": "deploy", "name": "1", "previous": "", "by": "", "at": ""}
+    assert Intent.decode(json.dumps(right)).name == "1"
+    with pytest.raises(ValueError, match="not an intent"):
+        Intent.decode(json.dumps(right | wrong))
+
+
+@pytest.mark.parametrize("name", [b"..", b".", b"../x", b"/x", b"a/b", b""])
+def test_a_directory_of_shared_lists_what_is_in_it(name: bytes) -> None:
+    assert replies.listings_in(b"fone\0dtwo\0\0\0") == [{b"one": "f", b"two": "d"}, {}]
+    with pytest.raises(RemoteError, match="makes no sense"):
+        replies.listings_in(b"f" + name + b"\0\0")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-1", "+1", "1_0", "٣", " 1", "1e3", "nan", "0x1", "9" * 6_000]
+)
+def test_a_number_is_digits_and_not_too_many(text: str) -> None:
+    assert number("0042") == number(b"42") == 42
+    assert number("9" * 20) == MOST
+    for read in (number, octal):
+        with pytest.raises(ValueError, match="not a"):
+            read(text)
 
 
 @pytest.mark.parametrize("call", ["end_change", "break_lock"])

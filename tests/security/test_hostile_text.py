@@ -35,7 +35,7 @@ from tests.security.corpus import (
     sent_raw,
     strings,
 )
-from tests.security.sample import sample
+from tests.security.sample import WHOLE, sample
 from tests.security.site import Hostile, build
 from tests.support.sshd import RealSshd
 
@@ -228,7 +228,8 @@ def frames(server: Server, hostile: Hostile) -> dict[str, pd.DataFrame]:
 
 def test_every_table_is_safe_as_text_and_as_html(server: Server, hostile: Hostile) -> None:
     with pd.option_context("display.max_colwidth", None, "display.max_rows", None):
-        for name, frame in frames(server, hostile).items():
+        for name, whole in frames(server, hostile).items():
+            frame = whole if WHOLE else whole.iloc[::4]
             notebook: Any = frame
             assert controls(frame.to_string()) == [], name
             assert in_a_page(notebook._repr_html_()) == [], name
@@ -299,7 +300,8 @@ def test_the_page_that_nbconvert_makes_of_it_runs_nothing(server: Server, hostil
         )
         for _, drawn in shown(server, hostile)
     ]
-    for frame in frames(server, hostile).values():
+    for whole in frames(server, hostile).values():
+        frame = whole if WHOLE else whole.iloc[1::4]
         both = {"text/plain": frame.to_string(), "text/html": frame.to_html()}
         outputs.append(nbformat.v4.new_output("display_data", data=both))
     cell = nbformat.v4.new_code_cell("server", outputs=outputs)
@@ -340,7 +342,8 @@ def test_a_shell_that_only_shouts_and_a_tool_that_complains_are_quoted_safely(
 ) -> None:
     (tmp_path / "v1").mkdir()
     (tmp_path / "v1" / "index").write_text("one")
-    for name, text in sample({k: v for k, v in everything().items() if len(v) < 1_000}).items():
+    short = {name: text for name, text in everything().items() if len(text) < 1_000}
+    for name, text in sample(short, every=8).items():
         (tmp_path / "text").write_bytes(text)
         tool = tmp_path / "bin" / "tar"
         tool.parent.mkdir(exist_ok=True)
