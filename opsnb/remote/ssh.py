@@ -304,6 +304,8 @@ class SshConnection:
                 keepalive_count_max=3,
                 connect_timeout=self._timeout,
                 login_timeout=self._timeout,
+                # A banner need be no UTF-8: many a legal notice is older than that.
+                utf8_decode_errors="backslashreplace",
                 **given,
             )
         except (asyncssh.Error, ValueError, OSError) as error:

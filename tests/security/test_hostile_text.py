@@ -337,6 +337,13 @@ def test_banners_rc_files_and_a_shell_that_will_not_run_say_nothing_harmful(
             assert controls(ran.stdout + ran.stderr) == []
 
 
+def test_a_banner_that_is_no_utf_8_is_in_nobody_s_way(shell: Shell) -> None:
+    with RealSshd(banner="caf\udce9 \udcff\udcfe\x1b[2J\n") as sshd:
+        ran = shell("--ssh-config", str(sshd.ssh_config), "check", sshd.url())
+    assert ran.returncode == 0, ran.stderr
+    assert controls(ran.stdout + ran.stderr) == []
+
+
 def test_a_shell_that_only_shouts_and_a_tool_that_complains_are_quoted_safely(
     tmp_path: Path, shell: Shell, hostile: Hostile
 ) -> None:
