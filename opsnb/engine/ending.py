@@ -16,6 +16,7 @@ from opsnb.errors import (
     CheckFailed,
     ConnectError,
     Disconnected,
+    LockLost,
     NotRestored,
     OpsnbError,
     OutcomeUnknown,
@@ -52,8 +53,6 @@ async def _put_back(change: Change, plan: Plan, record: Record, error: OpsnbErro
     """Publish what was live before. Always raises."""
     why = error.message
     change.log(f"{why}: putting the previous release back")
-    if change.lock.broken:
-        await change.regain()
     bad = record.bad(change.actor.by, record.at, why, left=False)
     try:
         await _restore(change, plan, bad, why)
@@ -75,6 +74,8 @@ async def _restore(change: Change, plan: Plan, bad: Record, why: str) -> None:
 
     Visitors come first: what cannot be written down is a warning.
     """
+    if change.lock.broken:
+        await _regain(change, plan)
     if not plan.previous:
         await change.put(bad)
         await change.audit("deploy.failed", release=plan.name, why=why)
@@ -82,7 +83,7 @@ async def _restore(change: Change, plan: Plan, bad: Record, why: str) -> None:
         raise CheckFailed("there is no previous release")
     for last in (False, True):
         if change.lock.broken:
-            await change.regain()
+            await _regain(change, plan)
         try:
             if plan.verb == "deploy":
                 await _noting(change, change.put(bad))
@@ -93,6 +94,18 @@ async def _restore(change: Change, plan: Plan, bad: Record, why: str) -> None:
                 raise
     facts = {"release": plan.name, "live": change.live, "why": why}
     await _noting(change, _restored(change, plan.verb, facts))
+
+
+async def _regain(change: Change, plan: Plan) -> None:
+    """Take the lock again, for as long as the site is as this change left it.
+
+    Raises:
+        LockLost: Somebody else has published something meanwhile: that is not ours to undo.
+    """
+    site = await change.regain()
+    if site.current.name not in (plan.name, plan.previous):
+        change.live = site.current.name
+        raise LockLost(f"somebody else has made {safe(change.live)} live meanwhile")
 
 
 async def _restored(change: Change, verb: str, facts: Mapping[str, str]) -> None:

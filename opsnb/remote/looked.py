@@ -130,6 +130,8 @@ def _current(one: dict[str, bytes]) -> Current:
     if kind != "l":
         return Current(CurrentKind.FILE)
     real, base = one.get("real", b""), one.get("base", b"")
+    if leads_to == "?":
+        raise ValueError("where current leads could not be read")
     if leads_to != "d" or not real:
         return Current(CurrentKind.DANGLING, target)
     parent, _, name = real.rpartition(b"/")

@@ -157,6 +157,9 @@ async def test_what_belongs_to_somebody_else_is_left_and_said(lab: Lab, tell: Te
 class Swapper(threading.Thread):
     """An application that swaps directories for links to the canaries and back, without a pause.
 
+    In ``shared/``, in every release that was ever finished, and in what is left of those that went.
+    Not in the one that is being built: nothing leads an application there yet.
+
     Args:
         site: The site.
         outside: Where the canaries are.
@@ -182,7 +185,15 @@ class Swapper(threading.Thread):
         for folder in (self._site / "releases", ours / "trash", ours / "spare"):
             with suppress(OSError):
                 found += [path for path in folder.iterdir() if not path.is_symlink()]
-        return found
+        return [path for path in found if path.name not in self._unfinished()]
+
+    def _unfinished(self) -> set[str]:
+        names = set()
+        for path in (self._site / ".opsnb" / "records").glob("*.json"):
+            with suppress(OSError):
+                if '"unfinished"' in path.read_text():
+                    names.add(path.stem)
+        return names
 
     def _swap(self, path: Path) -> None:
         aside = path.with_name(f".{path.name}.aside")

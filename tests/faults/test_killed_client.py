@@ -132,6 +132,8 @@ async def test_the_control_a_script_of_a_dead_client_goes_on_beside_the_next_dep
     await asyncio.sleep(0.3)
     found = late(calls, dead, next_one.at)
     tell(Row(FAULT, "control: cp in a loop over ssh", 1, 1, int(bool(found)), True))
+    while calls.count != (await asyncio.sleep(0.5, calls.count)):
+        pass
     assert found
 
 
