@@ -122,12 +122,14 @@ class Story:
         versions: Which version each release holds, so far.
         done: The steps so far.
         crowd: The visitors, once a first release is live.
+        well: Whether all went as told; None until it is told.
     """
 
     project: DemoProject
     versions: dict[str, str] = field(default_factory=dict)
     done: list[Done] = field(default_factory=list)
     crowd: Visitors | None = None
+    well: bool | None = None
 
     @property
     def server(self) -> Server:
@@ -200,29 +202,31 @@ def demo(keep: bool, as_json: bool) -> int:
 
     settled()
     began = time.monotonic()
-    well: bool | None = None
     with begin() as project:
         story = Story(project)
         try:
-            well = _as_json(story, began) if as_json else _in_words(story)
+            if as_json:
+                _as_json(story, began)
+            else:
+                _in_words(story)
             if keep:
                 _stay(story, as_json)
         except KeyboardInterrupt:
             # Once the story is told, Ctrl-C is how it is meant to end.
-            if well is None:
+            if story.well is None:
                 raise
         finally:
             story.tally()
-    return 0 if well else 1
+    return 0 if story.well else 1
 
 
-def _as_json(story: Story, began: float) -> bool:
+def _as_json(story: Story, began: float) -> None:
     for _ in story.play(lambda step: None):
         continue
     tally = story.tally()
-    well = as_told(story, tally)
+    story.well = as_told(story, tally)
     facts = {
-        "as_told": well,
+        "as_told": story.well,
         "web_url": story.project.web_url,
         "server": story.server.url,
         "ssh_config": str(story.project.embedded.ssh_config),
@@ -232,7 +236,6 @@ def _as_json(story: Story, began: float) -> bool:
         "visitors": _visitors(tally) if tally else None,
     }
     json_out.document(facts)
-    return well
 
 
 def _facts(done: Done) -> dict[str, object]:
@@ -249,7 +252,7 @@ def _visitors(tally: Tally) -> dict[str, object]:
     return {**asdict(tally), "by_version": dict(tally.by_version), "reasons": dict(tally.reasons)}
 
 
-def _in_words(story: Story) -> bool:
+def _in_words(story: Story) -> None:
     from opsnb.cli import scene, show  # noqa: PLC0415 - rich only for a person
 
     page = show.out()
@@ -268,10 +271,9 @@ def _in_words(story: Story) -> bool:
         page.lines(scene.happened(done))
         wait(LOOK)
     tally = story.tally()
-    well = as_told(story, tally)
+    story.well = as_told(story, tally)
     page.lines(scene.table(story.server, page))
-    page.lines(scene.epilogue(tally, well=well))
-    return well
+    page.lines(scene.epilogue(tally, well=story.well))
 
 
 def _stay(story: Story, as_json: bool) -> None:

@@ -49,7 +49,7 @@ OURS = {
     ),
     *(
         f"opsnb.core{name}"
-        for name in ("", ".config", ".layout", ".links", ".manifest", ".release")
+        for name in ("", ".config", ".layout", ".links", ".manifest", ".numbers", ".release")
     ),
     *("opsnb.core.text", "opsnb.core.usage"),
 }
