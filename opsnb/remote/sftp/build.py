@@ -60,6 +60,16 @@ class Tree:
                 raise StepFailed(f"{safe(place)} is no directory", 1)
             self._folders.add(place)
 
+    async def holds(self, path: bytes) -> bool:
+        """Whether a path is below directories of this tree, and below no link."""
+        for place in reversed(list(parents(path))):
+            if place not in self._folders:
+                found = await self._wire.lstat(self.at(place))
+                if found is None or found.kind != "d":
+                    return False
+                self._folders.add(place)
+        return True
+
     async def unpack(self, stream: Bytes) -> None:
         """Make what a tar stream holds, in place of what stands there."""
         modes: dict[bytes, int] = {}

@@ -51,6 +51,9 @@ class Beside(Protocol):
     def give_back(self, wire: Wire) -> None:
         """Keep a session whose lock has been given back for the next change."""
 
+    async def session(self) -> Wire:
+        """Begin a session."""
+
 
 class SftpHeld:
     """The lock of a server, and the session whose steps run under it.
@@ -82,11 +85,24 @@ class SftpHeld:
         return self._wire.closed
 
     async def _beat(self) -> None:
-        """Give a sign of life beside whatever step is running, for as long as the lock is ours."""
-        while not self._wire.closed:
-            await asyncio.sleep(locking.BEAT)
-            with suppress(OpsnbError):
-                await self._wire.touch(self._place + b"/beat")
+        """Give a sign of life beside whatever step is running, for as long as the lock is ours.
+
+        In a session of its own: a server does one thing after the other, and what a step has asked
+        for may take longer than the dead are given.
+        """
+        own: Wire | None = None
+        try:
+            while not self._wire.closed:
+                await asyncio.sleep(locking.BEAT)
+                with suppress(OpsnbError):
+                    own = (
+                        own if own is not None and not own.closed else await self._remote.session()
+                    )
+                with suppress(OpsnbError):
+                    await (own or self._wire).touch(self._place + b"/beat")
+        finally:
+            if own is not None:
+                await own.close()
 
     # --- steps ---------------------------------------------------------------------------------
 
@@ -183,6 +199,8 @@ class SftpHeld:
             old, new = await self._release(base), await self._release(name)
             items = await each(lambda path: self._wire.lstat(old.at(path)), listed)
             found = {path: item for path, item in zip(listed, items, strict=True) if item}
+            for path in found:
+                await new.folder(path.rpartition(b"/")[0])
             await new.copy(old.at(b"")[:-1], found, hardlink=False)
 
     async def drop(self, name: str, paths: Iterable[bytes]) -> None:
@@ -191,7 +209,8 @@ class SftpHeld:
         async with self._step("remove what went"):
             tree = await self._release(name)
             for path in listed:
-                await self._remove(tree.at(path))
+                if await tree.holds(path):
+                    await self._remove(tree.at(path))
 
     async def _remove(self, path: bytes) -> None:
         """Remove what stands there and all below it, unless something is mounted there."""
@@ -218,7 +237,9 @@ class SftpHeld:
                     raise StepFailed("it is no file", NOT_AS_MADE)
                 told = parts(Bytes(stream, how))
                 await self._wire.compose(old, new, told, mode=file.mode, mtime=file.mtime)
-                await self._wire.rename(new, (await self._release(name)).at(file.path))
+                tree = await self._release(name)
+                await tree.folder(file.path.rpartition(b"/")[0])
+                await self._wire.rename(new, tree.at(file.path))
             except StepFailed as error:
                 await self._wire.remove(new)
                 raise StepFailed(error.message, NOT_AS_MADE) from error
@@ -252,6 +273,8 @@ class SftpHeld:
             tree = await self._release(name)
             # What is below first: a directory may end up closed to us.
             for path in sorted(wanted, reverse=True):
+                if not await tree.holds(path):
+                    raise StepFailed(f"{safe(path)} is not in the release", 1)
                 await self._wire.chmod(tree.at(path), wanted[path])
 
     async def make_shared(self, path: bytes) -> None:
@@ -263,11 +286,20 @@ class SftpHeld:
     async def _shared_folder(self, path: bytes) -> None:
         for place in [*reversed(list(parents(path))), path]:
             there = b"shared/" + place
-            if await self._wire.stat(there) is None:
+            if await self._wire.stat(there) is not None:
+                continue
+            if await self._is_near(there.rpartition(b"/")[0]):
                 await self._folder(there)
+            else:
+                await self._wire.mkdir(there)
         found = await self._wire.stat(b"shared/" + path)
         if found is None or found.kind != "d":
             raise StepFailed(f"shared/{safe(path)} is no directory", 1)
+
+    async def _is_near(self, folder: bytes) -> bool:
+        """Whether a rename from the holder's directory into another is possible."""
+        wire = self._wire
+        return await wire.file_system(folder) == await wire.file_system(self._place)
 
     async def seed(self, name: str, path: bytes) -> None:
         """See :meth:`Held.seed`."""
@@ -417,7 +449,11 @@ class SftpHeld:
             if await self._wire.readlink(new) != target:
                 raise StepFailed("the server makes links the wrong way round", 1)
             await self._wire.rename(new, layout.CURRENT.encode())
-            await self._flushed()
+            try:
+                await self._flushed()
+            except StepFailed as error:
+                # Also when the lock was lost by now: the switch has happened.
+                raise RemoteError(f"the switch was not flushed: {error.message}") from error
 
     async def hook(
         self,
@@ -499,7 +535,9 @@ class SftpHeld:
             for name in await self._wire.names(b".opsnb")
             if name.startswith(b"tmp.")
         ]
-        left += [TRASH + b"/" + name for name in await self._wire.names(TRASH)]
+        trash = await self._wire.lstat(TRASH)
+        if trash is not None and trash.kind == "d":
+            left += [TRASH + b"/" + name for name in await self._wire.names(TRASH)]
         left += [
             self._place + b"/" + name
             for name in await self._wire.names(self._place)
@@ -529,7 +567,13 @@ class SftpHeld:
     async def let_go(self) -> None:
         """See :meth:`Held.let_go`."""
         self._alive.cancel()
-        await locking.give_back(self._wire, self._place)
+        try:
+            async with asyncio.timeout(self._step_timeout):
+                await locking.give_back(self._wire, self._place)
+        except TimeoutError as error:
+            await self._wire.close()
+            said = f"to give the lock back did not end within {self._step_timeout:g} s"
+            raise StepTimedOut(said) from error
         self._gone = True
 
     async def release(self) -> None:
@@ -538,8 +582,7 @@ class SftpHeld:
         if self._wire.closed:
             return
         if not self._gone:
-            await locking.give_back(self._wire, self._place)
-            self._gone = True
+            await self.let_go()
         self._remote.give_back(self._wire)
 
 

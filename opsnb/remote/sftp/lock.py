@@ -147,7 +147,8 @@ class Lock:
         """Move those away who have given no sign of life; whether nobody alive was met."""
         for place in await _holders(wire):
             sign = await wire.lstat(place + b"/beat") or await wire.lstat(place)
-            if sign is not None and now.mtime - sign.mtime < DEAD:
+            # A sign from the future was given before the clock was set back.
+            if sign is not None and abs(now.mtime - sign.mtime) < DEAD:
                 self._alive = (place, time.monotonic() + RECENT)
                 return False
             # Of several who do this one does it: the name is that of one holder only.
@@ -211,7 +212,7 @@ async def _shell_is_alive(wire: Wire, place: bytes) -> bool:
     if await wire.lstat(SHELLS_HOLDER) is None:
         return False
     sign, now = await wire.lstat(SHELLS_BEAT), await wire.lstat(place + b"/beat")
-    return sign is not None and now is not None and now.mtime - sign.mtime < DEAD
+    return sign is not None and now is not None and abs(now.mtime - sign.mtime) < DEAD
 
 
 async def give_back(wire: Wire, place: bytes) -> None:
@@ -238,7 +239,9 @@ async def rob(wire: Wire, holder: Holder) -> None:
     await wire.write(new, [b"%d\n" % (holder.token + 1)])
     await wire.rename(new, TOKEN)
     await asyncio.sleep(KILLED)
-    await wire.remove(SHELLS_HOLDER)
+    # Somebody with a shell may have been waiting for it: by now this is theirs.
+    if await _token_in(wire, SHELLS_HOLDER) == holder.token:
+        await wire.remove(SHELLS_HOLDER)
 
 
 async def _token_in(wire: Wire, path: bytes) -> int:

@@ -57,7 +57,8 @@ class SftpRemote:
         """See :attr:`Remote.round_trip`."""
         return self._connection.round_trip()
 
-    async def _open(self) -> Wire:
+    async def session(self) -> Wire:
+        """Begin a session, connecting when there is no connection."""
         client = await self._connection.sftp()
         return Wire(client, self.deploy_to.encode("utf-8", "surrogateescape"))
 
@@ -67,7 +68,7 @@ class SftpRemote:
             async with self._opening:
                 fresh = self._wire is None or self._wire.closed
                 if self._wire is None or self._wire.closed:
-                    self._wire = await self._open()
+                    self._wire = await self.session()
                 wire = self._wire
             try:
                 async with asyncio.timeout(self._step_timeout):
@@ -164,7 +165,8 @@ class SftpRemote:
     async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
         """See :meth:`Remote.lock`."""
         wire, self._next = self._next, None
-        wire = wire if wire is not None and not wire.closed else await self._open()
+        if wire is None or not await _still_open(wire):
+            wire = await self.session()
         place = place_of_its_own()
         try:
             async with asyncio.timeout(self._step_timeout):
@@ -211,6 +213,19 @@ class SftpRemote:
                 wire.closed = True
         self._wire = self._next = None
         await self._connection.hang_up()
+
+
+async def _still_open(wire: Wire) -> bool:
+    """Whether a session goes on; it may have ended while nobody asked anything."""
+    if wire.closed:
+        return False
+    try:
+        async with asyncio.timeout(SETTLING):
+            await wire.lstat(b"")
+    except (Disconnected, TimeoutError):
+        await wire.close()
+        return False
+    return True
 
 
 async def _listing(wire: Wire, path: bytes) -> Listing:

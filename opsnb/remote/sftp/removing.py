@@ -36,7 +36,7 @@ async def _mounts(wire: Wire) -> list[bytes]:
     """Where something is mounted, as far as can be known."""
     try:
         # It says that it is empty, so it is read without a look at its size.
-        text = b"".join([piece async for piece in wire.pieces(MOUNTS)])
+        text = await wire.text(MOUNTS)
     except (StepFailed, RemoteError):
         return []
     fields = [line.split(b" ") for line in text.splitlines()]

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 B = TypeVar("B")
 MANY = 32  # requests under way at once: each costs a round trip
-BLOCK = 1 << 20
-COPIED = 64 << 20  # bytes of one request to copy: the server does nothing else meanwhile
+SMALL = 1 << 15
+BLOCK = 1 << 17  # what a server gives in one answer
+LARGE = 8  # of these at once: whatever is under way comes before the next sign of life
+COPIED = 16 << 20  # bytes of one request to copy: the server does nothing else meanwhile
 MOST_TEXT = 256 << 20
 MOST_NAMES = 1_000_000
+MOST_DEEP = 4096  # bytes of a path, as Linux has it
 ABSENT, LOST_CODES = 2, (6, 7)
 Part = tuple[int, int, int, bytes]
 NEEDED = ("posix-rename@openssh.com", "fsync@openssh.com", "statvfs@openssh.com")
@@ -66,6 +69,7 @@ class Wire:
     def __init__(self, client: asyncssh.SFTPClient, root: bytes) -> None:
         self._client = client
         self._root = root
+        self._large = asyncio.Semaphore(LARGE)
         self.closed = False
 
     def at(self, path: bytes) -> bytes:
@@ -146,7 +150,11 @@ class Wire:
         return found
 
     async def walk(self, path: bytes) -> dict[bytes, Item]:
-        """All that is below a directory, parents first, no link followed."""
+        """All that is below a directory, parents first, no link followed.
+
+        Raises:
+            RemoteError: The server says what no file system can hold.
+        """
         found: dict[bytes, Item] = {}
         level = [b""]
         while level:
@@ -157,6 +165,8 @@ class Wire:
                 for name, item in names.items()
             }
             found |= found_here
+            if len(found) > MOST_NAMES or any(len(below) > MOST_DEEP for below in level):
+                raise RemoteError(f"the server's listing of {safe(path)} has no end")
             level = [below for below, item in found_here.items() if item.kind == "d"]
         return found
 
@@ -206,18 +216,31 @@ class Wire:
         if item.kind != "f" or item.size > MOST_TEXT:
             raise RemoteError(f"{safe(path)} is no file of at most {MOST_TEXT:,} bytes")
         try:
-            return b"".join([piece async for piece in self.pieces(path)])
+            return await self.text(path)
         except StepFailed as error:
             if error.status == ABSENT:
                 return None  # it has gone meanwhile
             raise
+
+    async def text(self, path: bytes, offset: int = 0, most: int = MOST_TEXT) -> bytes:
+        """What a file holds from some byte on, whatever size it says it has.
+
+        Raises:
+            RemoteError: It is more than that.
+        """
+        found = bytearray()
+        async for piece in self.pieces(path, offset):
+            found += piece
+            if len(found) > most:
+                raise RemoteError(f"{safe(path)} has no end")
+        return bytes(found)
 
     async def tail(self, path: bytes, most: int) -> bytes:
         """The last bytes of a file; none when there is none."""
         item = await self.stat(path)
         if item is None:
             return b""
-        return b"".join([piece async for piece in self.pieces(path, max(0, item.size - most))])
+        return await self.text(path, max(0, item.size - most))
 
     async def pieces(self, path: bytes, offset: int = 0) -> AsyncIterator[bytes]:
         """What a file holds from some byte on, piece by piece."""
@@ -225,9 +248,12 @@ class Wire:
             self._asked("read", path),
             await self._client.open(self.at(path), "rb") as file,
         ):
-            while piece := cast(bytes, await file.read(BLOCK, offset)):
+            piece = cast(bytes, await file.read(SMALL, offset))
+            while piece:
                 yield piece
                 offset += len(piece)
+                async with self._large:
+                    piece = cast(bytes, await file.read(BLOCK, offset))
 
     async def digest(self, path: bytes) -> str:
         """The SHA-256 of a regular file, hexadecimal."""
@@ -302,16 +328,28 @@ class Wire:
         if item.kind != "d":
             await self.remove(path)
             return
+        levels = [[(path, item)]]
+        while levels[-1]:
+            below = await each(self._emptied, levels[-1])
+            levels.append([folder for folders in below for folder in folders])
+            if len(levels[-1]) > MOST_NAMES:
+                raise RemoteError(f"the server's listing of {safe(path)} has no end")
+        for level in reversed(levels):
+            await each(self._rmdir, [there for there, _item in level])
+
+    async def _emptied(self, folder: tuple[bytes, Item]) -> list[tuple[bytes, Item]]:
+        """Remove what a directory holds but for the directories in it, which are told."""
+        path, item = folder
         if item.mode & 0o700 != 0o700:
             await self.chmod(path, item.mode | 0o700)
-        below = await self.names(path)
-        await each(
-            lambda name: self.remove(path + b"/" + name),
-            [name for name, item in below.items() if item.kind != "d"],
-        )
-        for name, item in below.items():
-            if item.kind == "d":
-                await self.rmtree(path + b"/" + name)
+        below = {path + b"/" + name: found for name, found in (await self.names(path)).items()}
+        await each(self.remove, [there for there, found in below.items() if found.kind != "d"])
+        folders = [(there, found) for there, found in below.items() if found.kind == "d"]
+        if any(len(there) > MOST_DEEP + len(self._root) for there, _found in folders):
+            raise RemoteError(f"the server's listing of {safe(path)} has no end")
+        return folders
+
+    async def _rmdir(self, path: bytes) -> None:
         async with self._asked("remove", path):
             await self._client.rmdir(self.at(path))
 
@@ -341,11 +379,25 @@ class Wire:
             self._asked("write", path),
             await self._client.open(self.at(path), "xb") as file,
         ):
-            yield file.write
+
+            async def put(piece: bytes) -> None:
+                await self._write(file, piece, None)
+
+            yield put
             await file.chmod(mode)
             if mtime is not None:
                 await file.utime((mtime, mtime))
             await file.fsync()
+
+    async def _write(self, file: asyncssh.SFTPClientFile, content: bytes, at: int | None) -> None:
+        """Write at a place, or at the end of what was written."""
+        if len(content) <= SMALL:
+            await file.write(content, at)
+            return
+        for start in range(0, len(content), BLOCK):
+            async with self._large:
+                where = None if at is None else at + start
+                await file.write(content[start : start + BLOCK], where)
 
     async def touch(self, path: bytes) -> None:
         """Write into a file that must be there: its time becomes the server's."""
@@ -382,7 +434,7 @@ class Wire:
         ):
             async for start, to, length, content in parts:
                 if content:
-                    await made.write(content, to)
+                    await self._write(made, content, to)
                 else:
                     await self._copied(source, made, start, to, length)
             await made.chmod(mode)
@@ -402,10 +454,14 @@ class Wire:
         step = COPIED if there else BLOCK
         for at in range(0, length, step):
             more = min(step, length - at)
-            if there:
-                await self._client.remote_copy(source, made, start + at, more, to + at)
-            else:
-                await made.write(await source.read(more, start + at), to + at)
+            async with self._large if length > SMALL else nullcontext():
+                if there:
+                    await self._client.remote_copy(source, made, start + at, more, to + at)
+                else:
+                    await made.write(await source.read(more, start + at), to + at)
+        # OpenSSH's server says that all went well when the last of it could not be written.
+        if length and ((await made.stat()).size or 0) < to + length:
+            raise StepFailed("not written: is the disk full?", 1)
 
 
 def _item(attrs: asyncssh.SFTPAttrs) -> Item:
