@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
+import json
 import os
 import shutil
 import signal
+import tarfile
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,13 +28,24 @@ from opsnb.engine.change import Actor, Change
 from opsnb.engine.deploy import DeployWork, Order
 from opsnb.engine.source import scan
 from opsnb.engine.switch import PruneWork, RollbackWork
+from opsnb.errors import NotRestored, OpsnbError, RemoteError, StepFailed, StepTimedOut
+from opsnb.remote.base import Patched
 from opsnb.remote.sftp.lock import DEAD
 from opsnb.remote.sftp.remote import sftp_remote
 from tests.faults.calls import Action, Calls
 from tests.faults.conftest import Tell
 from tests.faults.faulty import KINDS, MORE, Faulty, Plot
-from tests.faults.guarantees import debris, good, live
-from tests.faults.lab import Lab, Scenario, change, in_memory, some, strangers, unchained
+from tests.faults.guarantees import debris, good, live, snapshot
+from tests.faults.lab import (
+    Lab,
+    Scenario,
+    change,
+    folder,
+    in_memory,
+    some,
+    strangers,
+    unchained,
+)
 from tests.faults.strike import counted, strikes
 from tests.support.matrix import Row
 from tests.support.site import unlike
@@ -262,3 +278,273 @@ async def test_whatever_call_fails_the_guarantees_hold(
     told = f"{errno.errorcode[error]} once, by SFTP"
     tell(Row(told, name, number, met, len(broken)))
     assert not broken, "\n".join(broken)
+
+
+# --- what was found by reading ------------------------------------------------------------------
+
+ONE = "20260101000000"
+RECORDED = json.dumps({"name": ONE, "state": "unfinished"}).encode() + b"\n"
+
+
+@pytest.fixture
+async def site(lab: SftpLab) -> Path:
+    """A site with releases."""
+    return await lab.anew("site", "read")
+
+
+@pytest.fixture
+async def remote(lab: SftpLab, site: Path) -> AsyncIterator[Any]:
+    made = lab.remote(site)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def held(remote: Any) -> AsyncIterator[Any]:
+    taken = await remote.lock("tester", "here", "now", "a test")
+    yield taken
+    with suppress(OpsnbError):
+        await taken.release()
+
+
+async def test_a_switch_whose_lock_is_lost_before_the_flush_is_not_told_as_not_done(
+    lab: SftpLab, remote: Any, site: Path
+) -> None:
+    """The step after it says that the lock is lost; where current leads is true."""
+
+    class Robbed(Faulty):
+        """Robbed between the rename of a switch and its flush."""
+
+        async def _call(self, name: str, real: Any, args: Any, kwargs: Any) -> Any:
+            if name == "publish":
+                held = self._real
+                flushed, held._flushed = held._flushed, None
+
+                async def late() -> None:
+                    thief = lab.remote(site)
+                    await thief.break_lock((await thief.look()).holder)
+                    await thief.close()
+                    await flushed()
+
+                held._flushed = late
+            answer = await super()._call(name, real, args, kwargs)
+            return Robbed(answer._real, self._plot) if isinstance(answer, Faulty) else answer
+
+    before = live(site)
+    report, error = await change(Robbed(remote, Plot()), "rollback", RollbackWork(SETTINGS))
+    assert live(site) != before
+    assert isinstance(error, NotRestored)
+    assert (report.switched, report.live) == (True, live(site))
+
+
+async def test_what_is_behind_a_link_in_place_of_the_trash_is_left_alone(
+    held: Any, site: Path, sshd: RealSshd
+) -> None:
+    precious = site.parent / "precious"
+    shutil.rmtree(precious, ignore_errors=True)
+    (precious / "folder").mkdir(parents=True)
+    (precious / "folder" / "file").write_text("precious")
+    sshd.own(precious)
+    trash = site / ".opsnb" / "trash"
+    shutil.rmtree(trash)
+    trash.symlink_to(precious)
+    await held.sweep()
+    assert (precious / "folder" / "file").read_text() == "precious"
+    trash.unlink()
+
+
+@pytest.mark.parametrize("step", ["drop", "bring", "modes", "patch", "unpack"])
+async def test_no_step_goes_through_a_link_in_the_release(
+    held: Any, site: Path, sshd: RealSshd, step: str
+) -> None:
+    """``sub`` is a link into shared/ in the release that is built, a directory in the other."""
+    base = live(site)
+    (name,) = os.listdir(site / "releases" / base / "sub")
+    await held.begin(ONE, RECORDED)
+    (site / "releases" / ONE / "sub").symlink_to("../../shared/uploads")
+    (site / "shared" / "uploads" / name).write_text("precious")
+    sshd.own(site / "shared")
+    before = snapshot(site / "shared")
+    path = b"sub/" + os.fsencode(name)
+
+    async def sent(content: bytes) -> AsyncIterator[bytes]:
+        yield content
+
+    steps = {
+        "drop": lambda: held.drop(ONE, [path]),
+        "bring": lambda: held.bring(base, ONE, [path]),
+        "modes": lambda: held.modes(ONE, [(path, 0o600)]),
+        "patch": lambda: held.patch(base, ONE, Patched(path, 0o600, 1), sent(b"put 0 3\nnewend\n")),
+        "unpack": lambda: held.unpack(ONE, sent(tarred(path))),
+    }
+    with suppress(StepFailed):
+        await steps[step]()
+    assert snapshot(site / "shared") == before
+
+
+def tarred(path: bytes) -> bytes:
+    """A tar stream of one file."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        member = tarfile.TarInfo(os.fsdecode(path))
+        member.size, member.mode = 3, 0o644
+        tar.addfile(member, io.BytesIO(b"new"))
+    return made.getvalue()
+
+
+async def test_a_tree_deeper_than_python_recurses_is_removed(
+    held: Any, site: Path, sshd: RealSshd
+) -> None:
+    await held.begin(ONE, RECORDED)
+    place = os.open(site / "releases" / ONE, os.O_RDONLY)
+    for _ in range(1050):
+        os.mkdir("d", dir_fd=place)
+        os.chown("d", sshd.uid, sshd.gid, dir_fd=place)
+        below = os.open("d", os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = below
+    os.close(place)
+    assert await held.discard([ONE])
+    assert not (site / "releases" / ONE).exists()
+    assert not any((site / ".opsnb" / "held").glob("*/gone.*"))
+
+
+async def test_who_holds_the_lock_from_a_clock_that_was_set_back_and_is_dead_loses_it(
+    lab: SftpLab, remote: Any, held: Any, site: Path
+) -> None:
+    """The dead one's last sign is from the future."""
+    held.give_up()
+    (sign,) = (site / ".opsnb").glob("held/*/beat")
+    os.utime(sign, (time.time() + 3600,) * 2)
+    other = lab.remote(site)
+    taken = await other.lock("other", "here", "now", "a test")
+    assert taken is not None
+    await taken.release()
+    await other.close()
+
+
+async def test_the_description_of_a_shell_that_took_the_lock_meanwhile_stays(
+    lab: SftpLab, remote: Any, site: Path, sshd: RealSshd
+) -> None:
+    """Somebody with a shell waited for the lock that was taken away; a third finds it taken."""
+    local = [folder(site), folder(site)]
+    first = await local[0].lock("first", "here", "now", "to be robbed")
+    assert first is not None
+    sshd.own(site / ".opsnb")
+
+    async def waiting() -> Any:
+        while (found := await local[1].lock("second", "here", "now", "waits")) is None:  # noqa: ASYNC110 - a server has no event
+            await asyncio.sleep(0.1)
+        return found
+
+    waits = asyncio.create_task(waiting())
+    await asyncio.sleep(0.3)
+    await remote.break_lock((await remote.look()).holder)
+    second = await waits
+    assert await remote.lock("third", "here", "now", "beside") is None
+    await second.flush()
+    await second.release()
+    with suppress(OpsnbError):
+        await first.release()
+    for one in local:
+        await one.close()
+
+
+async def test_a_session_that_ended_between_two_changes_is_begun_again(
+    remote: Any, site: Path
+) -> None:
+    first = await remote.lock("tester", "here", "now", "one")
+    await first.release()
+    await remote._connection.hang_up()
+    again = await remote.lock("tester", "here", "now", "two")
+    await again.flush()
+    await again.release()
+
+
+async def test_a_server_that_stands_still_does_not_keep_the_client(
+    lab: SftpLab, site: Path, sshd: RealSshd
+) -> None:
+    """sftp-server is stopped while the lock is given back: that has a deadline."""
+    address = Address.parse(f"sftp://{sshd.alias}{site}")
+    remote = sftp_remote(address, sshd.ssh_config, 1, 20)
+    held = await remote.lock("tester", "here", "now", "a test")
+    assert held is not None
+    stopped = servers_below(sshd)
+    assert stopped
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(20):
+            with pytest.raises(StepTimedOut):
+                await held.release()
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        await remote.close()
+
+
+def servers_below(sshd: RealSshd) -> list[int]:
+    """The sftp-servers that this sshd started."""
+    assert sshd._process is not None
+    top = sshd._process.pid
+    above: dict[int, tuple[int, str]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            name, _, rest = path.read_text().rpartition(")")
+            above[int(path.parent.name)] = int(rest.split()[1]), name.partition("(")[2]
+
+    def ours(pid: int) -> bool:
+        while pid > 1:
+            if pid == top:
+                return True
+            pid = above.get(pid, (0, ""))[0]
+        return False
+
+    return [pid for pid, (_, name) in above.items() if name == "sftp-server" and ours(pid)]
+
+
+async def test_a_file_that_says_it_is_small_and_has_no_end_is_not_read_for_ever(
+    held: Any,
+) -> None:
+    """What says that it is empty, and is not, is what the kernel's own files are."""
+    with pytest.raises(RemoteError, match="no end"):
+        await held._wire.text(b"/dev/zero", most=1 << 20)
+
+
+async def test_a_sign_of_life_comes_beside_a_step_that_the_server_takes_long_for(
+    held: Any, site: Path, sshd: RealSshd
+) -> None:
+    """The holder's own sftp-server stands still, as in the flush of a large file."""
+    (sign,) = (site / ".opsnb").glob("held/*/beat")
+    stopped = servers_below(sshd)
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        os.utime(sign, (1, 1))
+        async with asyncio.timeout(30):
+            while sign.stat().st_mtime < 2:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.1)
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def elsewhere(site: Path, sshd: RealSshd) -> Iterator[Path]:
+    """A directory on another file system."""
+    with tempfile.TemporaryDirectory(prefix="opsnb-shared-", dir="/tmp") as made:
+        Path(made).chmod(0o755)
+        if Path(made).stat().st_dev == site.stat().st_dev:
+            pytest.skip("there is but one file system here")
+        sshd.own(Path(made))
+        yield Path(made)
+
+
+async def test_a_directory_is_made_in_shared_on_another_file_system(
+    held: Any, site: Path, elsewhere: Path
+) -> None:
+    """There it cannot be renamed into place."""
+    shutil.rmtree(site / "shared")
+    (site / "shared").symlink_to(elsewhere)
+    await held.make_shared(b"a/b")
+    assert (elsewhere / "a" / "b").is_dir()
