@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -20,6 +19,8 @@ import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from packaging.requirements import Requirement
+
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 BINDER = ROOT / "binder"
@@ -174,9 +175,7 @@ SERVICE = "import os, sys, jupyterlab; os.execvp(sys.argv[1], sys.argv[1:])"
 def test_it_starts_in_the_tour_however_it_is_started(
     python: Path, tmp_path: Path, begin: list[str], old: bool
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     app = "NotebookApp" if old else "ServerApp"
     base = "/user/somebody/" if old else "/"
     given = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]

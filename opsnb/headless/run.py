@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
 import nbformat
@@ -201,6 +201,19 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill is not
     """Papermill's client, whose cells are run by a :class:`Run`."""
 
     run: Run
+    sockets: Path
+
+    def create_kernel_manager(self) -> Any:
+        """See nbclient; where it can, the kernel listens in a folder that only its owner enters.
+
+        A port that was free when it was chosen can be taken by the time the kernel listens on it,
+        and whoever has a login on the machine can connect to it.
+        """
+        manager = super().create_kernel_manager()
+        if os.name == "posix" and any("ipykernel" in word for word in manager.kernel_spec.argv):
+            manager.transport = "ipc"
+            manager.ip = str(self.sockets / "kernel")
+        return manager
 
     def papermill_execute_cells(self) -> None:
         """See papermill."""
@@ -225,7 +238,7 @@ def _engine(run: Run) -> type[NBClientEngine]:
                 kernel_name=kernel_name,
                 startup_timeout=options.get("start_timeout", 60),
                 timeout=None,
-                # It says at every start that it speaks over TCP, which is loopback here.
+                # Where it speaks over TCP, which is loopback here, it says so at every start.
                 extra_arguments=["--log-level=40"],
             )
             client.run = run
@@ -233,7 +246,8 @@ def _engine(run: Run) -> type[NBClientEngine]:
             env = {key: value for key, value in os.environ.items() if key != "JPY_SESSION_NAME"}
             env["OPSNB_FACE"] = "static"
             # What a kernel says of itself is for nobody, unless it does not start.
-            with TemporaryFile() as words:
+            with TemporaryFile() as words, TemporaryDirectory(prefix="opsnb-") as sockets:
+                client.sockets = Path(sockets)
                 try:
                     return client.execute(env=env, stdout=words, stderr=words)
                 finally:

@@ -13,7 +13,8 @@ from opsnb.core.doctor import Finding
 from opsnb.server import Server
 from tests.downtime.load import read
 from tests.downtime.operator import write
-from tests.downtime.web import NGINX, answering, child, folder_of, free_port, php
+from tests.downtime.web import NGINX, answering, child, folder_of, php
+from tests.support.ports import free_port
 from tests.support.sshd import HOST, RealSshd, require
 
 SITE = """server {{

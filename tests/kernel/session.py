@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from jupyter_client.blocking.client import BlockingKernelClient
@@ -67,7 +68,14 @@ class Session:
 
     def __init__(self, kernel: str, specs: Path, folder: Path) -> None:
         known = KernelSpecManager(kernel_dirs=[str(specs)])
-        self._manager = KernelManager(kernel_name=kernel, kernel_spec_manager=known)
+        # Sockets of its own: a port that was free when it was chosen can be taken when it starts.
+        self._sockets = TemporaryDirectory(prefix="opsnb-")
+        self._manager = KernelManager(
+            kernel_name=kernel,
+            kernel_spec_manager=known,
+            transport="ipc",
+            ip=str(Path(self._sockets.name) / "kernel"),
+        )
         self._folder = folder
         self.updates: list[Message] = []
         self._client: BlockingKernelClient
@@ -80,6 +88,7 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self._client.stop_channels()
         self._manager.shutdown_kernel(now=True)
+        self._sockets.cleanup()
 
     def _connect(self) -> None:
         self._client = self._manager.blocking_client()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tests.support.kernels import write_specs
+from tests.support.ports import free_port
 
 HOST = "127.0.0.1"
 _START_SECONDS = 60.0
@@ -49,7 +49,7 @@ class Lab:
         self.base = Path(tempfile.mkdtemp(prefix="opsnb-lab-", dir="/tmp"))
         self.work = self.base / "work"
         self.work.mkdir()
-        self.url = f"http://{HOST}:{_free_port()}"
+        self.url = f"http://{HOST}:{free_port()}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -168,10 +168,3 @@ def notebook(cells: Iterable[str], kernel: str) -> dict[str, Any]:
     ]
     spec = {"name": kernel, "display_name": kernel, "language": "python"}
     return {"cells": made, "metadata": {"kernelspec": spec}, "nbformat": 4, "nbformat_minor": 5}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

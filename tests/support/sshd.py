@@ -26,6 +26,8 @@ from typing import Any, NamedTuple, NoReturn, Self
 
 import pytest
 
+from tests.support.ports import free_port
+
 HOST = "127.0.0.1"
 USER = "deploy"
 ALIAS = "web1"
@@ -272,7 +274,7 @@ class RealSshd:
         """Start sshd, on the port that it had before if there is one, and wait for its greeting."""
         if self._process is not None:
             raise RuntimeError("sshd is running")
-        ports = [self.port] if self.port else [_free_port() for _ in range(_PORTS_TO_TRY)]
+        ports = [self.port] if self.port else [free_port() for _ in range(_PORTS_TO_TRY)]
         for port in ports:
             if self._listen(port):
                 self.port = port
@@ -517,10 +519,3 @@ def _has_environment(pid: int, setting: str) -> bool:
 def _send(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
