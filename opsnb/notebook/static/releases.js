@@ -16,7 +16,8 @@ function State({ row }) {
 }
 
 const COLUMNS = [
-  ["release", ""], ["state", ""], ["revision", "opsnb-wide"], ["by", "opsnb-wider"], ["made (UTC)", "opsnb-wide"],
+  ["release", ""], ["state", ""], ["revision", "opsnb-wide"], ["by", "opsnb-wider"],
+  [html`<span class="opsnb-wider">made (UTC) · </span>age`, "opsnb-wide"],
   ["files", "opsnb-right opsnb-wider"], ["disk: own / all", ""],
 ];
 
