@@ -76,7 +76,7 @@ HOMES = {
     "pandas": ("tables.py",),
     "fastcdc": ("engine/cutting.py",),
     "pathspec": ("engine/ignore.py",),
-    "pydantic": ("core/config.py",),
+    "pydantic": ("core/config.py", "core/settings/"),
     "rich": ("cli/",),
     "zstandard": ("remote/pack.py",),
     "click": ("cli/",),

@@ -11,162 +11,31 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable
-from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from opsnb.core.settings.connection import ConnectionSettings
+from opsnb.core.settings.health import Health, HealthSettings
+from opsnb.core.settings.hooks import Hook, HookSettings
+from opsnb.core.settings.release import ReleaseSettings
+from opsnb.core.settings.retention import RetentionSettings
+from opsnb.core.settings.source import SourceSettings
+from opsnb.core.settings.table import Table
 from opsnb.core.text import safe
 from opsnb.errors import ConfigError
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Hook(_Table):
-    """A command run on the server."""
-
-    command: str = Field(min_length=1, description="A line for /bin/sh.")
-    timeout: float = Field(300, gt=0, description="Seconds until it is ended and has failed.")
-
-
-class Health(_Table):
-    """A question that a working site answers."""
-
-    url: str = Field("", description="An address that is asked from this machine (http, https).")
-    command: str = Field("", description="Or a line for /bin/sh on the server, which must exit 0.")
-    status: int = Field(200, ge=100, le=599, description="The status that the address must answer.")
-    contains: str = Field("", description="Text that the answer must contain.")
-    timeout: float = Field(10, gt=0, description="Seconds for one try.")
-    retries: int = Field(3, ge=0, le=100, description="Further tries after the first.")
-    delay: float = Field(1, ge=0, le=300, description="Seconds between tries.")
-
-    @model_validator(mode="after")
-    def _one_question(self) -> Health:
-        if bool(self.url) == bool(self.command):
-            raise ValueError("give either url or command")
-        if self.url and urlsplit(self.url).scheme not in ("http", "https"):
-            raise ValueError("url must begin with http:// or https://")
-        return self
-
-
-# What a shell keeps for itself, and what opsnb gives a hook.
-_TAKEN = re.compile(r"(?i:opsnb)_.*|E?UID|PPID|_|SHELLOPTS|BASHOPTS|BASH_VERSINFO|PATH|IFS|LD_.*")
-
-
-Hooks = Annotated[tuple[Hook, ...], Field()]
-
-
-def _as_hooks(value: object) -> object:
-    """A hook may be written as its command alone."""
-    if isinstance(value, (list, tuple)):
-        return [{"command": item} if isinstance(item, str) else item for item in value]
-    return value
-
-
-class Settings(_Table):
+class Settings(
+    ConnectionSettings,
+    HealthSettings,
+    HookSettings,
+    RetentionSettings,
+    ReleaseSettings,
+    SourceSettings,
+):
     """What can be said of a project, an environment or a server."""
-
-    source: str = Field("", description="The folder to release.")
-    keep_releases: int = Field(
-        3, ge=1, le=1000, description="How many good releases stay, the live one included."
-    )
-    exclude: tuple[str, ...] = Field(
-        (), description="What of the source stays out: gitignore rules; .deployignore is read too."
-    )
-    base: Literal["previous", "clean"] = Field(
-        "previous",
-        description="previous: what the application wrote inside the release is carried over; "
-        "clean: the release equals the source.",
-    )
-    copy_mode: Literal["copy", "hardlink"] = Field(
-        "copy",
-        alias="copy",
-        description="copy: a real copy (reflink where the file system can); "
-        "hardlink: unchanged files share their inode with the release before.",
-    )
-    recycle: bool = Field(
-        True,
-        description="Whether the release that was pruned last stays aside on the disk, and the "
-        "next one is made of it: only what differs is copied. It needs the room of one release.",
-    )
-    verify: Literal["written", "all"] = Field(
-        "written",
-        description="Which files are hashed on the server before the switch: those that were "
-        "sent, or all of them.",
-    )
-    linked_dirs: tuple[str, ...] = Field(
-        (), description="Directories of shared/ to link. Nothing listed: all that shared/ holds."
-    )
-    linked_files: tuple[str, ...] = Field((), description="Files of shared/ to link.")
-    before_publish: Hooks = Field(
-        (), description="Commands run in the new release's directory before the switch."
-    )
-    after_publish: Hooks = Field((), description="Commands run in the live release after it.")
-    health: tuple[Health, ...] = Field(
-        (), description="What must answer after the switch; if not, the previous release returns."
-    )
-    secrets: tuple[str, ...] = Field(
-        (),
-        description="Variables of your own environment that hooks are given, and whose values "
-        "are shown nowhere.",
-    )
-    web_config: str = Field(
-        "",
-        description="The web server's main configuration file, for `opsnb check`. Nothing said: "
-        "where nginx and Apache keep it.",
-    )
-    lock_wait: float = Field(0, ge=0, le=86400, description="Seconds to wait for a lock.")
-    step_timeout: float = Field(
-        1800, gt=0, description="Seconds until a copying or flushing step has failed."
-    )
-    connect_timeout: float = Field(15, gt=0, description="Seconds until connecting has failed.")
-
-    @field_validator("before_publish", "after_publish", mode="before")
-    @classmethod
-    def _short_hooks(cls, value: object) -> object:
-        return _as_hooks(value)
-
-    @field_validator("linked_dirs", "linked_files")
-    @classmethod
-    def _inside(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_clean(path) for path in paths)
-
-    @field_validator("web_config")
-    @classmethod
-    def _absolute(cls, path: str) -> str:
-        if path and (not path.startswith("/") or re.search(r"[\x00-\x1f\x7f]", path)):
-            raise ValueError("web_config must be an absolute path on the server")
-        return path
-
-    @field_validator("secrets")
-    @classmethod
-    def _variables(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or _TAKEN.fullmatch(name):
-                raise ValueError(f"{name!r} is no name for a variable of a hook")
-        return names
-
-    @model_validator(mode="after")
-    def _apart(self) -> Settings:
-        listed = sorted((*self.linked_dirs, *self.linked_files))
-        for first, second in pairwise(listed):
-            if first == second:
-                raise ValueError(f"{first!r} is listed twice")
-        for outer in listed:
-            inner = [path for path in listed if path.startswith(outer + "/")]
-            if inner:
-                raise ValueError(f"{inner[0]!r} lies inside {outer!r}: list one of them")
-        return self
-
-
-def _clean(path: str) -> str:
-    parts = path.rstrip("/").split("/")
-    if not path or any(part in ("", ".", "..") for part in parts) or "\0" in path:
-        raise ValueError(f"{path!r} is not a path inside a release")
-    return "/".join(parts)
 
 
 class Project(Settings):
@@ -207,7 +76,7 @@ class _At(ValueError):
         self.where = where
 
 
-class Config(_Table):
+class Config(Table):
     """The whole of ``opsnb.toml``."""
 
     project: Project = Field(default_factory=lambda: Project.model_validate({}))
@@ -254,7 +123,7 @@ def _said(table: Settings) -> dict[str, Any]:
     return table.model_dump(include=given, by_alias=True)
 
 
-class Address(_Table):
+class Address(Table):
     """Where a server is.
 
     Attributes:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from opsnb.core.config import Health, Hook, Settings
+from opsnb.core.config import Settings
 from opsnb.core.manifest import Difference, Manifest
 from opsnb.core.release import Record
 from opsnb.core.retention import Retention
+from opsnb.core.settings.health import Health
+from opsnb.core.settings.hooks import Hook
 from opsnb.core.spare import Reuse
 
 Verb = Literal["deploy", "rollback", "prune"]

@@ -6,8 +6,10 @@ Rule 2: it lists everything that is in the way, not only the first thing.
 
 from __future__ import annotations
 
-from opsnb.core.config import Health, Hook, Settings
+from opsnb.core.config import Settings
 from opsnb.core.release import CurrentKind, Site
+from opsnb.core.settings.health import Health
+from opsnb.core.settings.hooks import Hook
 from opsnb.core.text import safe
 from opsnb.errors import NotReady
 

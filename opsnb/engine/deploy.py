@@ -19,9 +19,9 @@ from opsnb.core.text import plural, safe, size
 from opsnb.engine import cache
 from opsnb.engine.change import Change, Finished
 from opsnb.engine.chunking import Patch, patches, payload, remember
-from opsnb.engine.confirm import environment, run_hooks
 from opsnb.engine.cutting import LARGE
 from opsnb.engine.ending import confirm, finish
+from opsnb.engine.hooks import environment, run_hooks
 from opsnb.engine.look import RECENT, Grounds, grounds, plan_for, spare_of
 from opsnb.engine.meter import Meter
 from opsnb.engine.source import Source, modified, pieces, stream

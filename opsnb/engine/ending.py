@@ -11,7 +11,8 @@ from opsnb.core.plan import Plan
 from opsnb.core.release import Record
 from opsnb.core.text import safe
 from opsnb.engine.change import Change
-from opsnb.engine.confirm import check_health, run_hooks
+from opsnb.engine.health import check_health
+from opsnb.engine.hooks import run_hooks
 from opsnb.errors import (
     CheckFailed,
     ConnectError,

@@ -10,8 +10,8 @@ from opsnb.core.plan_rollback import plan_prune, plan_rollback
 from opsnb.core.release import Record
 from opsnb.core.text import safe
 from opsnb.engine.change import Change
-from opsnb.engine.confirm import environment
 from opsnb.engine.ending import confirm, finish
+from opsnb.engine.hooks import environment
 from opsnb.errors import StalePlan
 
 

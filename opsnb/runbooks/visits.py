@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
-from opsnb.core.config import Health
+from opsnb.core.settings.health import Health
 from opsnb.core.text import safe
 
 READ = 1 << 20

@@ -54,6 +54,7 @@ OURS = {
     *("opsnb.core.text", "opsnb.core.usage"),
 }
 REMOTE = "opsnb.remote"  # all of it: it is what connects
+SETTINGS = "opsnb.core.settings"  # all of it: the configuration says where to
 
 PROGRAM = """
 import json, sys
@@ -136,7 +137,8 @@ def ours(loaded: Iterable[str]) -> set[str]:
     return {
         name
         for name in loaded
-        if name.partition(".")[0] == "opsnb" and name not in OURS and not name.startswith(REMOTE)
+        if name.partition(".")[0] == "opsnb"
+        if name not in OURS and not name.startswith((REMOTE, SETTINGS))
     }
 
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from opsnb.core import config
-from opsnb.core.config import Address, Config, Environment, Health, Hook, Project, Settings
+from opsnb.core.config import Address, Config, Environment, Project, Settings
+from opsnb.core.settings.health import Health
+from opsnb.core.settings.hooks import Hook
 from opsnb.errors import ConfigError
 
 WHOLE = """\

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import opsnb
-from opsnb.core.config import Health
 from opsnb.core.release import State
+from opsnb.core.settings.health import Health
 from opsnb.errors import ConfigError, GateClosed, NotConfirmed
 from opsnb.runbooks import Runbook
 from opsnb.runbooks.scenes import SCENES
