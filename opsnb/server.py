@@ -6,7 +6,7 @@ import asyncio
 import getpass
 import os
 import platform
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from opsnb.core.secrets import Secrets
     from opsnb.core.usage import Usage
     from opsnb.core.webserver import Files
+    from opsnb.engine.asked import Asked, Prepare, Tell
     from opsnb.engine.change import Change
     from opsnb.engine.run import CommandResult
     from opsnb.engine.source import Memory, Source
@@ -321,7 +322,9 @@ class Server:
             NotReady: The server cannot take the release as it stands.
             ConnectError: The server cannot be reached.
         """
-        wish, scanned = self._wish(self._source(source), revision, keep, force)
+        from opsnb.engine.asked import Words, read  # noqa: PLC0415 - import opsnb stays quick
+
+        wish, scanned = LOOP.run(read(self._asked(source, revision, keep, force), Words()))
         plan = self._ask(lambda remote: _planned(remote, wish))
         return DeployPlan(self.name, plan, wish, scanned)
 
@@ -331,24 +334,20 @@ class Server:
             raise ConfigError("no source is given", "Name a folder, or set `source` in opsnb.toml.")
         return where
 
-    def _wish(
-        self, where: str, revision: str, keep: int | None, force: bool
-    ) -> tuple[Wish, Source]:
-        from opsnb.core.plan import Wish  # noqa: PLC0415 - import opsnb stays quick
-        from opsnb.engine.source import scan  # noqa: PLC0415 - as above
+    def _asked(
+        self, source: str | os.PathLike[str], revision: str, keep: int | None, force: bool
+    ) -> Asked:
+        from opsnb.engine.asked import Asked  # noqa: PLC0415 - import opsnb stays quick
 
-        settings = self._keeping(keep)
-        scanned = scan(Path(where), settings.exclude, self._seen_before())
-        wish = Wish(
-            source=scanned.manifest,
-            label=where,
-            settings=settings,
+        return Asked(
+            where=self._source(source),
+            settings=self._keeping(keep),
             revision=_revision(revision),
             by=who(),
             host=platform.node(),
             force=force,
+            memory=self._seen_before(),
         )
-        return wish, scanned
 
     def _seen_before(self) -> Memory | None:
         """What the last scan left; None when every file is to be read again."""
@@ -463,19 +462,17 @@ class Server:
         Returns:
             The running change.
         """
-        from opsnb.engine.deploy import DeployWork, Order  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.engine.asked import given  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.engine.deploy import DeployWork, Order  # noqa: PLC0415 - as above
 
         secrets = self._secrets()
         if isinstance(what, DeployPlan):
             if what.server != self.name:
                 raise ConfigError(f"that plan was made for {what.server}, not for {self.name}")
-            plan = what
-            order = Order(lambda: (plan.wish, plan.source), plan.plan)
+            order = Order(given(what.wish, what.source), what.plan)
         else:
-            folder = self._source(what)
             # At once, so that it is read while the connection is made.
-            read = LOOP.submit(asyncio.to_thread(self._wish, folder, revision, keep, force))
-            order = Order(read.result)
+            order = Order(_begun(self._asked(what, revision, keep, force)))
         return self._change("deploy", DeployWork(order), secrets)
 
     def rollback(self, to: str | Plan = "", why: str = "") -> Job:
@@ -580,6 +577,20 @@ class Server:
         forgotten = ended[: max(0, len(ended) - REMEMBERED)]
         self.jobs = [*(old for old in self.jobs if old not in forgotten), job]
         return job
+
+
+def _begun(asked: Asked) -> Prepare:
+    """Begin to read what is asked for, for an order that waits for it."""
+    from opsnb.engine.asked import Words, read  # noqa: PLC0415 - import opsnb stays quick
+
+    words = Words()
+    reading = LOOP.submit(read(asked, words))
+
+    def wait(tell: Tell) -> Awaitable[tuple[Wish, Source]]:
+        words.to(tell)
+        return asyncio.wrap_future(reading)
+
+    return wait
 
 
 async def _live(remote: Remote, site: Site) -> Base | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -17,6 +17,7 @@ from opsnb.core.release import Site, State
 from opsnb.core.spare import meddled, plain
 from opsnb.core.text import plural, safe, size
 from opsnb.engine import cache
+from opsnb.engine.asked import Prepare
 from opsnb.engine.change import Change, Finished
 from opsnb.engine.chunking import Patch, patches, payload, remember
 from opsnb.engine.cutting import LARGE
@@ -43,12 +44,12 @@ class Order:
     """A deploy that was asked for.
 
     Attributes:
-        prepare: Gives what is asked for and where its content is; it may take a while (a folder is
-            read), so it is called in a thread.
+        prepare: Gives what is asked for and where its content is. It may take a while (a folder is
+            read), and tells of it line by line.
         plan: The plan that was agreed to; None when whatever is right may be done.
     """
 
-    prepare: Callable[[], tuple[Wish, Source]]
+    prepare: Prepare
     plan: Plan | None = None
 
 
@@ -120,7 +121,7 @@ class DeployWork:
 
     async def _prepare(self, change: Change) -> Glance:
         """Read the source and look at the server, both at the same time."""
-        reading = asyncio.to_thread(self._order.prepare)
+        reading = self._order.prepare(change.log)
         read, glance = await asyncio.gather(reading, change.remote.glance(), return_exceptions=True)
         if isinstance(read, BaseException):
             raise read

@@ -20,6 +20,7 @@ from opsnb.core.config import Address, Settings
 from opsnb.core.events import Outcome
 from opsnb.core.plan import Wish
 from opsnb.core.release import rollback_targets
+from opsnb.engine.asked import given
 from opsnb.engine.change import Actor, Change
 from opsnb.engine.deploy import DeployWork, Order
 from opsnb.engine.manage import PinWork
@@ -85,7 +86,7 @@ def deploying(folder: Path) -> DeployWork:
     """A deploy of a folder."""
     scanned = scan(folder)
     wish = Wish(scanned.manifest, str(folder), SETTINGS, revision="r", by="tester", host="here")
-    return DeployWork(Order(lambda: (wish, scanned)))
+    return DeployWork(Order(given(wish, scanned)))
 
 
 async def change(remote: Any, verb: str, work: Any) -> tuple[Any, OpsnbError | None]:

@@ -17,6 +17,7 @@ from opsnb.core.config import Settings
 from opsnb.core.events import Outcome, Report
 from opsnb.core.plan import Wish
 from opsnb.core.release import rollback_targets
+from opsnb.engine.asked import given
 from opsnb.engine.deploy import DeployWork, Order
 from opsnb.engine.manage import AdoptWork, HoldWork, PinWork, UnholdWork
 from opsnb.engine.source import scan
@@ -46,7 +47,7 @@ def failing(source: Path) -> DeployWork:
     """A deploy whose check says no."""
     scanned = scan(source)
     wish = Wish(scanned.manifest, str(source), FAILS, revision="r", by="tester", host="here")
-    return DeployWork(Order(lambda: (wish, scanned)))
+    return DeployWork(Order(given(wish, scanned)))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ import pytest
 from opsnb.core.config import Address, Settings
 from opsnb.core.events import Outcome
 from opsnb.core.plan import Wish
+from opsnb.engine.asked import given
 from opsnb.engine.change import Actor, Change
 from opsnb.engine.deploy import DeployWork, Order
 from opsnb.engine.source import scan
@@ -59,7 +60,7 @@ def deploying(folder: Path) -> DeployWork:
     """A deploy that needs no command on the server."""
     scanned = scan(folder)
     wish = Wish(scanned.manifest, str(folder), SETTINGS, revision="r", by="tester", host="here")
-    return DeployWork(Order(lambda: (wish, scanned)))
+    return DeployWork(Order(given(wish, scanned)))
 
 
 @dataclass(frozen=True)

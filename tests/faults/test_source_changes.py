@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from opsnb.core.plan import Wish
+from opsnb.engine import asked
 from opsnb.engine.deploy import DeployWork, Order
 from opsnb.engine.source import scan
 from tests.faults.conftest import Tell
@@ -89,10 +90,10 @@ CHANGES: dict[str, Callable[[Path, Path], None]] = {
 def deploying_then(folder: Path, meanwhile: Callable[[], object]) -> DeployWork:
     """A deploy of a folder, and what happens right after it was read."""
 
-    def read() -> tuple[Any, Any]:
-        scanned = scan(folder)
+    async def read(_tell: asked.Tell) -> tuple[Any, Any]:
+        scanned = await asyncio.to_thread(scan, folder)
         wish = Wish(scanned.manifest, str(folder), SETTINGS, revision="r", by="me", host="here")
-        meanwhile()
+        await asyncio.to_thread(meanwhile)
         return wish, scanned
 
     return DeployWork(Order(read))
