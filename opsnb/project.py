@@ -8,11 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from opsnb.core.config import Config, Environment, parse
+from opsnb.core.config import Config, Environment, Settings, parse
 from opsnb.errors import ConfigError
 from opsnb.server import Server
 
 if TYPE_CHECKING:
+    from opsnb.core.settings.hooks import Hook
     from opsnb.embedded.demo import Demo
 
 
@@ -63,10 +64,7 @@ class Project:
         if "://" in name and name not in self.config.servers:
             settings: Any = self.config.project
             return Server(name, settings=settings, ssh_config=self._ssh_config)
-        settings = self.config.settings(name)
-        if settings.source and not Path(settings.source).is_absolute():
-            source = str(self._folder / settings.source)
-            settings = settings.model_copy(update={"source": source})
+        settings = self._placed(self.config.settings(name))
         table = self.config.servers[name]
         return Server(
             table.url,
@@ -75,7 +73,30 @@ class Project:
             environment=self.config.environment(name),
             environment_name=table.environment,
             ssh_config=self._ssh_config,
+            folder=self._folder,
+            once_at=self._once_at(name),
         )
+
+    def _placed(self, settings: Settings) -> Settings:
+        """The same, with paths that are relative to the configuration made absolute."""
+        changed: dict[str, object] = {}
+        if settings.source:
+            changed["source"] = str(self._folder / settings.source)
+        for name, value in settings:
+            if isinstance(value, tuple) and any(getattr(item, "file", "") for item in value):
+                changed[name] = tuple(map(self._placed_hook, value))
+        return settings.model_copy(update=changed)
+
+    def _placed_hook(self, hook: Hook) -> Hook:
+        file = str(self._folder.absolute() / hook.file) if hook.file else ""
+        return hook.model_copy(update={"file": file})
+
+    def _once_at(self, name: str) -> str:
+        """The server that runs what runs once in a server's environment; empty for itself."""
+        servers = self.config.servers
+        environment = servers[name].environment
+        first = next((n for n, t in servers.items() if t.environment == environment), name)
+        return first if environment and first != name else ""
 
     @property
     def sources(self) -> tuple[Path, ...]:

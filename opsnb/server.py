@@ -91,6 +91,8 @@ class Server:
         environment: The environment it belongs to.
         environment_name: That environment's name.
         ssh_config: The ssh_config file to read; None for the user's own.
+        folder: Where hooks of this machine run; where the process runs when not given.
+        once_at: The server that runs the hooks that run once in its environment; empty for this.
 
     Attributes:
         jobs: The changes that run, and the last 20 that ended, the newest last.
@@ -108,6 +110,8 @@ class Server:
         environment: Environment | None = None,
         environment_name: str = "",
         ssh_config: str | os.PathLike[str] | None = None,
+        folder: Path | None = None,
+        once_at: str = "",
     ) -> None:
         try:
             self._address = Address.parse(url)
@@ -121,6 +125,8 @@ class Server:
         self.environment = environment or Environment.model_validate({})
         self.environment_name = environment_name
         self.jobs: list[Job] = []
+        self._folder = folder or Path()
+        self._once_at = once_at
         self._ssh_config = Path(ssh_config).expanduser() if ssh_config is not None else None
         self._remote_: PosixRemote | SftpRemote | None = None
         self._begun: Future[object] | None = None
@@ -290,7 +296,7 @@ class Server:
         from opsnb.core import doctor, webserver  # noqa: PLC0415 - import opsnb stays quick
 
         files = self._ask(lambda remote: _web_files(remote, self.settings.web_config))
-        after = [hook.command for hook in self.settings.after_publish]
+        after = [hook.text for hook in self.settings.after_publish]
         return [*doctor.examine(self.look()), *webserver.examine(files, after)]
 
     def check(self) -> pd.DataFrame:
@@ -346,6 +352,7 @@ class Server:
             by=who(),
             host=platform.node(),
             force=force,
+            once_at=self._once_at,
             memory=self._seen_before(),
         )
 
@@ -369,7 +376,7 @@ class Server:
         """What a rollback would do; reads only. The arguments are those of :meth:`rollback`."""
         from opsnb.core.plan_rollback import plan_rollback  # noqa: PLC0415 - import opsnb stays quick
 
-        return plan_rollback(self.look(), self.settings, to, why)
+        return plan_rollback(self.look(), self.settings, to, why, self._once_at)
 
     def plan_prune(self, keep: int | None = None) -> Plan:
         """What a prune would remove; reads only. The argument is that of :meth:`prune`."""
@@ -487,9 +494,9 @@ class Server:
         from opsnb.engine.switch import RollbackWork  # noqa: PLC0415 - as above
 
         if isinstance(to, Plan):
-            work = RollbackWork(self.settings, to.name, to.why, to)
+            work = RollbackWork(self.settings, to.name, to.why, to, once_at=self._once_at)
         else:
-            work = RollbackWork(self.settings, to, why)
+            work = RollbackWork(self.settings, to, why, once_at=self._once_at)
         return self._change("rollback", work, self._secrets())
 
     def _secrets(self) -> Secrets:
@@ -570,7 +577,8 @@ class Server:
         async def run(emit: Callable[[Event], None]) -> Ran:
             host, environment = platform.node(), self.environment_name
             actor = Actor(self.name, who(), host, emit, _now, environment)
-            change = Change(remote, actor, verb, self.settings.lock_wait, secrets=hidden)
+            wait = self.settings.lock_wait
+            change = Change(remote, actor, verb, wait, secrets=hidden, folder=self._folder)
             return await change.run(connected)
 
         job = Job(verb, self.name, run, safe(f"{who()}@{platform.node()}"))

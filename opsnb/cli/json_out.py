@@ -138,11 +138,17 @@ def paths(listed: Iterable[bytes]) -> list[str]:
 
 
 def _hooks(plan: Plan) -> list[dict[str, object]]:
-    before = plan.build.before if plan.build else ()
     return [
-        {"when": when, "command": safe(hook.command), "timeout": hook.timeout}
-        for when, hooks in (("before_publish", before), ("after_publish", plan.after))
-        for hook in hooks
+        {
+            "when": due.point,
+            "command": safe(due.hook.text),
+            "where": due.hook.where,
+            "run_as": safe(due.hook.run_as),
+            "ignore_failure": due.hook.ignore_failure,
+            "timeout": due.hook.timeout,
+            "skipped": due.skipped,
+        }
+        for due in plan.hooks
     ]
 
 

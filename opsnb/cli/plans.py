@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from opsnb.cli import show
-from opsnb.core.facts import SPARE
+from opsnb.core.facts import SPARE, hook_title
 from opsnb.core.text import plural, safe, size
 
 if TYPE_CHECKING:
@@ -39,8 +39,10 @@ def lines(plan: Plan, server: Server, most: int | None = None) -> list[Text]:
         told.append(_item("current", _switch(plan)))
     if plan.build:
         told += _build(plan, plan.build, most)
-    told += [_item("after", safe(hook.command)) for hook in plan.after]
+    told += _hooks(plan, "before")
+    told += _hooks(plan, "after")
     told += [_item("check", safe(check.url or check.command)) for check in plan.health]
+    told += _hooks(plan, "on")
     if plan.marks_bad:
         told.append(_item("mark bad", safe(plan.marks_bad)))
     told += _reasons("remove", plan.retention.remove, "red")
@@ -89,8 +91,16 @@ def _build(plan: Plan, build: Build, most: int | None) -> list[Text]:
     told += _named("make", "in shared/", build.make, most)
     told += _named("fill", "in shared/, from this release, once", build.seed, most)
     told += _named("carry", "over, as written on the server", plan.carried, most)
-    told += _named("replace", "what was changed on the server", plan.overwritten, most)
-    return told + [_item("before", safe(hook.command)) for hook in build.before]
+    return told + _named("replace", "what was changed on the server", plan.overwritten, most)
+
+
+def _hooks(plan: Plan, when: str) -> list[Text]:
+    """Hooks of the points whose names begin so; those that are left out, dim."""
+    return [
+        _item(hook_title(due), Text(due.told, "dim" if due.skipped else ""))
+        for due in plan.hooks
+        if due.point.startswith(f"{when}_")
+    ]
 
 
 def _counts(plan: Plan) -> Text:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from opsnb.core.events import Outcome, Report
+from opsnb.core.hooks import Due
 from opsnb.core.manifest import Difference
 from opsnb.core.plan import Build, Plan
 from opsnb.core.text import plural, safe, size
@@ -98,8 +99,10 @@ def plan_facts(plan: Plan) -> list[Fact]:
         facts.append(Fact("current", f"{safe(plan.previous) or 'nothing'} → {safe(plan.name)}"))
     if plan.build:
         facts += _build(plan, plan.build)
-    facts += [Fact("after", f"run {safe(hook.command)}") for hook in plan.after]
+    facts += _hooks(plan, "before")
+    facts += _hooks(plan, "after")
     facts += [Fact("check", safe(check.url or check.command)) for check in plan.health]
+    facts += _hooks(plan, "on")
     if plan.marks_bad:
         facts.append(Fact("mark bad", safe(plan.marks_bad), "remove"))
     facts += _reasons("remove", plan.retention.remove, "remove")
@@ -128,7 +131,19 @@ def _build(plan: Plan, build: Build) -> list[Fact]:
         ("replace", "what was changed on the server: ", plan.overwritten, "warning"),
     )
     facts += [Fact(title, how + _named(paths), kind) for title, how, paths, kind in lists if paths]
-    return facts + [Fact("before", f"run {safe(hook.command)}") for hook in build.before]
+    return facts
+
+
+def _hooks(plan: Plan, when: str) -> list[Fact]:
+    """Hooks of the points whose names begin so."""
+    return [
+        Fact(hook_title(due), due.told) for due in plan.hooks if due.point.startswith(f"{when}_")
+    ]
+
+
+def hook_title(due: Due) -> str:
+    """When a hook runs, in one word."""
+    return "if failed" if due.point == "on_failure" else due.point.partition("_")[0]
 
 
 def _named(paths: tuple[bytes, ...]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from opsnb.core.config import Settings
+from opsnb.core.hooks import Due
 from opsnb.core.manifest import Difference, Manifest
 from opsnb.core.release import Record
 from opsnb.core.retention import Retention
@@ -32,6 +33,7 @@ class Wish:
         by: Who asks.
         host: The machine they ask from.
         force: Whether to make a release that changes nothing.
+        once_at: The server that runs the hooks that run once in its environment; empty for this.
     """
 
     source: Manifest
@@ -41,6 +43,7 @@ class Wish:
     by: str = ""
     host: str = ""
     force: bool = False
+    once_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Build:
         links: Paths to link into ``shared/``.
         manifest: What the release holds of its source.
         carried: What it holds besides, from the release it copies; None when that may be anything.
-        before: Hooks before the switch.
+        before: Hooks that may write into it before the switch.
         reuse: What the release kept aside loses and takes from the live one to become this one;
             None when the live one is copied instead.
     """
@@ -92,7 +95,7 @@ class Plan:
         send_bytes: Bytes of content to send.
         carried: Paths that the application wrote in the live release and that stay.
         overwritten: Paths changed on the server that the source's version replaces.
-        after: Hooks after the switch.
+        hooks: Hooks by their points, and those that are left out.
         health: What must answer after the switch.
         retention: What is pruned, and what stays, with reasons.
         keep_releases: How many good releases the retention keeps.
@@ -116,7 +119,7 @@ class Plan:
     send_bytes: int = 0
     carried: tuple[bytes, ...] = ()
     overwritten: tuple[bytes, ...] = ()
-    after: tuple[Hook, ...] = ()
+    hooks: tuple[Due, ...] = ()
     health: tuple[Health, ...] = ()
     retention: Retention = field(default_factory=lambda: Retention({}, {}))
     keep_releases: int = 0

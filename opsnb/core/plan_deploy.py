@@ -15,6 +15,7 @@ from urllib.parse import quote_from_bytes
 
 from opsnb.core import layout
 from opsnb.core.config import Settings
+from opsnb.core.hooks import DEPLOY, Due, at, due
 from opsnb.core.links import Linking, Listing, decide
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Entry, Kind, Manifest, compare, parents, topmost
@@ -63,7 +64,9 @@ def plan_deploy(
     moved = frozenset(path for path in carried if _below(path, seeded))
     carried = frozenset(path for path in carried if not _below(path, linked))
     name = layout.next_name(now, site.names)
-    build = _build(base, source, settings, linking, carried, moved)
+    first = not any(release.complete for release in site.releases)
+    hooks = due(settings, DEPLOY, first=first, once_at=wish.once_at)
+    build = _build(base, source, settings, linking, carried, moved, hooks)
     record = _record(site, wish, build, name, now)
     after = _with_live(site, record)
     live_tree = {} if base is None else base.manifest.entries
@@ -80,7 +83,7 @@ def plan_deploy(
         send_bytes=sent,
         carried=tuple(sorted(carried)),
         overwritten=_overwritten(base, build),
-        after=settings.after_publish,
+        hooks=hooks,
         health=settings.health,
         retention=retain(after, settings.keep_releases),
         keep_releases=settings.keep_releases,
@@ -91,7 +94,8 @@ def plan_deploy(
     plan = replace(
         plan,
         aside=_aside(site, plan, settings, needs[0]),
-        clears_spare=site.spare is not None and (_tight(site, needs) or not _recycles(settings)),
+        clears_spare=site.spare is not None
+        and (_tight(site, needs) or not _recycles(settings, build)),
     )
     return replace(plan, warnings=_warnings(site, base, source, plan, linking, settings))
 
@@ -148,6 +152,7 @@ def _build(
     linking: Linking,
     carried: frozenset[bytes],
     moved: frozenset[bytes],
+    hooks: tuple[Due, ...],
 ) -> Build:
     hardlink = settings.copy_mode == "hardlink"
     manifest = source
@@ -161,7 +166,9 @@ def _build(
     kept = {**_standing(base, carried), **manifest.entries}
     modes += _closed(kept, {path for path, _ in modes})
     drop = [] if base is None else _to_drop(base, target, carried | moved, linking)
-    strict = settings.base == "clean" and not settings.before_publish
+    # A hook of this machine has no hand in the release.
+    before = tuple(hook for hook in at(hooks, "before_publish") if hook.where == "server")
+    strict = settings.base == "clean" and not before
     return Build(
         base="" if base is None else base.name,
         hardlink=hardlink,
@@ -173,7 +180,7 @@ def _build(
         links=linking.links,
         manifest=manifest,
         carried=frozenset() if strict else None,
-        before=settings.before_publish,
+        before=before,
     )
 
 
@@ -182,15 +189,15 @@ def may_reuse(site: Site, base: Base | None, plan: Plan, settings: Settings) -> 
     build = plan.build
     if site.spare is None or base is None or build is None or build.seed:
         return False
-    return plain(base) and _recycles(settings)
+    return plain(base) and _recycles(settings, build)
 
 
-def _recycles(settings: Settings) -> bool:
+def _recycles(settings: Settings, build: Build) -> bool:
     """Whether releases are made of the one kept aside.
 
     Not where hooks write into them: nobody could tell that from what somebody else wrote.
     """
-    return settings.recycle and settings.copy_mode == "copy" and not settings.before_publish
+    return settings.recycle and settings.copy_mode == "copy" and not build.before
 
 
 def reusing(plan: Plan, base: Base, spare: Spare) -> Plan:
@@ -209,7 +216,7 @@ def reusing(plan: Plan, base: Base, spare: Spare) -> Plan:
 
 def _aside(site: Site, plan: Plan, settings: Settings, needed: int) -> str:
     """The release to keep aside: the newest that leaves, while there is twice its room besides."""
-    if not _recycles(settings):
+    if plan.build is None or not _recycles(settings, plan.build):
         return ""
     leaving = [site.find(name) for name in plan.retention.remove]
     whole = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from opsnb.core.config import Settings
+from opsnb.core.hooks import ROLLBACK, due
 from opsnb.core.plan import Plan
 from opsnb.core.refusal import refuse, refuse_commands, refuse_current
 from opsnb.core.release import Release, Site, State, rollback_targets
@@ -11,7 +12,9 @@ from opsnb.core.text import safe
 from opsnb.errors import NoSuchRelease, NotReady
 
 
-def plan_rollback(site: Site, settings: Settings, to: str = "", why: str = "") -> Plan:
+def plan_rollback(
+    site: Site, settings: Settings, to: str = "", why: str = "", once_at: str = ""
+) -> Plan:
     """Plan a rollback, or a roll forward to a release that a rollback left.
 
     Args:
@@ -19,6 +22,7 @@ def plan_rollback(site: Site, settings: Settings, to: str = "", why: str = "") -
         settings: What is configured for the server.
         to: The release to publish; empty for the good one before the live one.
         why: The reason, for the record.
+        once_at: The server that runs the hooks that run once in its environment; empty for this.
 
     Raises:
         NotReady: The site cannot switch as it stands.
@@ -37,7 +41,7 @@ def plan_rollback(site: Site, settings: Settings, to: str = "", why: str = "") -
         name=target.name,
         previous=site.current.name,
         state_id=site.state_id,
-        after=settings.after_publish,
+        hooks=due(settings, ROLLBACK, once_at=once_at),
         health=settings.health,
         marks_bad=left,
         why=why,

@@ -76,7 +76,7 @@ def _runs_there(value: object) -> bool:
     """Whether a setting asks for something to be run on the server."""
     items = value if isinstance(value, tuple) else ()
     return any(
-        (isinstance(item, Hook) and getattr(item, "where", "server") == "server")
+        (isinstance(item, Hook) and item.where == "server")
         or (isinstance(item, Health) and bool(item.command))
         or getattr(item, "from_", "local") == "server"
         for item in items

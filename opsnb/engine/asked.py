@@ -30,6 +30,7 @@ class Asked:
         by: Who asks.
         host: The machine they ask from.
         force: Whether to make a release that changes nothing.
+        once_at: The server that runs the hooks that run once in its environment; empty for this.
         memory: What the last reading left; None when every file is to be read.
     """
 
@@ -39,6 +40,7 @@ class Asked:
     by: str = ""
     host: str = ""
     force: bool = False
+    once_at: str = ""
     memory: Memory | None = None
 
 
@@ -65,6 +67,7 @@ async def read(asked: Asked, tell: Tell) -> tuple[Wish, Source]:
         by=asked.by,
         host=asked.host,
         force=asked.force,
+        once_at=asked.once_at,
     )
     return wish, source
 

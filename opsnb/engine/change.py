@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from opsnb.core import audit, layout
@@ -121,6 +122,9 @@ class Change:
         warnings: What the user should know.
         secrets: What its commands are given and nobody is shown.
         room: Bytes that its commands may still say at once; then their last words only.
+        folder: Where its commands of this machine run.
+        scripts: Texts of the scripts among its hooks, by file.
+        after_failure: Told what went wrong once that has been settled, while the lock is held.
     """
 
     remote: Remote
@@ -129,6 +133,9 @@ class Change:
     wait: float = 0
     secrets: Secrets = field(default_factory=Secrets)
     room: int = 16 << 20
+    folder: Path = field(default_factory=Path)
+    scripts: Mapping[str, str] = field(default_factory=dict)
+    after_failure: Callable[[OpsnbError], Coroutine[Any, Any, None]] | None = None
     held: Held | None = None
     site: Site | None = None
     release: str = ""
@@ -453,7 +460,7 @@ class Change:
         return Report(
             verb=self.verb,
             server=self.actor.server,
-            outcome=self._outcome(error),
+            outcome=self.ended(error),
             release=self.release,
             previous=self.previous,
             live="" if self.switched is None else self.live,
@@ -469,7 +476,8 @@ class Change:
             exit_status=error.exit_status if error else 0,
         )
 
-    def _outcome(self, error: OpsnbError | None) -> Outcome:
+    def ended(self, error: OpsnbError | None) -> Outcome:
+        """How it has ended, as far as is known."""
         if error is None:
             return self.outcome
         by_status = {21: Outcome.RESTORED, 22: Outcome.NOT_RESTORED, 23: Outcome.UNKNOWN}
@@ -503,6 +511,8 @@ class Change:
             # A bug of ours must not keep the server locked by its signs of life.
             await self._let_go()
             raise
+        if error is not None and self._begun and self.after_failure is not None:
+            await self._tell_failure(error, self.after_failure)
         await self._leave()
         if error is not None:
             error.message, error.hint = self.hidden(error.message), self.hidden(error.hint)
@@ -525,6 +535,17 @@ class Change:
                 "Look again: `opsnb releases` shows what is live.",
             )
         return self._stopped()
+
+    async def _tell_failure(
+        self, error: OpsnbError, tell: Callable[[OpsnbError], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Tell whoever wants to know of a failure; a cancellation cuts that short."""
+        try:
+            await tell(error)
+        except asyncio.CancelledError:
+            _uncancel()
+            await _surely(self._let_go())
+            self.warn("interrupted: not all that was to be done after the failure was done")
 
     async def _interrupted(self) -> OpsnbError:
         self.log("interrupted: ending the step that runs on the server")

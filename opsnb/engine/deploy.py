@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from opsnb.core import layout, listing
 from opsnb.core.events import Outcome, Phase
+from opsnb.core.hooks import at
 from opsnb.core.manifest import Entry, Kind, Manifest, edits, parents
 from opsnb.core.plan import Build, Plan, Wish
 from opsnb.core.plan_deploy import may_reuse, reusing, revision_entry
@@ -22,7 +23,7 @@ from opsnb.engine.change import Change, Finished
 from opsnb.engine.chunking import Patch, patches, payload, remember
 from opsnb.engine.cutting import LARGE
 from opsnb.engine.ending import confirm, finish
-from opsnb.engine.hooks import environment, run_hooks
+from opsnb.engine.hooks import environment, prepare, run_hooks
 from opsnb.engine.look import RECENT, Grounds, grounds, plan_for, spare_of
 from opsnb.engine.meter import Meter
 from opsnb.engine.source import Source, modified, pieces, stream
@@ -80,6 +81,8 @@ class DeployWork:
             return
         assert plan.build  # noqa: S101 - a deploy's plan has one
         env = environment(change, change.remote.deploy_to, self.wish.revision)
+        prepare(change, plan.hooks, env)
+        await run_hooks(change, plan.hooks, "before_deploy", "", env)
         finished = await self._made(change, plan, plan.build, env)
         async with change.phase(Phase.PUBLISH):
             await change.switch(plan.name, finished=finished)
@@ -189,9 +192,9 @@ class DeployWork:
             await self._upload(change, plan, build)
         async with change.phase(Phase.LINK):
             await self._link(change, name, build)
-        if build.before:
+        if at(plan.hooks, "before_publish"):
             async with change.phase(Phase.HOOKS):
-                await run_hooks(change, build.before, name, env)
+                await run_hooks(change, plan.hooks, "before_publish", name, env)
         async with change.phase(Phase.CHECK):
             await self._keep_manifest(change, name, build)
             carried = await self._check(change, name, build)

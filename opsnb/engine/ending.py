@@ -42,7 +42,8 @@ async def confirm(change: Change, plan: Plan, record: Record, env: Mapping[str, 
     """
     async with change.phase(Phase.CONFIRM):
         try:
-            await run_hooks(change, plan.after, plan.name, env)
+            for point in ("after_publish", "after_rollback"):
+                await run_hooks(change, plan.hooks, point, plan.name, env)
             await check_health(change, plan.health, plan.name, env)
         except OutcomeUnknown:
             raise

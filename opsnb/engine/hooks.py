@@ -1,15 +1,35 @@
-"""Hooks: what they are told, and what it means when one fails."""
+"""Hooks: what they are told, how they are run, and what it means when one fails."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import secrets as random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-from opsnb.core import layout
+from opsnb.core import layout, scripts
+from opsnb.core.hooks import Due, Point, at
+from opsnb.core.secrets import Secrets
 from opsnb.core.settings.hooks import Hook
 from opsnb.core.text import safe
+from opsnb.engine import process
 from opsnb.engine.change import Change
-from opsnb.engine.commands import command
-from opsnb.errors import CheckFailed
+from opsnb.engine.commands import Lines, command, here
+from opsnb.errors import CheckFailed, LockLost, OpsnbError, SourceError, StepTimedOut
+
+# What a local hook finds of the operator's own environment.
+KEPT = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "SSH_AUTH_SOCK",
+)
 
 
 def environment(change: Change, deploy_to: str, revision: str) -> dict[str, str]:
@@ -30,22 +50,166 @@ def environment(change: Change, deploy_to: str, revision: str) -> dict[str, str]
     }
 
 
+def scripts_of(hooks: Sequence[Due]) -> dict[str, str]:
+    """The texts of the scripts that hooks are, by file: read before anything is done.
+
+    Raises:
+        SourceError: One cannot be read, or is too large.
+    """
+    return {item.hook.file: _script(item.hook.file) for item in hooks if item.hook.file}
+
+
+def _script(file: str) -> str:
+    try:
+        raw = Path(file).read_bytes()
+        text = raw.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        said = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise SourceError(f"the hook {safe(file)} cannot be read: {said}") from error
+    if len(raw) > scripts.MOST or "\0" in text:
+        raise SourceError(f"the hook {safe(file)} is no script of at most {scripts.MOST:,} bytes")
+    return text
+
+
 async def run_hooks(
-    change: Change, hooks: Sequence[Hook], name: str, env: Mapping[str, str]
+    change: Change, hooks: Sequence[Due], point: Point, name: str, env: Mapping[str, str]
 ) -> None:
-    """Run hooks in a release, one after the other.
+    """Run the hooks of a point, one after the other.
 
     Args:
         change: The change they belong to.
-        hooks: What to run.
-        name: The release whose directory they run in.
+        hooks: All hooks of the change.
+        point: The point.
+        name: The release in whose directory they run; empty for ``deploy_to``.
         env: Their environment, beside the login's own.
 
     Raises:
-        CheckFailed: One did not exit 0.
+        CheckFailed: One did not exit 0, and its failure is one of the change.
+        StepTimedOut: One had to be ended.
+    """
+    for hook in at(hooks, point):
+        try:
+            status = await _run(change, hook, point, name, env)
+        except StepTimedOut as error:
+            await _ended(change, hook, error)
+            continue
+        if status == 0:
+            continue
+        said = f"the {point} hook {safe(hook.text)} exited with {status}"
+        if not hook.ignore_failure:
+            raise CheckFailed(said)
+        change.warn(said)
+
+
+async def _ended(change: Change, hook: Hook, error: StepTimedOut) -> None:
+    """Go on after a hook that had to be ended, if its failure is none of the change's.
+
+    Before the switch that is not possible: the lock went with the hook, and whoever took it
+    meanwhile has cleared what was being built.
+
+    Raises:
+        StepTimedOut: It is one.
+        LockLost: Somebody else has published something meanwhile.
+    """
+    if not (hook.ignore_failure and change.switched):
+        raise error
+    change.warn(error.message)
+    if change.lock.broken:
+        site = await change.regain()
+        if site.current.name != change.release:
+            change.live = site.current.name
+            raise LockLost(f"somebody else has made {safe(change.live)} live meanwhile")
+
+
+async def _run(change: Change, hook: Hook, point: Point, name: str, env: Mapping[str, str]) -> int:
+    how = Due(point, hook).how
+    change.log(f"{point}: {how}")
+    if change.held is not None:
+        await change.audit("hook.begin", release=change.release, point=point, hook=how)
+    if hook.where == "local":
+        return await here(change, _argv(hook), change.folder, {**_own(), **env}, hook.timeout)
+    text = hook.command
+    if hook.file:
+        text = scripts.of_file(change.scripts[hook.file], f"opsnb-{random.token_hex(16)}")
+    if hook.run_as:
+        text = scripts.as_user(hook.run_as, text, change.secrets.beside(env))
+    return await command(change, text, name, env, hook.timeout, "hook")
+
+
+def _argv(hook: Hook) -> list[str]:
+    """A hook of this machine as a program and its arguments."""
+    if hook.command:
+        return ["/bin/sh", "-c", hook.command]
+    return [*scripts.interpreter(_script(hook.file)), hook.file]
+
+
+def _own() -> dict[str, str]:
+    return {name: os.environ[name] for name in KEPT if name in os.environ}
+
+
+async def run_local(
+    hooks: Sequence[Hook],
+    directory: Path,
+    env: Mapping[str, str],
+    tell: Callable[[str], None],
+    secrets: Secrets,
+) -> None:
+    """Run hooks on this machine that belong to no change yet: those of a build.
+
+    Args:
+        hooks: What to run.
+        directory: Where.
+        env: All of their environment but the secrets.
+        tell: Is told each line, safe to show.
+        secrets: What they are given besides, and what is masked.
+
+    Raises:
+        CheckFailed: One did not exit 0, and its failure is one of the build.
     """
     for hook in hooks:
-        change.log(f"hook: {safe(hook.command)}")
-        status = await command(change, hook.command, name, env, hook.timeout, "hook")
-        if status != 0:
-            raise CheckFailed(f"the hook {safe(hook.command)} exited with {status}")
+        tell(f"hook: {safe(hook.text)}")
+        lines = Lines(secrets, lambda said: tell(said.text))
+        try:
+            status = await process.run(
+                _argv(hook), directory, secrets.beside(env), hook.timeout, lines.feed
+            )
+        finally:
+            lines.flush()
+        if status and not hook.ignore_failure:
+            raise CheckFailed(f"the hook {safe(hook.text)} exited with {status}")
+        if status:
+            tell(f"the hook {safe(hook.text)} exited with {status}")
+
+
+def prepare(change: Change, hooks: Sequence[Due], env: Mapping[str, str]) -> None:
+    """Have everything at hand that the hooks of a change need, also those after its failure.
+
+    Args:
+        change: The change.
+        hooks: All of its hooks.
+        env: Their environment, beside the login's own.
+
+    Raises:
+        SourceError: A script cannot be read.
+    """
+    change.scripts = scripts_of(hooks)
+    failed = at(hooks, "on_failure")
+
+    async def after(error: OpsnbError) -> None:
+        outcome = change.ended(error)
+        told = {**env, "OPSNB_ERROR": error.message, "OPSNB_OUTCOME": outcome.value}
+        for hook in failed:
+            await _after_failure(change, hook, told)
+
+    change.after_failure = after if failed else None
+
+
+async def _after_failure(change: Change, hook: Hook, env: Mapping[str, str]) -> None:
+    """Run a hook after a failure. That it goes wrong is a warning, and no other failure."""
+    if hook.where == "server" and (change.held is None or change.held.broken):
+        change.warn(f"on_failure was not run, since the lock is not held: {safe(hook.text)}")
+        return
+    try:
+        await run_hooks(change, [Due("on_failure", hook)], "on_failure", "", env)
+    except OpsnbError as second:
+        change.warn(f"on_failure: {second.message}")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from opsnb.core.config import Settings
 from opsnb.core.events import Outcome, Phase
+from opsnb.core.hooks import at
 from opsnb.core.layout import stamp
 from opsnb.core.plan import Plan
 from opsnb.core.plan_rollback import plan_prune, plan_rollback
-from opsnb.core.release import Record
+from opsnb.core.release import Record, Site
 from opsnb.core.text import safe
 from opsnb.engine.change import Change
 from opsnb.engine.ending import confirm, finish
-from opsnb.engine.hooks import environment
+from opsnb.engine.hooks import environment, prepare, run_hooks
 from opsnb.errors import StalePlan
 
 
@@ -32,18 +33,25 @@ class RollbackWork:
         to: The release to publish; empty for the good one before the live one.
         why: The reason, for the record.
         agreed: The plan that was agreed to; None when whatever is right may be done.
+        once_at: The server that runs the hooks that run once in its environment; empty for this.
     """
 
     def __init__(
-        self, settings: Settings, to: str = "", why: str = "", agreed: Plan | None = None
+        self,
+        settings: Settings,
+        to: str = "",
+        why: str = "",
+        agreed: Plan | None = None,
+        once_at: str = "",
     ) -> None:
         self._settings, self._to, self._why, self._plan = settings, to, why, agreed
+        self._once_at = once_at
 
     async def __call__(self, change: Change) -> None:
         """Carry it out under the lock."""
-        plan_rollback(await change.look(), self._settings, self._to, self._why)
+        self._planned(await change.look())
         site = await change.take("rollback")
-        made = plan_rollback(site, self._settings, self._to, self._why)
+        made = self._planned(site)
         plan = _agreed(made, self._plan, change.actor.server)
         change.planned(plan)
         if plan.nothing:
@@ -51,15 +59,22 @@ class RollbackWork:
             return
         target, left = site.find(plan.name), site.find(plan.marks_bad)
         assert target and target.record  # noqa: S101, PT018 - a rollback's plan has a recorded one
+        env = environment(change, change.remote.deploy_to, target.record.revision)
+        prepare(change, plan.hooks, env)
+        if at(plan.hooks, "before_rollback"):
+            async with change.phase(Phase.HOOKS):
+                await run_hooks(change, plan.hooks, "before_rollback", plan.name, env)
         async with change.phase(Phase.PUBLISH):
             await change.switch(plan.name, self._why)
         change.log(f"current leads to releases/{safe(plan.name)}")
-        env = environment(change, change.remote.deploy_to, target.record.revision)
         await confirm(change, plan, target.record, env)
         records = [target.record.good()]
         if left and left.record:
             records.append(self._bad(change, left.record))
         await finish(change, plan, *records)
+
+    def _planned(self, site: Site) -> Plan:
+        return plan_rollback(site, self._settings, self._to, self._why, self._once_at)
 
     def _bad(self, change: Change, left: Record) -> Record:
         actor = change.actor

@@ -15,6 +15,7 @@ from opsnb.job import Job
 from opsnb.server import Server
 from tests.engine.conftest import configure, site
 from tests.faults.guarantees import debris, snapshot
+from tests.support.process import runs, until
 from tests.support.site import faults
 from tests.support.sshd import RealSshd
 
@@ -27,13 +28,6 @@ def sshd() -> Iterator[RealSshd]:
         yield running
 
 
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def said(job: Job, text: str) -> Callable[[], bool]:
     return lambda: any(getattr(event, "text", "") == text for event in job.events)
 
@@ -42,13 +36,6 @@ def ended(job: Job) -> OpsnbError:
     with pytest.raises(OpsnbError) as failed:
         job.wait(SECONDS)
     return failed.value
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("how", ["folder", "sshd"])
@@ -82,7 +69,7 @@ def test_aborting_before_the_switch_leaves_the_live_site_untouched_and_the_lock_
     report = error.report
     assert (report.outcome, report.exit_status) == (Outcome.NOT_DONE, 130)
     assert (report.live, report.switched) == (first.release, False)
-    until(lambda: not is_alive(pids[0]))
+    until(lambda: not runs(pids[0]))
     until(lambda: server.look().holder is None)
     if times == 1:
         assert snapshot(site(server) / "releases") == before

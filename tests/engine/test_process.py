@@ -13,6 +13,7 @@ import pytest
 
 from opsnb.engine import process
 from opsnb.errors import SourceError, StepTimedOut
+from tests.support.process import gone, runs
 
 ENV = {"PATH": os.environ["PATH"]}
 
@@ -21,22 +22,6 @@ async def said(script: str, folder: Path, timeout: float = 20) -> tuple[int, str
     heard: list[bytes] = []
     status = await process.run(["/bin/sh", "-c", script], folder, ENV, timeout, heard.append)
     return status, b"".join(heard).decode()
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and was not waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-async def gone(pid: int) -> bool:
-    for _ in range(100):
-        if not alive(pid):
-            return True
-        await asyncio.sleep(0.05)
-    return False
 
 
 async def test_its_words_and_status_are_told(tmp_path: Path) -> None:
@@ -64,7 +49,7 @@ async def test_what_it_leaves_behind_is_not_waited_for(tmp_path: Path) -> None:
     try:
         assert (status, text.split()[1]) == (0, "done")
         assert time.monotonic() - began < 30
-        assert alive(pid)
+        assert runs(pid)
     finally:
         os.kill(pid, 9)
 
@@ -74,7 +59,7 @@ async def test_one_that_takes_too_long_is_ended_with_all_that_it_started(tmp_pat
     script = "trap '' TERM; sleep 60 & echo $!; sleep 60"
     with pytest.raises(StepTimedOut, match="did not end within 1 s"):
         await process.run(["/bin/sh", "-c", script], tmp_path, ENV, 1, heard.append)
-    assert await gone(int(heard[0]))
+    assert gone([int(heard[0])], 5)
 
 
 async def test_a_cancellation_ends_it(tmp_path: Path) -> None:
@@ -87,7 +72,7 @@ async def test_a_cancellation_ends_it(tmp_path: Path) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await running
     assert running.cancelled()
-    assert await gone(pid)
+    assert gone([pid], 5)
 
 
 async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +13,18 @@ def runs(pid: int) -> bool:
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     return False
+
+
+def until(true: Callable[[], object], seconds: float = 30) -> None:
+    """Wait until something is true.
+
+    Raises:
+        AssertionError: It did not become so in time.
+    """
+    over = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < over
+        time.sleep(0.02)
 
 
 def gone(pids: Iterable[int], seconds: float = 0.5) -> bool:
