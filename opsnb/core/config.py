@@ -120,7 +120,7 @@ class Config(Table):
 def _said(table: Settings) -> dict[str, Any]:
     """The settings that a table gives itself."""
     given = table.model_fields_set & set(Settings.model_fields)
-    return table.model_dump(include=given, by_alias=True)
+    return table.model_dump(include=given, by_alias=True, exclude_unset=True)
 
 
 class Address(Table):

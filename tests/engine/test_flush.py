@@ -86,7 +86,7 @@ def test_a_release_that_is_put_back_is_flushed_too(
     whole(flushes)
     configure(server, after_publish=["false"])
     (source / "index").write_text("two")
-    with pytest.raises(Exception, match="the hook false exited with 1"):
+    with pytest.raises(Exception, match="the after_publish hook false exited with 1"):
         server.deploy(source).wait()
     told = whole(flushes)
     links = [link for link, _, _ in told]

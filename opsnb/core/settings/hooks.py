@@ -15,7 +15,7 @@ _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")
 class Hook(Table):
     """A command, or a script of the operator's, that is run around the switch."""
 
-    command: str = Field("", description="A line for /bin/sh.")
+    command: str = Field("", min_length=1, description="A line for /bin/sh.")
     file: str = Field(
         "",
         description="Or a script on this machine, run by what its first line names, else by "
