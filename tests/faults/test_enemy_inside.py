@@ -86,8 +86,14 @@ async def deploy(lab: Lab, site: Path, text: str) -> Any:
 
 @pytest.fixture
 def outside(base: Path) -> Iterator[Path]:
-    """Canaries, under every name that a release has; only root could touch them."""
-    folder = base / "outside"
+    """Canaries; only root could touch them."""
+    folder = canaries(base / "outside")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def canaries(folder: Path) -> Path:
+    """Files under every name that a release has."""
     for number in range(DIRS):
         for place in (f"d{number}", f"e{number}", f"d{number}/e{number}"):
             (folder / place).mkdir(parents=True)
@@ -95,8 +101,7 @@ def outside(base: Path) -> Iterator[Path]:
                 (folder / place / name).write_text("canary")
                 (folder / place / name).chmod(0o600)
             (folder / place).chmod(0o711)
-    yield folder
-    shutil.rmtree(folder)
+    return folder
 
 
 def owned(site: Path) -> None:
@@ -114,14 +119,15 @@ def open_to_all(site: Path) -> None:
 
 def trees(site: Path) -> list[Path]:
     """Every release, the one kept aside, and ``shared/``."""
-    return [*(site / "releases").iterdir(), site / ".opsnb" / "spare" / "tree", site / "shared"]
+    aside = [path for path in [site / ".opsnb" / "spare" / "tree"] if path.exists()]
+    return [*(site / "releases").iterdir(), *aside, site / "shared"]
 
 
 @contextmanager
-def swapping(site: Path, outside: Path) -> Iterator[list[int]]:
+def swapping(site: Path, outside: Path, who: int = ROOT_RUNS_AS) -> Iterator[list[int]]:
     """The application at work; at the end, how often it swapped a directory."""
     script = Path(__file__).with_name("swapper.py")
-    program = [sys.executable, script, site, outside, str(ROOT_RUNS_AS)]
+    program = [sys.executable, script, site, outside, str(who)]
     running = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     swaps: list[int] = []
     try:
