@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 SELF = "self"
+MENDED = (
+    "the audit log's last line had been cut short, as by a power cut: it was put aside, into "
+    ".opsnb/audit.torn"
+)
 
 
 def line(previous: bytes, entry: Mapping[str, object]) -> bytes:

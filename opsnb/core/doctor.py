@@ -48,6 +48,7 @@ def examine(site: Site) -> list[Finding]:
         _lock(site),
         _records(site),
         _debris(site),
+        *_torn(site),
         *_commands(site),
         _ready(site),
     ]
@@ -120,6 +121,13 @@ def _debris(site: Site) -> Finding:
     if site.debris or site.intent:
         return Finding("debris", True, "a dead change left some; the next change clears it")
     return Finding("debris", True, "none")
+
+
+def _torn(site: Site) -> list[Finding]:
+    if not site.torn:
+        return []
+    found = "lines of the audit log that a power cut had cut short are in .opsnb/audit.torn"
+    return [Finding("audit log", True, found, "Look at them, then remove that file.")]
 
 
 def _commands(site: Site) -> list[Finding]:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from opsnb.core.config import Settings
 from opsnb.core.hooks import Due
-from opsnb.core.manifest import Difference, Manifest
+from opsnb.core.manifest import Difference, Manifest, parents
 from opsnb.core.release import Record
 from opsnb.core.retention import Retention
 from opsnb.core.settings.health import Health
@@ -78,6 +78,16 @@ class Build:
     carried: frozenset[bytes] | None
     before: tuple[Hook, ...]
     reuse: Reuse | None = None
+
+    @property
+    def through(self) -> frozenset[bytes]:
+        """Where the copy must hold no link: what is done below one would be done elsewhere."""
+        modes = [path for path, _ in self.modes]
+        dropped = frozenset(self.drop)
+        done = {*self.send, *modes, *self.links, *self.seed}
+        above = {up for path in done for up in parents(path)} | {*modes, *self.seed}
+        kept = {path for path in above if not dropped.intersection((path, *parents(path)))}
+        return frozenset(kept | {up for path in dropped for up in parents(path)})
 
 
 @dataclass(frozen=True, slots=True)

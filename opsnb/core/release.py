@@ -339,6 +339,7 @@ class Site:
         writable: Whether we may write in ``deploy_to``, or make it.
         missing: Tools or abilities that a change needs and the server lacks.
         audit_tail: The last line of the audit log.
+        torn: Whether lines of the audit log that a power cut had cut short were put aside.
         broken: Records that could not be read, by file name.
         spare: The release that is kept aside, when there is one.
         packers: What the server can unpack: ``zstd``, ``gzip``.
@@ -364,6 +365,7 @@ class Site:
     writable: bool = True
     missing: tuple[str, ...] = ()
     audit_tail: bytes = b""
+    torn: bool = False
     broken: tuple[str, ...] = ()
     spare: Record | None = None
     packers: frozenset[str] = frozenset()

@@ -261,6 +261,7 @@ class Change:
                     f"{self.actor.server} is held by {site.hold}",
                     f"`opsnb lock {self.actor.server} release --force` takes the hold away.",
                 )
+            await self._told_of_mending()
             self.site = site = await self._recover(self.saw(site))
         return self.saw(site)
 
@@ -278,6 +279,12 @@ class Change:
                 self.log(f"waiting for the lock, {wait:g} s at the most")
                 told = True
             await asyncio.sleep(min(RETRY, max(0.0, deadline - time.monotonic())))
+
+    async def _told_of_mending(self) -> None:
+        """Say, also in the log itself, that a torn line of it was put aside."""
+        if self.lock.mended:
+            self.warn(audit.MENDED)
+            await self.audit("log.mended", why=audit.MENDED)
 
     async def _locked(self) -> Locked:
         site = await self.remote.look()
@@ -445,6 +452,7 @@ class Change:
         held = await self._acquire(f"settle a {self.verb}", CLEANUP)
         self.site = site = held.seen
         self._tail = site.audit_tail
+        await self._told_of_mending()
         return site
 
     async def _let_go(self) -> None:

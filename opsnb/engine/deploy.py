@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -223,13 +223,24 @@ class DeployWork:
             if build.reuse.drop:
                 await lock.drop(name, build.reuse.drop)
             if build.reuse.bring:
-                await lock.bring(build.base, name, build.reuse.bring)
+                await self._bring(change, name, build, build.reuse.bring)
             return
         if build.base:
             change.log(f"copying release {build.base}")
-            await lock.copy(build.base, name, hardlink=build.hardlink)
+            through = build.through
+            await lock.copy(build.base, name, hardlink=build.hardlink, through=through)
         if build.drop:
             await lock.drop(name, build.drop)
+
+    async def _bring(self, change: Change, name: str, build: Build, paths: Iterable[bytes]) -> None:
+        """Copy paths of the live release, the links after all that is to be no link."""
+        entries = self._entries(build)
+        links = [path for path in paths if entries[path].kind is Kind.LINK]
+        others = [path for path in paths if entries[path].kind is not Kind.LINK]
+        if others:
+            await change.lock.bring(build.base, name, others)
+        if links:
+            await change.lock.bring(build.base, name, links, links=True)
 
     async def _upload(self, change: Change, plan: Plan, build: Build) -> None:
         if build.send:
@@ -324,6 +335,7 @@ class DeployWork:
             await lock.link(name, build.links)
             change.log(f"linked {plural(len(build.links), 'shared path')}")
         await lock.modes(name, build.modes)
+        await lock.open_up(name, build.base)
 
     async def _check(self, change: Change, name: str, build: Build) -> bytes:
         """Hold the finished release against what it must hold; what it holds beyond that."""
@@ -354,7 +366,19 @@ class DeployWork:
             altered = listing.named(finish.altered)
             if found := meddled(build.reuse, _written(build), altered):
                 raise DeployFailed(f"somebody has changed {safe(found[0])} in it")
-        return listing.like(base, *listing.apart(finish.unlike))
+        here, there = listing.apart(finish.unlike)
+        if not build.reuse and (odd := self._not_as_copied(build, here)):
+            await self._hash(change, name, odd)
+        return listing.like(base, here, there)
+
+    def _not_as_copied(self, build: Build, here: Iterable[bytes]) -> dict[bytes, str]:
+        """Files that are not as in the release they were copied from, and what they must hold.
+
+        Whoever may write into that one can lead a copy elsewhere while it is made.
+        """
+        written, entries = set(_written(build)), build.manifest.entries
+        copied = [path for path in here if path in entries and path not in written]
+        return {p: entries[p].sha256 for p in copied if entries[p].kind is Kind.FILE}
 
 
 def _written(build: Build) -> list[bytes]:

@@ -307,6 +307,7 @@ take() {
     done
     ! by_sftp || { exec 9>&-; return 91; }
     room
+    torn=
     mend_log || return 1
     T=0
     [ ! -f .opsnb/token ] || read -r T <.opsnb/token
@@ -326,7 +327,7 @@ take() {
     rob_sftp || return 1
     watch &
     W=$!
-    printf '%s %s\n' "$T" "$$"
+    printf '%s %s%s\n' "$T" "$$" "$torn"
 }
 
 # A full disk must not keep anybody from pruning it or from going back: 64 KiB are held in reserve,
@@ -440,7 +441,7 @@ mend_log() {
     *"$SOH"*) ;;
     '{'*"}$NL.") return ;;
     esac
-    { tail -n 1 "$l"; echo; } >>.opsnb/audit.torn && cut_log
+    { tail -n 1 "$l"; echo; } >>.opsnb/audit.torn && cut_log && torn=' torn'
 }
 cut_log() {
     dd if=/dev/null of="$l" bs=1 seek="$(($(stat -c %s "$l") - $(tail -n 1 "$l" | wc -c)))" 2>/dev/null
@@ -453,32 +454,54 @@ begin() {
     [ ! -e "releases/$1" ] && [ ! -L "releases/$1" ] || { say "releases/$1 is there already"; exit 1; }
     new=$1
     shift
-    store "records/$new.json" "$@" && sync ".opsnb/records/$new.json" && made "releases/$new"
+    # Closed to everybody else until it is built: paths in it then lead nowhere but where we look.
+    store "records/$new.json" "$@" && sync ".opsnb/records/$new.json" && mkdir -m 700 "releases/$new"
 }
 made() { mkdir "$1" && chmod a+rx "$1"; }
+# Let others in: as into the release it was made of, or as the umask has it.
+open_up() {
+    fence
+    new=releases/$1 like=releases/$2
+    [ -n "$2" ] || { chmod +rwx,a+rx "$new"; return; }
+    { [ -O "$like" ] && [ -G "$like" ]; } 2>/dev/null ||
+        chown --reference="$like" "$new" 2>/dev/null || chgrp --reference="$like" "$new" 2>/dev/null
+    chmod --reference="$like" "$new"
+}
 
+# What is in a release, one by one: with the release itself, its mode would come, and let others in.
+# The payload are paths, sorted, below which something is to be done. While it was copied somebody may
+# have put a link there, which would lead that astray.
 copy() {
     fence
     case $3 in hardlink) how=-al ;; *) how='-a --reflink=auto' ;; esac
-    [ -d "releases/$2" ] && cp $how "releases/$1/." "releases/$2/" &&
-        find "releases/$2" -type d ! -perm -700 -exec chmod u+rwx {} +
+    [ -d "releases/$2" ] &&
+        find "releases/$1" -mindepth 1 -maxdepth 1 -exec cp $how -t "releases/$2" {} + || return
+    {
+        find "releases/$2" -type d ! -perm -700 -exec chmod u+rwx {} + -o -type l -printf '%P\0' |
+            sort -z | comm -z -12 - /dev/fd/5 | cmp -s - /dev/null
+    } 5<&0 || { say 'somebody has put a link where a directory was'; return 1; }
 }
 # The release that was kept aside becomes the new one: nothing is copied. A link in it that was not
-# there could lead whatever is done next out of it.
+# there could lead whatever is done next out of it; so could who is in a directory still that he may
+# write to. Below such a directory nothing is touched.
 recycle() {
     fence
     ! mounted_below .opsnb/spare/tree || { say 'something is mounted in it'; exit 90; }
-    [ -d "releases/$1" ] && [ -d .opsnb/spare/tree ] && mv -T .opsnb/spare/tree "releases/$1" &&
+    [ -d "releases/$1" ] && [ -d .opsnb/spare/tree ] && ! [ -L .opsnb/spare/tree ] &&
+        chmod 700 .opsnb/spare/tree && mv -T .opsnb/spare/tree "releases/$1" &&
         mv -T .opsnb/spare/stats .opsnb/tmp.spare && rm -rf .opsnb/spare || return
-    find "releases/$1" -mindepth 1 -type d ! -perm -700 -exec chmod u+rwx {} + \
-        -o -type l -printf 'l 0 %s %T@ %C@ %i %l/%P\0' |
-        sort -z | comm -z -23 - .opsnb/tmp.spare | cmp -s - /dev/null ||
-        { say 'it has links that were not there'; exit 90; }
+    odd=$(find "releases/$1" -type d \( ! -user "$U" -o -perm /022 \) -printf 'theirs\0' -prune \
+        -o -type d ! -perm -700 -exec chmod u+rwx {} + \
+        -o -path "releases/$1" -printf 'seen\0' -o -type l -printf 'l 0 %s %T@ %C@ %i %l/%P\0' |
+        sort -z | comm -z -23 - .opsnb/tmp.spare | tr '\0' ' ')
+    [ "$odd" = 'seen ' ] || { say 'others may write in it, or have put links there'; exit 90; }
 }
-# Copy paths of another release. What tar could not read is missed by the check that follows.
+# Copy paths of another release: what links lead to, or links. A link in the place of a directory
+# would lead astray what comes after it. What tar could not read is missed by the check that follows.
 bring() {
     fence
-    tar -c -f - --format=posix --pax-option=delete=atime,delete=ctime -C "releases/$1" \
+    case $3 in links) how= ;; *) how=--dereference ;; esac
+    tar -c -f - --format=posix --pax-option=delete=atime,delete=ctime -C "releases/$1" $how \
         --null --verbatim-files-from --no-recursion -T - |
         untar "$2" && find "releases/$2" -type d ! -perm -700 -exec chmod u+rwx {} +
 }
@@ -614,8 +637,11 @@ discard() {
     done
     sweep
 }
-# Whether a file of a listing has a second name.
-shares() { cut -z -d ' ' -f 1,6 "$1" | grep -z -q '^f .*:\([2-9]\|1.\)'; }
+# Whether in a listing a file has a second name, or others may write to a directory.
+shares() {
+    cut -z -d ' ' -f 1,2,6 "$1" | grep -z -q -e '^f [0-7]* .*:\([2-9]\|1.\)' \
+        -e '^d [0-7]*[2367][0-7] ' -e '^d [0-7]*[2367] '
+}
 # Whether something is mounted below a directory. rm --one-file-system does not see a directory of
 # the same file system that is mounted there. The kernel writes odd characters of a path in octal.
 mounted_below() {
@@ -656,7 +682,9 @@ sweep() {
     set -- .opsnb/trash/* .opsnb/trash/.[!.]*
     [ -e "$1" ] || [ -L "$1" ] || [ -e "$2" ] || [ -L "$2" ] || return 0
     ! mounted_below .opsnb/trash || { say 'something is mounted in .opsnb/trash'; exit 96; }
-    find .opsnb/trash -mindepth 1 -type d ! -perm -700 -exec chmod u+rwx {} + 2>/dev/null
+    # Not below what others may write to: by the time of the chmod a link could stand there.
+    find .opsnb/trash -mindepth 1 -type d \( ! -perm -700 -exec chmod u+rwx {} + -o -true \) \
+        \( ! -user "$U" -o -perm /022 \) -prune 2>/dev/null
     find .opsnb/trash -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system {} + || exit 96
 }
 

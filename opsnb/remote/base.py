@@ -131,6 +131,8 @@ class Held(Protocol):
 
     token: int
     seen: Site
+    mended: bool
+    """Whether the audit log's last line was torn when the lock was taken, and was put aside."""
 
     def series(self) -> AbstractAsyncContextManager[None]:
         """Steps within it may be sent together, each to be taken only if those before it went well.
@@ -147,16 +149,43 @@ class Held(Protocol):
         """Whether it can take no further step."""
 
     async def begin(self, name: str, record: bytes) -> None:
-        """Write a record, to the disk, and make the release's empty directory."""
+        """Write a record, to the disk, and make the release's empty directory.
 
-    async def copy(self, base: str, name: str, *, hardlink: bool) -> None:
-        """Fill a release with what another holds."""
+        It is closed to everybody else, so that nobody can lead astray what is done in it.
+        """
+
+    async def open_up(self, name: str, base: str) -> None:
+        """Let others into a release that was built, as into another; an empty one for none."""
+
+    async def copy(
+        self, base: str, name: str, *, hardlink: bool, through: Iterable[bytes] = ()
+    ) -> None:
+        """Fill a release with what another holds.
+
+        Args:
+            base: The other.
+            name: The one that is being built.
+            hardlink: Whether files share their inode with it.
+            through: Paths at which no link may have been copied.
+
+        Raises:
+            StepFailed: There is a link at one of them, among other causes.
+        """
 
     async def recycle(self, name: str) -> None:
         """Make the release that is kept aside the one that is being built."""
 
-    async def bring(self, base: str, name: str, paths: Iterable[bytes]) -> None:
-        """Copy paths of a release, without what is below them, into one that is being built."""
+    async def bring(
+        self, base: str, name: str, paths: Iterable[bytes], *, links: bool = False
+    ) -> None:
+        """Copy paths of a release, without what is below them, into one that is being built.
+
+        Args:
+            base: The other.
+            name: The one that is being built.
+            paths: The paths.
+            links: Whether they are links; where they are not, none is made.
+        """
 
     async def drop(self, name: str, paths: Iterable[bytes]) -> None:
         """Remove paths from a release that is being built."""

@@ -71,6 +71,7 @@ class PosixHeld:
     ) -> None:
         self.token, self._pid = ids
         self.seen = seen
+        self.mended = False
         self._remote = remote
         self._shell = shell
         self._step_timeout = step_timeout
@@ -191,19 +192,28 @@ class PosixHeld:
         """See :meth:`Held.begin`."""
         await self._write("begin a release", "begin", (name,), record)
 
-    async def copy(self, base: str, name: str, *, hardlink: bool) -> None:
+    async def open_up(self, name: str, base: str) -> None:
+        """See :meth:`Held.open_up`."""
+        await self._step("let others in", "open_up", name, base)
+
+    async def copy(
+        self, base: str, name: str, *, hardlink: bool, through: Iterable[bytes] = ()
+    ) -> None:
         """See :meth:`Held.copy`."""
-        how = "hardlink" if hardlink else "copy"
-        await self._step(f"copy release {safe(base)}", "copy", base, name, how)
+        how, real = "hardlink" if hardlink else "copy", as_payload(sorted(_inside(through)))
+        what = f"copy release {safe(base)}"
+        await self._step(what, "copy", base, name, how, payload=real or None)
 
     async def recycle(self, name: str) -> None:
         """See :meth:`Held.recycle`."""
         await self._step("use the release kept aside", "recycle", name)
 
-    async def bring(self, base: str, name: str, paths: Iterable[bytes]) -> None:
+    async def bring(
+        self, base: str, name: str, paths: Iterable[bytes], *, links: bool = False
+    ) -> None:
         """See :meth:`Held.bring`."""
-        what = f"copy files of release {safe(base)}"
-        await self._step(what, "bring", base, name, payload=as_payload(_inside(paths)))
+        what, kind = f"copy files of release {safe(base)}", "links" if links else ""
+        await self._step(what, "bring", base, name, kind, payload=as_payload(_inside(paths)))
 
     async def drop(self, name: str, paths: Iterable[bytes]) -> None:
         """See :meth:`Held.drop`."""

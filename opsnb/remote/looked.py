@@ -45,6 +45,7 @@ class _Found:
     shared: dict[bytes, str] = field(default_factory=dict)
     releases: dict[str, tuple[str, float]] = field(default_factory=dict)
     debris: int = 0
+    torn: bool = False
 
 
 def read_site(out: bytes, deploy_to: str) -> Site:
@@ -81,6 +82,7 @@ def read_site(out: bytes, deploy_to: str) -> Site:
         writable="writable" in one and "readonly" not in one,
         missing=tuple(safe(line) for line in one.get("missing", b"").splitlines()),
         audit_tail=one.get("tail", b""),
+        torn=found.torn,
         packers=frozenset(safe(one.get("packers", b"")).split()),
         current=current,
     )
@@ -100,7 +102,9 @@ def _collect(out: bytes) -> _Found:
                 if name:
                     found.shared[check_name(name)] = chr(kind[0])
             case "in .opsnb/":
-                found.debris += value.split(b" ", 2)[2].startswith(b"tmp.")
+                name = value.split(b" ", 2)[2]
+                found.debris += name.startswith(b"tmp.")
+                found.torn |= name == b"audit.torn"
             case "in .opsnb/trash/":
                 found.debris += bool(value.split(b" ", 2)[2])
             case _:

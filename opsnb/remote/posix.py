@@ -36,6 +36,7 @@ from opsnb.remote.replies import (
     good,
     holding_in,
     listings_in,
+    mended_in,
     texts_in,
     usage_in,
     whole,
@@ -230,7 +231,9 @@ class PosixRemote:
         except BaseException:
             await shell.close()
             raise
-        return PosixHeld(self, shell, ids, site, self._step_timeout)
+        held = PosixHeld(self, shell, ids, site, self._step_timeout)
+        held.mended = mended_in(took.out)
+        return held
 
     async def break_lock(self, holder: Holder) -> None:
         """See :meth:`Remote.break_lock`."""

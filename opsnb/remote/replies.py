@@ -14,6 +14,7 @@ from opsnb.remote.base import Aside, Changes, Texts
 from opsnb.remote.shell import Reply
 
 # Exit statuses of the agent's functions; see the head of agent.sh.
+TORN = b" torn\n"
 LOCKED, LOCK_LOST, CHANGED_HANDS, NOT_REMOVED = 91, 92, 93, 96
 
 
@@ -90,13 +91,18 @@ def texts_in(out: bytes) -> Texts:
 def holding_in(out: bytes) -> tuple[int, int]:
     """The fencing token, and the process group that has the lock."""
     try:
-        token, pid = map(number, out.split())
+        token, pid = map(number, out.removesuffix(TORN).split())
     except ValueError as error:
         raise RemoteError("the server's answer to taking the lock makes no sense") from error
     # 0 and 1 would mean every process there is to whoever ends it.
     if pid <= 1:
         raise RemoteError(f"the server's lock is held by process {pid}, which cannot be")
     return token, pid
+
+
+def mended_in(out: bytes) -> bool:
+    """Whether a torn last line of the log was put aside as the lock was taken."""
+    return out.endswith(TORN)
 
 
 def usage_in(out: bytes) -> list[Usage]:

@@ -177,6 +177,28 @@ def test_the_steps_make_the_manifest_the_links_and_what_is_carried(
 
 @MANY
 @WORLDS
+def test_no_step_in_a_copy_goes_through_a_link_and_the_copy_is_held_to_that(
+    source: Tree,
+    live: Base | None,
+    shared: dict[str, dict[str, str]],
+    said: dict[str, object],
+    revision: str,
+) -> None:
+    plan = plan_of(source, live, shared, said, revision)
+    if plan is None or live is None:
+        return
+    build = plan.build
+    assert build is not None
+    for path in build.through:
+        assert path not in live.found or live.found[path].kind is not Kind.LINK, path
+    done = {*build.drop, *build.send, *build.links, *build.seed, *(p for p, _ in build.modes)}
+    for path in {up for one in done for up in parents(one)} | {p for p, _ in build.modes}:
+        gone = any(place in build.drop for place in (path, *parents(path)))
+        assert path in build.through or gone, f"{path!r} is gone through unseen"
+
+
+@MANY
+@WORLDS
 def test_nothing_of_the_source_and_nothing_that_was_written_is_lost_without_a_word(
     source: Tree,
     live: Base | None,

@@ -185,6 +185,11 @@ class Lab:
         shutil.rmtree(site, ignore_errors=True)
         shutil.copytree(self.base / template, site, symlinks=True)
         self.own(site)
+        await self.relist(site)
+        return site
+
+    async def relist(self, site: Path) -> None:
+        """Write anew how each release looks, as if it had been finished so."""
         remote = folder(site)
         shell = await remote.spare_shell()
         assert shell
@@ -192,7 +197,6 @@ class Lab:
         assert relisted.status == 0, relisted.err
         await shell.close()
         await remote.close()
-        return site
 
     def scenarios(self) -> dict[str, Scenario]:
         """The changes that are broken, by name."""

@@ -158,7 +158,8 @@ class Swapper(threading.Thread):
     """An application that swaps directories for links to the canaries and back, without a pause.
 
     In ``shared/``, in every release that was ever finished, and in what is left of those that went.
-    Not in the one that is being built: nothing leads an application there yet.
+    Not in the one that is being built: that is closed to other accounts (test_enemy_inside.py), and
+    this one has opsnb's own.
 
     Args:
         site: The site.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from opsnb.core import audit
-from tests.faults.lab import Lab
+from opsnb.core.doctor import examine
+from opsnb.engine.manage import PinWork
+from tests.faults.guarantees import live
+from tests.faults.lab import Lab, change
 
 TORN = {
     "empty of what it said": b"\0" * 200,
@@ -29,12 +33,33 @@ async def test_a_torn_last_line_is_put_aside_before_the_next_one(
     before = log.read_bytes()
     log.write_bytes(before + torn)
     assert audit.verify(log.read_bytes()), "the control: it looks forged"
+    assert await said_by_the_next_change(lab, site) == [audit.MENDED]
+    assert "audit.torn" in await said_by_check(lab, site)
     assert await lab.next_deploy(site) == []
     after = log.read_bytes()
+    told = [entry for entry in audit.read(after) if entry["what"] == "log.mended"]
+    assert [entry["why"] for entry in told] == [audit.MENDED]
     assert after.startswith(before)
     assert len(after) > len(before)
     assert list(audit.verify(after)) == []
     assert torn.strip(b"\n") in (site / ".opsnb" / "audit.torn").read_bytes()
+
+
+async def said_by_the_next_change(lab: Any, site: Path) -> list[str]:
+    """The warnings of a change, which pins the live release."""
+    remote = lab.remote(site)
+    report, error = await change(remote, "pin", PinWork(live(site), pinned=True))
+    await remote.close()
+    assert error is None
+    return list(report.warnings)
+
+
+async def said_by_check(lab: Any, site: Path) -> str:
+    """What is found about the log; nothing when nothing is."""
+    remote = lab.remote(site)
+    found = {finding.item: finding.found for finding in examine(await remote.look())}
+    await remote.close()
+    return found.get("audit log", "")
 
 
 async def test_a_whole_log_is_left_as_it_is(tmp_path: Path) -> None:
@@ -43,3 +68,5 @@ async def test_a_whole_log_is_left_as_it_is(tmp_path: Path) -> None:
     site = await lab.anew("site")
     assert await lab.next_deploy(site) == []
     assert not (site / ".opsnb" / "audit.torn").exists()
+    assert await said_by_the_next_change(lab, site) == []
+    assert await said_by_check(lab, site) == ""

@@ -1,7 +1,8 @@
 """Two and three operators at once (deploy, rollback, prune, adopt), in every order of their calls.
 
 One call to the server is made at a time, and the order of the calls is chosen. Whoever finds the
-site locked is refused; what is said of each change is true, and the site is whole.
+site locked is refused; what is said of each change is true, and the site is whole. Of orders that
+differ in nothing that matters one is tried: see orders.py.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from typing import Any
 
 import pytest
 
+from opsnb.core import audit
 from opsnb.core.events import Outcome
 from opsnb.engine.manage import AdoptWork
 from opsnb.engine.switch import PruneWork, RollbackWork
 from opsnb.errors import OpsnbError
 from tests.faults.baton import Baton, InTurn
 from tests.faults.conftest import Tell
-from tests.faults.guarantees import Before, live, whole
+from tests.faults.guarantees import Before, live, record, whole
 from tests.faults.lab import KEPT, SETTINGS, Lab, change, deploying, in_memory, some, unchained
+from tests.faults.orders import Order, distinct
 from tests.support.matrix import Row
 
 SAMPLE = 8
@@ -136,15 +139,13 @@ async def test_two_operators_in_any_order_leave_the_site_whole(
     broken: list[str] = []
     runs = points = 0
     for first, second in dict.fromkeys((verbs, verbs[::-1])):
-        lengths = [await alone(lab, verb, number) for number, verb in enumerate((first, second))]
-        orders = list(itertools.product(range(lengths[0] + 1), range(1, lengths[1] + 1)))
+        calls = [await alone(lab, verb, number) for number, verb in enumerate((first, second))]
+        orders = list(distinct(calls[0], calls[1]))
         points += len(orders)
         for index in some(range(len(orders)), SAMPLE):
-            before_it, then = orders[index]
             site = await lab.anew("spared")
             before = Before.of(site, KEPT)
-            order = iter([0] * before_it + [1] * then + [0] * 1000)
-            ended, _baton = await race(lab, site, (first, second), order)
+            ended = await in_order(lab, site, (first, second), orders[index])
             found = wrong(site, before, ended, await lab.offered(site))
             found += await lab.next_deploy(site)
             broken += [f"{first}, {second}, {orders[index]}: {fault}" for fault in found]
@@ -153,13 +154,54 @@ async def test_two_operators_in_any_order_leave_the_site_whole(
     assert not broken, "\n".join(broken)
 
 
-async def alone(lab: Lab, verb: str, number: int) -> int:
-    """How many calls a change makes when nobody else is there."""
+async def in_order(lab: Lab, site: Path, verbs: tuple[str, ...], order: Order) -> list[Ended]:
+    """Let two operators at a site; how each ended."""
+    turns = iter([0] * order[0] + [1] * order[1] + [0] * 1000)
+    return (await race(lab, site, verbs, turns))[0]
+
+
+@pytest.mark.parametrize("verbs", [("deploy", "deploy"), ("rollback", "deploy")])
+async def test_orders_that_are_taken_for_one_end_alike(
+    lab: Lab, verbs: tuple[str, str], tell: Tell
+) -> None:
+    """Others do not all: whoever would see no difference at all is found out."""
+    calls = [await alone(lab, verb, number) for number, verb in enumerate(verbs)]
+    alike = [same for same in distinct(calls[0], calls[1]).values() if len(same) > 1]
+    ends, broken = set(), []
+    chosen = some(range(len(alike)), SAMPLE)
+    for index in chosen:
+        pair = [await end_of(lab, verbs, order) for order in (alike[index][0], alike[index][-1])]
+        ends.add(pair[0])
+        if pair[0] != pair[1]:
+            broken.append(f"{alike[index][0]} and {alike[index][-1]}: {pair}")
+    tell(Row("orders taken for one", " and ".join(verbs), len(alike), len(chosen), len(broken)))
+    assert not broken, "\n".join(broken)
+    assert len(ends) > 1
+
+
+async def end_of(lab: Lab, verbs: tuple[str, str], order: Order) -> tuple[object, ...]:
+    """What two operators leave, without names and times."""
     site = await lab.anew("spared")
+    ended = await in_order(lab, site, verbs, order)
+    said = [(one.error.exit_status if one.error else 0, one.report.switched) for one in ended]
+    log = (site / ".opsnb" / "audit.jsonl").read_bytes()
+    states = [record(site, path.stem) for path in sorted((site / ".opsnb/records").iterdir())]
+    return (
+        *said,
+        (site / "current" / "index").read_text(),
+        tuple(str(known and known["state"]) for known in states),
+        tuple(entry["what"] for entry in audit.read(log)),
+        (site / ".opsnb" / "spare" / "tree").exists(),
+    )
+
+
+async def alone(lab: Lab, verb: str, number: int) -> list[str]:
+    """The calls that a change makes when nobody else is there."""
+    site = await lab.anew("theirs" if verb == "adopt" else "spared")
     verbs = ("prune",) * number + (verb,)
     ended, baton = await race(lab, site, verbs, iter([number] * 1000))
     assert ended[number].error is None, ended[number].error
-    return sum(who == number for who, _ in baton.calls)
+    return [name for who, name in baton.calls if who == number]
 
 
 async def test_three_operators_in_an_order_by_chance_leave_the_site_whole(
@@ -186,14 +228,13 @@ async def test_a_site_is_adopted_once_whoever_comes_between(
     lab: Lab, verbs: tuple[str, str], tell: Tell
 ) -> None:
     broken: list[str] = []
-    orders = list(itertools.product(range(20), range(1, 20)))
+    calls = [await alone(lab, verb, number) for number, verb in enumerate(verbs)]
+    orders = list(distinct(calls[0], calls[1]))
     chosen = some(range(len(orders)), SAMPLE)
     for index in chosen:
         site = await lab.anew("theirs")
         before = Before.of(site)
-        first, then = orders[index]
-        order = iter([0] * first + [1] * then + [0] * 1000)
-        ended, _baton = await race(lab, site, verbs, order)
+        ended = await in_order(lab, site, verbs, orders[index])
         found = [] if live(site) else ["G1: nothing is live"]
         if not any(one.verb == "deploy" and one.error is None for one in ended):
             found += [] if live(site) == before.live else [f"G6: {live(site)} is live"]

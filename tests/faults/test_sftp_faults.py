@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from opsnb.core import audit
 from opsnb.core.config import Address, Settings
 from opsnb.core.events import Outcome
 from opsnb.core.plan import Wish
@@ -48,6 +49,7 @@ from tests.faults.lab import (
     unchained,
 )
 from tests.faults.strike import counted, strikes
+from tests.faults.test_log import said_by_check, said_by_the_next_change
 from tests.support.matrix import Row
 from tests.support.site import unlike
 from tests.support.sshd import RealSshd, absent
@@ -549,3 +551,17 @@ async def test_a_directory_is_made_in_shared_on_another_file_system(
     (site / "shared").symlink_to(elsewhere)
     await held.make_shared(b"a/b")
     assert (elsewhere / "a" / "b").is_dir()
+
+
+async def test_a_torn_last_line_of_the_log_is_put_aside_and_said(lab: SftpLab) -> None:
+    site = await lab.anew("site")
+    log = site / ".opsnb" / "audit.jsonl"
+    before = log.read_bytes()
+    log.write_bytes(before + b'{"at": "2026')
+    assert await said_by_the_next_change(lab, site) == [audit.MENDED]
+    assert "audit.torn" in await said_by_check(lab, site)
+    after = log.read_bytes()
+    assert after.startswith(before)
+    assert list(audit.verify(after)) == []
+    assert [entry["what"] for entry in audit.read(after)][-2:] == ["log.mended", "pin.done"]
+    assert await said_by_the_next_change(lab, site) == []

@@ -631,6 +631,7 @@ ROBBED: dict[str, Step] = {
     "sweep": lambda held: held.sweep(),
     "recycle": lambda held: held.recycle(ONE),
     "bring": lambda held: held.bring(ONE, ONE, [b"file"]),
+    "open_up": lambda held: held.open_up(ONE, ""),
     "patch": lambda held: held.patch(ONE, ONE, Patched(b"file", 0o644, 0), steps([b"end\n"])),
     "verify": lambda held: held.verify(ONE, {b"file": DIGEST}),
     "edit": lambda held: held.edit(f".opsnb/manifests/{ONE}", ".opsnb/none", b"- 1\n", DIGEST),
@@ -688,6 +689,7 @@ async def test_what_is_made_can_be_read_by_a_web_server(
     """Whatever umask the login has: the directories above a release let others pass."""
     held = await remote.lock("tester", "here", "now", "umask")
     await held.begin(ONE, record(ONE, 1))
+    await held.open_up(ONE, "")
     await held.release()
     for path in (where, where / "releases", where / "releases" / ONE):
         assert stat.S_IMODE(path.stat().st_mode) & 0o055 == 0o055

@@ -183,6 +183,13 @@ def rewrite(path: Path) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+def new_directory(path: Path) -> None:
+    """Of the owner of all the rest: one of somebody else's is never used."""
+    new, status = path.parent / "new", path.stat()
+    new.mkdir()
+    os.chown(new, status.st_uid, status.st_gid)
+
+
 MEDDLING = {
     "rewritten": rewrite,
     "another mode": lambda path: path.chmod(0o600),
@@ -191,7 +198,7 @@ MEDDLING = {
     "removed": lambda path: path.unlink(),
     "touched": os.utime,
     "something new": lambda path: (path.parent / "new").write_text("x"),
-    "a new directory": lambda path: (path.parent / "new").mkdir(),
+    "a new directory": new_directory,
 }
 
 
@@ -240,7 +247,8 @@ async def test_any_legal_name_is_brought_with_its_content_mode_and_time(
     os.chmod(root + b"/" + name, 0o4750)
     before = snapshot(where / "releases" / ONE)
     await held.begin(TWO, record(TWO, 2))
-    await held.bring(ONE, TWO, [b"d", b"d/" + name, b"l" + name[:200], name])
+    await held.bring(ONE, TWO, [b"d", b"d/" + name, name])
+    await held.bring(ONE, TWO, [b"l" + name[:200]], links=True)
     assert snapshot(where / "releases" / ONE) == before
     brought = everything(where / "releases" / TWO)
     whole = everything(where / "releases" / ONE)

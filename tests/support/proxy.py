@@ -15,7 +15,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
+
+from tests.support.packets import Packets
 
 _HOST = "127.0.0.1"
 _CHUNK = 64 * 1024
@@ -33,6 +35,8 @@ class Relay:
         target_port: where to connect for every connection that comes in.
         delay_ms: how long a byte travels, each way; a round trip takes twice as long. The attribute
             of that name may be changed at any time, for the bytes that come in from then on.
+        counting: whether the first connection is one of SSH whose packets can be told apart, with a
+            cipher of tests/support/packets.py.
 
     Attributes:
         port: where to connect to.
@@ -40,7 +44,7 @@ class Relay:
         accepted: connections so far.
     """
 
-    def __init__(self, target_port: int, delay_ms: float = 0.0) -> None:
+    def __init__(self, target_port: int, delay_ms: float = 0.0, *, counting: bool = False) -> None:
         self.target_port = target_port
         self.delay_ms = delay_ms
         self.up = 0
@@ -48,10 +52,13 @@ class Relay:
         self.accepted = 0
         self.port = 0
         self._links: list[_Link] = []
-        self._frozen = False
+        self._frozen = self._freezes = False
         self._closing = False
         self._up_left: int | None = None
         self._down_left: int | None = None
+        self._target: tuple[Literal["up", "down"], int, float] | None = None
+        self._counted = {"up": Packets(), "down": Packets()}
+        self._counting = counting
         self._jobs: deque[Callable[[], None]] = deque()
         self._thread = threading.Thread(target=self._serve, name="relay", daemon=True)
 
@@ -81,6 +88,11 @@ class Relay:
         """How many connections are open now."""
         return len(self._links)
 
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing is forwarded now."""
+        return self._frozen
+
     def cut(self) -> None:
         """Break every connection: both ends get a reset. New ones are forwarded as before."""
         self._do(self._cut)
@@ -97,6 +109,24 @@ class Relay:
             self._up_left, self._down_left = up, down
 
         self._do(set_both)
+
+    def cut_in_packet(
+        self, way: Literal["up", "down"], number: int, part: float, *, freeze: bool = False
+    ) -> None:
+        """Break every connection, once, at a place in an SSH packet that goes that way.
+
+        To be asked for before that has passed, of a relay that counts packets.
+
+        Parameters:
+            number: the packet, from 0.
+            part: how far in it, from 0 to less than 1.
+            freeze: whether to forward nothing more instead.
+        """
+        self._do(lambda: self._aim((way, number, part), freeze))
+
+    def packets(self, way: Literal["up", "down"]) -> int:
+        """How many SSH packets the first connection has sent that way, if they are counted."""
+        return len(self._counted[way].ends)
 
     def freeze(self) -> None:
         """Forward nothing more and keep everything open, as when the cable is out."""
@@ -171,11 +201,15 @@ class Relay:
                 each.setblocking(False)
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._links.append(_Link(near, far))
+            if self._counting and self.accepted == 1:
+                self._links[0].up.packets = self._counted["up"]
+                self._links[0].down.packets = self._counted["down"]
 
     def _advance(self, link: _Link) -> None:
         try:
             for flow in (link.up, link.down):
                 flow.take(self.delay_ms / 1000)
+            self._see(link)
             self.up += (sent := link.up.give(self._up_left))
             self._up_left = None if self._up_left is None else self._up_left - sent
             self.down += (sent := link.down.give(self._down_left))
@@ -184,14 +218,38 @@ class Relay:
             self._links.remove(link)
             link.reset()
             return
-        if 0 in (self._up_left, self._down_left):
-            self._cut()
+        if self._target is None and 0 in (self._up_left, self._down_left):
+            self._reached()
         elif link.up.ended and link.down.ended:
             self._links.remove(link)
             link.close()
 
+    def _aim(self, target: tuple[Literal["up", "down"], int, float], freeze: bool) -> None:
+        self._target, self._freezes = target, freeze
+
+    def _see(self, link: _Link) -> None:
+        """Let pass what surely comes before the place of the cut, and say when that is reached."""
+        if self._target is None:
+            return
+        way, number, part = self._target
+        flow, counted = getattr(link, way), self._counted[way]
+        place = counted.place(number, part)
+        left = (counted.known if place is None else place) - flow.given
+        if way == "up":
+            self._up_left = left
+        else:
+            self._down_left = left
+        self._target = self._target if place is None else None
+
     def _hold(self, frozen: bool) -> None:
         self._frozen = frozen
+
+    def _reached(self) -> None:
+        if self._freezes:
+            self._up_left = self._down_left = None
+            self._hold(True)
+        else:
+            self._cut()
 
     def _cut(self) -> None:
         self._up_left = self._down_left = None
@@ -232,6 +290,8 @@ class _Flow:
         self.queue: deque[tuple[float, bytes]] = deque()
         self.blocked = False
         self.ended = False
+        self.given = 0
+        self.packets: Packets | None = None
         self._held = 0
         self._last_read = False
 
@@ -247,6 +307,8 @@ class _Flow:
         except BlockingIOError:
             return
         self.queue.append((time.monotonic() + delay, data))
+        if self.packets is not None:
+            self.packets.feed(data)
         self._held += len(data)
         self._last_read = not data
 
@@ -266,6 +328,7 @@ class _Flow:
                 sent = 0
                 self.blocked = True
             given += sent
+            self.given += sent
             self._held -= sent
             if rest := data[sent:]:
                 self.queue.appendleft((due, rest))

@@ -76,6 +76,7 @@ class SftpHeld:
         self._remote = remote
         self._wire = wire
         self._step_timeout = step_timeout
+        self.mended = False
         self._gone = False
         self._alive = asyncio.create_task(self._beat())
 
@@ -167,12 +168,19 @@ class SftpHeld:
             if await self._wire.lstat(path):
                 raise StepFailed(f"releases/{safe(name)} is there already", 1)
             await self._put(layout.record(name), record)
-            await self._folder(path)
+            await self._folder(path, 0o700)
 
-    async def _folder(self, path: bytes) -> None:
+    async def open_up(self, name: str, base: str) -> None:
+        """See :meth:`Held.open_up`."""
+        async with self._step("let others in"):
+            tree = await self._release(name)
+            like = await self._wire.lstat(layout.release(base).encode()) if base else None
+            await self._wire.chmod(tree.at(b"")[:-1], like.mode if like else 0o755)
+
+    async def _folder(self, path: bytes, mode: int = 0o755) -> None:
         """Make a directory, through the holder's own."""
         new = self._new()
-        await self._wire.mkdir(new)
+        await self._wire.mkdir(new, mode)
         try:
             await self._wire.rename(new, path)
         except StepFailed:
@@ -180,8 +188,11 @@ class SftpHeld:
                 await self._wire.rmtree(new)
             raise
 
-    async def copy(self, base: str, name: str, *, hardlink: bool) -> None:
-        """See :meth:`Held.copy`."""
+    async def copy(
+        self, base: str, name: str, *, hardlink: bool, through: Iterable[bytes] = ()
+    ) -> None:
+        """See :meth:`Held.copy`. Here every later step looks for links itself."""
+        inside(through)
         async with self._step(f"copy release {safe(base)}"):
             old, new = await self._release(base), await self._release(name)
             root = old.at(b"")[:-1]
@@ -192,8 +203,11 @@ class SftpHeld:
         async with self._step("use the release kept aside"):
             raise StepFailed(f"none is kept aside for {safe(name)}", NO_SUCH)
 
-    async def bring(self, base: str, name: str, paths: Iterable[bytes]) -> None:
-        """See :meth:`Held.bring`."""
+    async def bring(
+        self, base: str, name: str, paths: Iterable[bytes], *, links: bool = False
+    ) -> None:
+        """See :meth:`Held.bring`. Here every later step looks for links itself."""
+        del links
         listed = inside(paths)
         async with self._step(f"copy files of release {safe(base)}"):
             old, new = await self._release(base), await self._release(name)
@@ -216,7 +230,12 @@ class SftpHeld:
         """Remove what stands there and all below it, unless something is mounted there."""
         if await mounted_below(self._wire, path):
             raise StepFailed(f"something is mounted below {safe(path)}", 96)
-        await self._wire.rmtree(path)
+        await self._wire.rmtree(path, await self._owner())
+
+    async def _owner(self) -> int:
+        """Who we are, by number: to whom our own directory belongs."""
+        ours = await self._wire.lstat(self._place)
+        return ours.uid if ours else -1
 
     async def unpack(self, name: str, stream: AsyncIterable[bytes], how: Packer = "") -> None:
         """See :meth:`Held.unpack`."""
@@ -416,6 +435,7 @@ class SftpHeld:
             torn = f"{layout.OURS}/audit.torn"
             await self._put(torn, (await self._wire.read(torn.encode()) or b"") + line + b"\n")
             await self._put(path, whole[: whole.removesuffix(b"\n").rfind(b"\n") + 1])
+            self.mended = True
 
     async def flush(self) -> None:
         """See :meth:`Held.flush`.

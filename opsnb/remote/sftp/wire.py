@@ -14,6 +14,7 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from opsnb.core.manifest import check_name
@@ -320,8 +321,17 @@ class Wire:
             if error.status != ABSENT:
                 raise
 
-    async def rmtree(self, path: bytes) -> None:
-        """Remove whatever stands there, and what is below it; no link is followed."""
+    async def rmtree(self, path: bytes, owner: int | None = None) -> None:
+        """Remove whatever stands there, and what is below it; no link is followed.
+
+        Args:
+            path: What.
+            owner: Our number, where somebody else may be at work below it. He is shut out of each
+                directory before it is looked into, from above: a path leads where it led then.
+
+        Raises:
+            StepFailed: He could not be, among other causes.
+        """
         item = await self.lstat(path)
         if item is None:
             return
@@ -330,18 +340,24 @@ class Wire:
             return
         levels = [[(path, item)]]
         while levels[-1]:
-            below = await each(self._emptied, levels[-1])
+            below = await each(partial(self._emptied, owner), levels[-1])
             levels.append([folder for folders in below for folder in folders])
             if len(levels[-1]) > MOST_NAMES:
                 raise RemoteError(f"the server's listing of {safe(path)} has no end")
         for level in reversed(levels):
             await each(self._rmdir, [there for there, _item in level])
 
-    async def _emptied(self, folder: tuple[bytes, Item]) -> list[tuple[bytes, Item]]:
+    async def _emptied(
+        self, owner: int | None, folder: tuple[bytes, Item]
+    ) -> list[tuple[bytes, Item]]:
         """Remove what a directory holds but for the directories in it, which are told."""
         path, item = folder
-        if item.mode & 0o700 != 0o700:
-            await self.chmod(path, item.mode | 0o700)
+        if owner is not None and item.uid != owner:
+            async with self._asked("take over", path):
+                await self._client.chown(self.at(path), owner, owner)
+        others = 0 if owner is None else 0o022
+        if item.mode & (0o700 | others) != 0o700:
+            await self.chmod(path, (item.mode | 0o700) & ~others)
         below = {path + b"/" + name: found for name, found in (await self.names(path)).items()}
         await each(self.remove, [there for there, found in below.items() if found.kind != "d"])
         folders = [(there, found) for there, found in below.items() if found.kind == "d"]
