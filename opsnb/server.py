@@ -568,7 +568,8 @@ class Server:
             await work(change)
 
         async def run(emit: Callable[[Event], None]) -> Ran:
-            actor = Actor(self.name, who(), platform.node(), emit, _now)
+            host, environment = platform.node(), self.environment_name
+            actor = Actor(self.name, who(), host, emit, _now, environment)
             change = Change(remote, actor, verb, self.settings.lock_wait, secrets=hidden)
             return await change.run(connected)
 

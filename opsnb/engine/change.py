@@ -70,6 +70,7 @@ class Actor:
         host: The machine they work from.
         emit: Takes the events; it must return at once.
         now: The operator's clock, aware.
+        environment: The name of the environment the server belongs to; empty for none.
     """
 
     server: str
@@ -77,6 +78,7 @@ class Actor:
     host: str
     emit: Callable[[Event], None]
     now: Callable[[], datetime]
+    environment: str = ""
 
     def at(self) -> float:
         """The time of an event, seconds since the epoch."""

@@ -25,6 +25,7 @@ def environment(change: Change, deploy_to: str, revision: str) -> dict[str, str]
         "OPSNB_SHARED": f"{deploy_to}/{layout.SHARED}",
         "OPSNB_REVISION": revision,
         "OPSNB_SERVER": change.actor.server,
+        "OPSNB_ENVIRONMENT": change.actor.environment,
         "OPSNB_USER": change.actor.by,
     }
 
