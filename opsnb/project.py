@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from opsnb.core.config import Config, Environment, parse
+from opsnb.core.text import safe
 from opsnb.errors import ConfigError
 from opsnb.server import Server
 
@@ -23,6 +24,7 @@ class Project:
         config: What is configured.
         ssh_config: The ssh_config file to read; None for the user's own.
         folder: What a relative ``source`` is relative to.
+        read_only: Whether every change is refused: for looking only.
     """
 
     def __init__(
@@ -30,8 +32,10 @@ class Project:
         config: Config,
         ssh_config: str | os.PathLike[str] | None = None,
         folder: Path | None = None,
+        read_only: bool = False,
     ) -> None:
         self.config = config
+        self._read_only = read_only
         self._ssh_config = ssh_config
         self._folder = folder or Path()
         self._servers: dict[str, Server] = {}
@@ -62,7 +66,9 @@ class Project:
     def _made(self, name: str) -> Server:
         if "://" in name and name not in self.config.servers:
             settings: Any = self.config.project
-            return Server(name, settings=settings, ssh_config=self._ssh_config)
+            return Server(
+                name, settings=settings, ssh_config=self._ssh_config, read_only=self._read_only
+            )
         settings = self.config.settings(name)
         if settings.source and not Path(settings.source).is_absolute():
             source = str(self._folder / settings.source)
@@ -75,7 +81,61 @@ class Project:
             environment=self.config.environment(name),
             environment_name=table.environment,
             ssh_config=self._ssh_config,
+            read_only=self._read_only,
         )
+
+    def environment_servers(self, environment: str) -> tuple[Server, ...]:
+        """The servers of an environment, in the order of the configuration.
+
+        Args:
+            environment: Its name.
+
+        Raises:
+            ConfigError: There is no such environment.
+        """
+        known = self.config.environments
+        if environment not in known:
+            raise ConfigError(
+                f"no environment is called {safe(environment)!r}",
+                f"Known environments: {', '.join(known) or 'none is defined'}.",
+            )
+        tables = self.config.servers.items()
+        return tuple(self.server(n) for n, table in tables if table.environment == environment)
+
+    def servers_of(self, name: str) -> tuple[Server, ...]:
+        """The servers that a name means: a server's the one, an environment's all of its.
+
+        Args:
+            name: A server's name or address, or an environment's name.
+
+        Raises:
+            ConfigError: There is neither.
+        """
+        if name in self.config.servers or "://" in name:
+            return (self.server(name),)
+        if name not in self.config.environments:
+            known = ", ".join([*self.config.servers, *self.config.environments]) or "none"
+            raise ConfigError(
+                f"no server and no environment is called {safe(name)!r}", f"There are: {known}."
+            )
+        return self.environment_servers(name)
+
+    def one_server(self, name: str) -> Server:
+        """The one server that a name means: a server's, or that of an environment with just one.
+
+        Args:
+            name: A server's name or address, or an environment's name.
+
+        Raises:
+            ConfigError: There is no such name, or the environment has none or several.
+        """
+        found = self.servers_of(name)
+        if len(found) != 1:
+            names = ", ".join(server.name for server in found) or "none"
+            raise ConfigError(
+                f"environment {safe(name)} has not just one server", f"It has: {names}. Name one."
+            )
+        return found[0]
 
     @property
     def sources(self) -> tuple[Path, ...]:
@@ -99,12 +159,14 @@ class Project:
 def load(
     path: str | os.PathLike[str] = "opsnb.toml",
     ssh_config: str | os.PathLike[str] | None = None,
+    read_only: bool = False,
 ) -> Project:
     """Read a configuration file.
 
     Args:
         path: The file.
         ssh_config: The ssh_config file to read; None for the user's own.
+        read_only: Whether every change of its servers is refused: for looking only.
 
     Raises:
         ConfigError: It cannot be read, or a key in it is wrong; file, line and key are named.
@@ -118,7 +180,7 @@ def load(
             f"cannot read {file}: {said}",
             "`opsnb config > opsnb.toml` writes one with every key and its default.",
         ) from error
-    return Project(parse(text, str(file)), ssh_config, file.parent)
+    return Project(parse(text, str(file)), ssh_config, file.parent, read_only)
 
 
 class DemoProject(Project):

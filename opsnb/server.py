@@ -9,13 +9,13 @@ import platform
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opsnb.core.config import Address, Environment, Settings
 from opsnb.core.text import safe
-from opsnb.errors import ConfigError, Interrupted, NoSuchRelease
+from opsnb.errors import ConfigError, HeldBack, Interrupted, NoSuchRelease, ReadOnly
 from opsnb.loop import LOOP
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from opsnb.core.audit import Fault
     from opsnb.core.doctor import Finding
     from opsnb.core.events import Event
+    from opsnb.core.gates import Gates
     from opsnb.core.listing import Base
     from opsnb.core.manifest import Manifest
     from opsnb.core.output import Said
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from opsnb.remote.sftp.remote import SftpRemote
 
 T = TypeVar("T")
+Until = datetime | timedelta | str | None
 REMEMBERED = 20  # jobs that have ended
 
 
@@ -91,6 +93,7 @@ class Server:
         environment: The environment it belongs to.
         environment_name: That environment's name.
         ssh_config: The ssh_config file to read; None for the user's own.
+        read_only: Whether every change is refused: for looking only.
 
     Attributes:
         jobs: The changes that run, and the last 20 that ended, the newest last.
@@ -108,6 +111,7 @@ class Server:
         environment: Environment | None = None,
         environment_name: str = "",
         ssh_config: str | os.PathLike[str] | None = None,
+        read_only: bool = False,
     ) -> None:
         try:
             self._address = Address.parse(url)
@@ -121,6 +125,7 @@ class Server:
         self.environment = environment or Environment.model_validate({})
         self.environment_name = environment_name
         self.jobs: list[Job] = []
+        self._read_only = read_only
         self._ssh_config = Path(ssh_config).expanduser() if ssh_config is not None else None
         self._remote_: PosixRemote | SftpRemote | None = None
         self._begun: Future[object] | None = None
@@ -133,6 +138,71 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server {self.name}: {self.url}>"
+
+    # --- gates ---------------------------------------------------------------------------------
+
+    @property
+    def read_only(self) -> str:
+        """Why every change is refused here; empty when none is for that."""
+        if os.environ.get("OPSNB_READ_ONLY", "") not in ("", "0"):
+            return "--read-only was given, or OPSNB_READ_ONLY is set"
+        if self._read_only:
+            return "it was opened to be looked at only"
+        return "`read_only` in opsnb.toml says so" if self.settings.read_only else ""
+
+    def writable(self, verb: str = "a change") -> None:
+        """Refuse a change where everything is read-only. Nothing is asked of the server.
+
+        Args:
+            verb: The change, for the message.
+
+        Raises:
+            ReadOnly: Here it is, and why.
+        """
+        if why := self.read_only:
+            raise ReadOnly(f"{safe(self.name)} is read-only: {verb} was refused", f"{why}.")
+
+    def permitted(self, verb: str, outside_window: str = "") -> None:
+        """Refuse at once what would be held back anyway. Nothing is asked of the server.
+
+        Args:
+            verb: The change.
+            outside_window: Why it is made outside of the hours for it.
+
+        Raises:
+            ReadOnly: Nothing may be changed from here.
+            HeldBack: A freeze, or the time of day, is configured to hold it back.
+        """
+        self.writable(verb)
+        if refusal := self._gates(outside_window).refusal(verb, _now()):
+            raise HeldBack(refusal.message, refusal.hint)
+
+    def refused(self, verb: str) -> str:
+        """Why a change would be refused at once, in words; empty when it would not."""
+        refusal = self._gates().refusal(verb, _now())
+        return refusal.message if refusal else ""
+
+    def held_back(self) -> tuple[str, ...]:
+        """What is configured and holds a deploy back now, in words; the server is not asked."""
+        refusal = self._gates().refusal("deploy", _now())
+        said = (f"read-only: {self.read_only}" if self.read_only else "",)
+        return (*filter(None, said), *([refusal.message] if refusal else []))
+
+    def _gates(self, outside_window: str = "") -> Gates:
+        from opsnb.core.gates import Gates  # noqa: PLC0415 - import opsnb stays quick
+
+        return Gates(self.name, self.settings, _line(outside_window, "a reason"))
+
+    def _gated(self, plan: Plan, verb: str = "") -> Plan:
+        """The plan, with what would hold it back among its warnings."""
+        from dataclasses import replace  # noqa: PLC0415 - as above
+
+        from opsnb.core.gates import warnings  # noqa: PLC0415 - as above
+
+        said = warnings([self._gates().refusal(verb or plan.verb, _now())])
+        return replace(plan, warnings=(*plan.warnings, *said)) if said else plan
+
+    # --- the connection ------------------------------------------------------------------------
 
     def _remote(self) -> PosixRemote | SftpRemote:
         if self._remote_ is None:
@@ -287,11 +357,12 @@ class Server:
 
         The web server's configuration is looked at, too, as far as the login may read it.
         """
-        from opsnb.core import doctor, webserver  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.core import doctor, gates, webserver  # noqa: PLC0415 - import opsnb stays quick
 
         files = self._ask(lambda remote: _web_files(remote, self.settings.web_config))
         after = [hook.command for hook in self.settings.after_publish]
-        return [*doctor.examine(self.look()), *webserver.examine(files, after)]
+        found = [*doctor.examine(self.look()), *webserver.examine(files, after)]
+        return [*found, *gates.examine(self._gates(), self.read_only, _now())]
 
     def check(self) -> pd.DataFrame:
         """The same as a table; see :func:`opsnb.tables.check` for the columns."""
@@ -326,7 +397,7 @@ class Server:
 
         wish, scanned = LOOP.run(read(self._asked(source, revision, keep, force), Words()))
         plan = self._ask(lambda remote: _planned(remote, wish))
-        return DeployPlan(self.name, plan, wish, scanned)
+        return DeployPlan(self.name, self._gated(plan), wish, scanned)
 
     def _source(self, source: str | os.PathLike[str]) -> str:
         where = os.fspath(source) or self.settings.source
@@ -375,7 +446,7 @@ class Server:
         """What a prune would remove; reads only. The argument is that of :meth:`prune`."""
         from opsnb.core.plan_rollback import plan_prune  # noqa: PLC0415 - import opsnb stays quick
 
-        return plan_prune(self.look(), self._keeping(keep).keep_releases)
+        return self._gated(plan_prune(self.look(), self._keeping(keep).keep_releases))
 
     # --- commands ------------------------------------------------------------------------------
 
@@ -385,7 +456,7 @@ class Server:
         from opsnb.core.readonly import Guard  # noqa: PLC0415 - import opsnb stays quick
 
         type_name = self.environment.confirm == "type-name"
-        return Guard(self.name, self.environment_name, type_name)
+        return Guard(self.name, self.environment_name, type_name, read_only=self.read_only)
 
     def run(
         self,
@@ -450,6 +521,7 @@ class Server:
         revision: str = "",
         keep: int | None = None,
         force: bool = False,
+        outside_window: str = "",
     ) -> Job:
         """Deploy a plan exactly as it stands, or a folder.
 
@@ -458,10 +530,12 @@ class Server:
             revision: What the source is; with a folder only.
             keep: How many good releases stay; with a folder only.
             force: Make a release even if it changes nothing; with a folder only.
+            outside_window: Why it is made outside of the hours for it, for the audit log.
 
         Returns:
             The running change.
         """
+        self.writable("deploy")
         from opsnb.engine.asked import given  # noqa: PLC0415 - import opsnb stays quick
         from opsnb.engine.deploy import DeployWork, Order  # noqa: PLC0415 - as above
 
@@ -473,7 +547,7 @@ class Server:
         else:
             # At once, so that it is read while the connection is made.
             order = Order(_begun(self._asked(what, revision, keep, force)))
-        return self._change("deploy", DeployWork(order), secrets)
+        return self._change("deploy", DeployWork(order), secrets, outside_window)
 
     def rollback(self, to: str | Plan = "", why: str = "") -> Job:
         """Publish the good release before the live one, or a chosen one, as one switch.
@@ -530,15 +604,17 @@ class Server:
 
         return self._change("adopt", AdoptWork())
 
-    def hold(self, why: str) -> Job:
+    def hold(self, why: str, until: Until = None) -> Job:
         """Hold the server back: no change until :meth:`unhold`.
 
         Args:
             why: The reason, for everybody who is held back.
+            until: When it ends by itself, by the clock of whoever meets it: a time, a length of
+                time, or a text such as ``2h`` or ``2026-12-27 09:00``; None when it does not.
         """
         from opsnb.engine.manage import HoldWork  # noqa: PLC0415 - import opsnb stays quick
 
-        return self._change("hold", HoldWork(why))
+        return self._change("hold", HoldWork(why, until=self._moment(until)))
 
     def unhold(self, *, force: bool = False) -> Job:
         """Take a hold away.
@@ -551,17 +627,53 @@ class Server:
 
         return self._change("release", UnholdWork(force=force))
 
+    def freeze(self, why: str, until: Until = None) -> Job:
+        """Freeze the server: no deploy, no promote and no prune until :meth:`unfreeze`.
+
+        A rollback may pass, and so may pins. What was frozen by you before is frozen anew.
+
+        Args:
+            why: The reason, for everybody who is held back.
+            until: When it ends by itself; see :meth:`hold`.
+        """
+        from opsnb.engine.manage import HoldWork  # noqa: PLC0415 - import opsnb stays quick
+
+        return self._change("freeze", HoldWork(why, freeze=True, until=self._moment(until)))
+
+    def unfreeze(self, *, force: bool = False) -> Job:
+        """Take a freeze away.
+
+        Args:
+            force: Take away also what somebody else placed; see :meth:`unhold`.
+        """
+        from opsnb.engine.manage import UnholdWork  # noqa: PLC0415 - import opsnb stays quick
+
+        return self._change("unfreeze", UnholdWork(force=force, freeze=True))
+
+    def _moment(self, until: Until) -> datetime | None:
+        from opsnb.core import moments, windows  # noqa: PLC0415 - import opsnb stays quick
+
+        now = _now()
+        if isinstance(until, str):
+            where = windows.zone(self.settings.timezone)
+            return moments.until(until, where, now) if until else None
+        if isinstance(until, timedelta):
+            return moments.coming(now + until, now)
+        return moments.coming(until.astimezone(UTC), now) if until else None
+
     def _change(
         self,
         verb: str,
         work: Callable[[Change], Coroutine[Any, Any, None]],
         secrets: Secrets | None = None,
+        outside_window: str = "",
     ) -> Job:
         from opsnb.core.secrets import Secrets  # noqa: PLC0415 - as above
         from opsnb.engine.change import Actor, Change  # noqa: PLC0415 - import opsnb stays quick
         from opsnb.job import Job  # noqa: PLC0415 - as above
 
-        remote, hidden = self._remote(), secrets or Secrets()
+        self.writable(verb)
+        remote, hidden, gates = self._remote(), secrets or Secrets(), self._gates(outside_window)
 
         async def connected(change: Change) -> None:
             await self._connected()
@@ -570,7 +682,9 @@ class Server:
         async def run(emit: Callable[[Event], None]) -> Ran:
             host, environment = platform.node(), self.environment_name
             actor = Actor(self.name, who(), host, emit, _now, environment)
-            change = Change(remote, actor, verb, self.settings.lock_wait, secrets=hidden)
+            change = Change(
+                remote, actor, verb, self.settings.lock_wait, secrets=hidden, gates=gates
+            )
             return await change.run(connected)
 
         job = Job(verb, self.name, run, safe(f"{who()}@{platform.node()}"))
@@ -641,10 +755,14 @@ def who() -> str:
 
 
 def _revision(text: str) -> str:
+    return _line(text, "a revision")
+
+
+def _line(text: str, what: str) -> str:
     # A byte of a command line that is no UTF-8 has come as half of a character.
     odd = any(ord(letter) < 32 or 0xD800 <= ord(letter) <= 0xDFFF for letter in text)
     if odd or len(text) > 200:
-        raise ConfigError("a revision is one line of at most 200 characters, as UTF-8")
+        raise ConfigError(f"{what} is one line of at most 200 characters, as UTF-8")
     return text
 
 

@@ -42,6 +42,8 @@ NOW = {
     "unpin": "{0} is no longer pinned",
     "hold": "held back: no change until `opsnb lock {1} release`",
     "release": "free: a change can begin",
+    "freeze": "frozen: a rollback alone, until `opsnb unfreeze {1}`",
+    "unfreeze": "no longer frozen",
     "adopt": "every release has a record",
     "prune": "old releases are removed",
 }
@@ -341,7 +343,8 @@ def lock(site: Site) -> list[Text]:
     """
     lines = []
     if site.hold:
-        lines.append(Text.assemble(("● held by hand: ", "bold red"), str(site.hold)))
+        what = "frozen, but for a rollback" if site.hold.freezes else "held by hand"
+        lines.append(Text.assemble((f"● {what}: ", "bold red"), str(site.hold)))
     if site.holder:
         lines.append(Text.assemble(("● a change is running: ", "bold yellow"), str(site.holder)))
     return lines or [Text.assemble(("✓ ", "green"), "free: a change can begin")]

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from opsnb.core.settings.connection import ConnectionSettings
+from opsnb.core.settings.gates import GateSettings
 from opsnb.core.settings.health import Health, HealthSettings
 from opsnb.core.settings.hooks import Hook, HookSettings
 from opsnb.core.settings.release import ReleaseSettings
@@ -29,6 +30,7 @@ from opsnb.errors import ConfigError
 
 class Settings(
     ConnectionSettings,
+    GateSettings,
     HealthSettings,
     HookSettings,
     RetentionSettings,

@@ -157,6 +157,8 @@ _NOW = {
     "unpin": "{release} is no longer pinned",
     "hold": "{server} is held back: no change until it is released",
     "release": "{server} is free: a change can begin",
+    "freeze": "{server} is frozen: a rollback alone, until it is unfrozen",
+    "unfreeze": "{server} is no longer frozen",
     "adopt": "every release has a record",
     "prune": "old releases are removed",
 }

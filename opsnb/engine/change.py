@@ -32,6 +32,7 @@ from opsnb.core.events import (
     Warned,
     masked,
 )
+from opsnb.core.gates import Gates, Refusal, held_back
 from opsnb.core.layout import stamp
 from opsnb.core.plan import Plan
 from opsnb.core.recovery import plan_recovery
@@ -43,6 +44,7 @@ from opsnb.errors import (
     ConnectError,
     DeployFailed,
     Disconnected,
+    HeldBack,
     Interrupted,
     Locked,
     LockLost,
@@ -120,6 +122,7 @@ class Change:
         removed: Releases pruned, with the reason for each.
         warnings: What the user should know.
         secrets: What its commands are given and nobody is shown.
+        gates: What is configured to hold changes back; None for nothing.
         room: Bytes that its commands may still say at once; then their last words only.
     """
 
@@ -128,6 +131,7 @@ class Change:
     verb: str
     wait: float = 0
     secrets: Secrets = field(default_factory=Secrets)
+    gates: Gates | None = None
     room: int = 16 << 20
     held: Held | None = None
     site: Site | None = None
@@ -245,17 +249,33 @@ class Change:
 
         Raises:
             Locked: Somebody else has it still after the time to wait, or holds the server by hand.
+            HeldBack: It is frozen, or the hours are over that deploys are allowed in.
         """
         async with self.phase(Phase.LOCK):
             site = (await self._acquire(why, self.wait)).seen
             self._tail = site.audit_tail
-            if site.hold and not through_hold:
-                raise Locked(
-                    f"{self.actor.server} is held by {site.hold}",
-                    f"`opsnb lock {self.actor.server} release --force` takes the hold away.",
-                )
+            if not through_hold:
+                _pass(held_back(site.hold, self.verb, self.actor.server), Locked)
+            self._pass_gates()
             self.site = site = await self._recover(self.saw(site))
+            await self._note_outside()
         return self.saw(site)
+
+    def _pass_gates(self) -> None:
+        """Go on only if nothing that is configured holds the change back.
+
+        Raises:
+            HeldBack: Something does.
+        """
+        if self.gates:
+            _pass(self.gates.refusal(self.verb, self.actor.now()), HeldBack)
+
+    async def _note_outside(self) -> None:
+        """Write down that somebody deploys outside of the hours for it, and why."""
+        gates = self.gates
+        if gates and gates.outside and gates.closed(self.verb, self.actor.now()):
+            await self.audit(f"{self.verb}.outside", why=gates.outside)
+            self.warn(f"outside of the hours for it: {safe(gates.outside)}")
 
     async def _acquire(self, why: str, wait: float) -> Held:
         deadline = time.monotonic() + wait
@@ -493,6 +513,7 @@ class Change:
         error: OpsnbError | None = None
         self.actor.emit(Started(self.actor.server, self.actor.at(), self.verb))
         try:
+            self._pass_gates()
             await work(self)  # type: ignore[misc]  # a coroutine function, typed by its callers
         except asyncio.CancelledError:
             _uncancel()
@@ -612,6 +633,11 @@ class Change:
         except (TimeoutError, OpsnbError) as error:
             self.log(f"the lock was not given back, so it was ended: {safe(str(error))}")
             await _end(held)
+
+
+def _pass(refusal: Refusal | None, error: type[Locked]) -> None:
+    if refusal is not None:
+        raise error(refusal.message, refusal.hint)
 
 
 async def _end(held: Held) -> None:

@@ -25,7 +25,7 @@ from opsnb.errors import (
 from opsnb.remote.base import Changes, Exit, Glance, Held, OnOutput, Texts
 from opsnb.remote.command import Command
 from opsnb.remote.held import QUICK, PosixHeld
-from opsnb.remote.looked import read_site
+from opsnb.remote.looked import seen
 from opsnb.remote.replies import (
     CHANGED_HANDS,
     LOCKED,
@@ -151,14 +151,14 @@ class PosixRemote:
     async def look(self) -> Site:
         """See :meth:`Remote.look`."""
         reply = good(await self.ask("look"), "look")
-        return read_site(reply.out, self.deploy_to)
+        return seen(reply.out, self.deploy_to)
 
     async def glance(self) -> Glance:
         """See :meth:`Remote.glance`."""
         others = (Call(name, timeout=self._step_timeout) for name in ("live", "aside"))
         look, live, aside = await self.asks([Call("look"), *others])
         self._stand_by()
-        site = read_site(good(look, "look").out, self.deploy_to)
+        site = seen(good(look, "look").out, self.deploy_to)
         out = good(live, "list").out
         if not out.endswith(b"."):
             raise RemoteError(f"cannot list the live release: {live.complaint or 'cut short'}")
@@ -200,7 +200,7 @@ class PosixRemote:
         calls = [Call("look"), Call("usage", timeout=self._step_timeout)]
         look, usage = await self.asks(calls)
         used = usage_in(good(usage, "measure").out)
-        return read_site(good(look, "look").out, self.deploy_to), used
+        return seen(good(look, "look").out, self.deploy_to), used
 
     async def audit(self) -> bytes:
         """See :meth:`Remote.audit`."""
@@ -226,7 +226,7 @@ class PosixRemote:
                 self.give_back(shell)
                 return None
             ids = holding_in(good(took, "take the lock").out)
-            site = read_site(good(look, "look").out, self.deploy_to)
+            site = seen(good(look, "look").out, self.deploy_to)
         except BaseException:
             await shell.close()
             raise

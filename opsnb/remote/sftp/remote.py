@@ -17,7 +17,7 @@ from opsnb.core.text import safe
 from opsnb.core.usage import Usage
 from opsnb.errors import Disconnected, NotReady, OpsnbError, RemoteError, StepTimedOut
 from opsnb.remote.base import Changes, Exit, Glance, Held, OnOutput, Texts
-from opsnb.remote.looked import read_site
+from opsnb.remote.looked import seen
 from opsnb.remote.sftp import look as looking
 from opsnb.remote.sftp.held import NO_SHELL, SftpHeld
 from opsnb.remote.sftp.lock import Lock, give_back, place_of_its_own, rob
@@ -99,7 +99,7 @@ class SftpRemote:
     async def _look(self, wire: Wire) -> Site:
         holder = await self._lock.holder(wire)
         told = await looking.look(wire, self._user, holder)
-        return replace(read_site(told, self.deploy_to), commands=False)
+        return replace(seen(told, self.deploy_to), commands=False)
 
     async def glance(self) -> Glance:
         """See :meth:`Remote.glance`."""
