@@ -15,6 +15,8 @@ from opsnb.server import Server
 
 if TYPE_CHECKING:
     from opsnb.embedded.demo import Demo
+    from opsnb.job import Job
+    from opsnb.server import PromotePlan
 
 
 class Project:
@@ -136,6 +138,38 @@ class Project:
                 f"environment {safe(name)} has not just one server", f"It has: {names}. Name one."
             )
         return found[0]
+
+    def plan_promote(
+        self, from_: str, to: str, *, keep: int | None = None, force: bool = False
+    ) -> PromotePlan:
+        """What a promote would do; the arguments are those of :meth:`promote`."""
+        origin = self.one_server(from_)
+        return self.one_server(to).plan_promote(origin, keep=keep, force=force)
+
+    def promote(
+        self,
+        from_: str,
+        to: str,
+        *,
+        keep: int | None = None,
+        force: bool = False,
+        outside_window: str = "",
+    ) -> Job:
+        """Deploy to one server exactly the release that another one runs.
+
+        Args:
+            from_: The server it comes from, or an environment that has just one.
+            to: The server it goes to, likewise.
+            keep: How many good releases stay; as configured when not given.
+            force: Make a release even if it changes nothing.
+            outside_window: Why it is made outside of the hours for it.
+
+        Returns:
+            The running change; see :meth:`opsnb.Server.promote`.
+        """
+        origin = self.one_server(from_)
+        why = outside_window
+        return self.one_server(to).promote(origin, keep=keep, force=force, outside_window=why)
 
     @property
     def sources(self) -> tuple[Path, ...]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from opsnb.core.webserver import Files
     from opsnb.engine.asked import Asked, Prepare, Tell
     from opsnb.engine.change import Change
+    from opsnb.engine.promote import Origin
     from opsnb.engine.run import CommandResult
     from opsnb.engine.source import Memory, Source
     from opsnb.job import Job, Ran
@@ -80,6 +81,22 @@ class DeployPlan:
             f"<DeployPlan {self.plan.name} for {self.server}: +{len(difference.added)} "
             f"~{len(difference.changed)} -{len(difference.removed)}>"
         )
+
+
+@dataclass(frozen=True, repr=False)
+class PromotePlan(DeployPlan):
+    """A promote that can be looked at and then carried out: ``server.promote(plan)``.
+
+    Attributes:
+        origin: The server it comes from.
+        release: The release that this one runs.
+    """
+
+    origin: Server
+    release: str
+
+    def __str__(self) -> str:
+        return f"promote {safe(self.release)} from {safe(self.origin.name)}\n{super().__str__()}"
 
 
 class Server:
@@ -540,6 +557,8 @@ class Server:
         from opsnb.engine.deploy import DeployWork, Order  # noqa: PLC0415 - as above
 
         secrets = self._secrets()
+        if isinstance(what, PromotePlan):
+            return self.promote(what, outside_window=outside_window)
         if isinstance(what, DeployPlan):
             if what.server != self.name:
                 raise ConfigError(f"that plan was made for {what.server}, not for {self.name}")
@@ -548,6 +567,78 @@ class Server:
             # At once, so that it is read while the connection is made.
             order = Order(_begun(self._asked(what, revision, keep, force)))
         return self._change("deploy", DeployWork(order), secrets, outside_window)
+
+    def plan_promote(
+        self, from_: Server, *, keep: int | None = None, force: bool = False
+    ) -> PromotePlan:
+        """What a promote would do; reads only, from both servers.
+
+        Args:
+            from_: The server whose live release is promoted.
+            keep: How many good releases stay; as configured when not given.
+            force: Make a release even if it changes nothing.
+
+        Raises:
+            NoSuchRelease: What that server runs is not good, or not what was deployed there.
+            Locked: A change is running there.
+            NotReady: This server cannot take the release as it stands.
+            ConnectError: One of the two cannot be reached.
+        """
+        from opsnb.engine.promote import find, nowhere  # noqa: PLC0415 - import opsnb stays quick
+
+        found = LOOP.run(find(self._origin(from_, keep, force)))
+        plan = self._gated(self._ask(lambda remote: _planned(remote, found.wish)), "promote")
+        source = nowhere(found.wish)
+        return PromotePlan(self.name, plan, found.wish, source, from_, found.release)
+
+    def _origin(self, from_: Server, keep: int | None, force: bool) -> Origin:
+        from opsnb.engine.promote import Origin  # noqa: PLC0415 - import opsnb stays quick
+
+        if from_.url == self.url:
+            raise ConfigError(f"{safe(self.name)} cannot be promoted to itself")
+        return Origin(
+            server=from_.name,
+            remote=from_._remote(),
+            connected=from_._connected,
+            settings=self._keeping(keep),
+            by=who(),
+            host=platform.node(),
+            force=force,
+        )
+
+    def promote(
+        self,
+        from_: Server | PromotePlan,
+        *,
+        keep: int | None = None,
+        force: bool = False,
+        outside_window: str = "",
+    ) -> Job:
+        """Deploy exactly the release that another server runs: the same bytes, the same manifest.
+
+        What this server lacks of it is read from there and verified, before this one is locked.
+
+        Args:
+            from_: The other server, or a plan of :meth:`plan_promote`.
+            keep: How many good releases stay; with a server only.
+            force: Make a release even if it changes nothing; with a server only.
+            outside_window: Why it is made outside of the hours for it, for the audit log.
+
+        Returns:
+            The running change.
+        """
+        from opsnb.engine.promote import Found, PromoteWork  # noqa: PLC0415 - import opsnb stays quick
+
+        self.writable("promote")
+        if isinstance(from_, PromotePlan):
+            if from_.server != self.name:
+                raise ConfigError(f"that plan was made for {from_.server}, not for {self.name}")
+            settings = from_.wish.settings
+            origin = self._origin(from_.origin, settings.keep_releases, from_.wish.force)
+            work = PromoteWork(origin, (Found(from_.release, from_.wish), from_.plan))
+        else:
+            work = PromoteWork(self._origin(from_, keep, force))
+        return self._change("deploy", work, self._secrets(), outside_window, called="promote")
 
     def rollback(self, to: str | Plan = "", why: str = "") -> Job:
         """Publish the good release before the live one, or a chosen one, as one switch.
@@ -667,6 +758,7 @@ class Server:
         work: Callable[[Change], Coroutine[Any, Any, None]],
         secrets: Secrets | None = None,
         outside_window: str = "",
+        called: str = "",
     ) -> Job:
         from opsnb.core.secrets import Secrets  # noqa: PLC0415 - as above
         from opsnb.engine.change import Actor, Change  # noqa: PLC0415 - import opsnb stays quick
@@ -682,12 +774,11 @@ class Server:
         async def run(emit: Callable[[Event], None]) -> Ran:
             host, environment = platform.node(), self.environment_name
             actor = Actor(self.name, who(), host, emit, _now, environment)
-            change = Change(
-                remote, actor, verb, self.settings.lock_wait, secrets=hidden, gates=gates
-            )
+            wait, told = self.settings.lock_wait, called or verb
+            change = Change(remote, actor, verb, wait, hidden, told, gates)
             return await change.run(connected)
 
-        job = Job(verb, self.name, run, safe(f"{who()}@{platform.node()}"))
+        job = Job(called or verb, self.name, run, safe(f"{who()}@{platform.node()}"))
         ended = [old for old in self.jobs if old.done]
         forgotten = ended[: max(0, len(ended) - REMEMBERED)]
         self.jobs = [*(old for old in self.jobs if old not in forgotten), job]

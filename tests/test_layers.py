@@ -26,7 +26,7 @@ MAY = {
     "job": {"core", "errors", "joblog", "loop"},
     "server": {"core", "engine", "errors", "job", "loop", "remote", "tables"},
     "embedded": {"errors"},
-    "project": {"core", "embedded", "errors", "server"},
+    "project": {"core", "embedded", "errors", "job", "server"},
     "runbooks": {"core", "errors", "job", "project", "server"},
     "notebook": {"core", "errors", "job", "loop", "project", "server"},
     "headless": {"core", "errors"},

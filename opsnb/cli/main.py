@@ -16,6 +16,7 @@ VERBS = {
     "check": "opsnb.cli.look:check",
     "plan": "opsnb.cli.look:plan",
     "deploy": "opsnb.cli.change:deploy",
+    "promote": "opsnb.cli.promote:promote",
     "releases": "opsnb.cli.look:releases",
     "usage": "opsnb.cli.look:usage",
     "diff": "opsnb.cli.look:diff",

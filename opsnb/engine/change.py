@@ -122,6 +122,7 @@ class Change:
         removed: Releases pruned, with the reason for each.
         warnings: What the user should know.
         secrets: What its commands are given and nobody is shown.
+        called: What people are told that it is; the verb, when not given. A promote is a deploy.
         gates: What is configured to hold changes back; None for nothing.
         room: Bytes that its commands may still say at once; then their last words only.
     """
@@ -131,6 +132,7 @@ class Change:
     verb: str
     wait: float = 0
     secrets: Secrets = field(default_factory=Secrets)
+    called: str = ""
     gates: Gates | None = None
     room: int = 16 << 20
     held: Held | None = None
@@ -152,6 +154,7 @@ class Change:
     _began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
+        self.called = self.called or self.verb
         self._masker = self.secrets.masker()
         emit = self.actor.emit
         told = replace(self.actor, emit=lambda event: emit(masked(event, self.hidden)))
@@ -268,7 +271,7 @@ class Change:
             HeldBack: Something does.
         """
         if self.gates:
-            _pass(self.gates.refusal(self.verb, self.actor.now()), HeldBack)
+            _pass(self.gates.refusal(self.called, self.actor.now()), HeldBack)
 
     async def _note_outside(self) -> None:
         """Write down that somebody deploys outside of the hours for it, and why."""
@@ -471,7 +474,7 @@ class Change:
     def report(self, error: OpsnbError | None) -> Report:
         """What became of the change."""
         return Report(
-            verb=self.verb,
+            verb=self.called,
             server=self.actor.server,
             outcome=self._outcome(error),
             release=self.release,
@@ -511,7 +514,7 @@ class Change:
             The report, and the error when there was one.
         """
         error: OpsnbError | None = None
-        self.actor.emit(Started(self.actor.server, self.actor.at(), self.verb))
+        self.actor.emit(Started(self.actor.server, self.actor.at(), self.called))
         try:
             self._pass_gates()
             await work(self)  # type: ignore[misc]  # a coroutine function, typed by its callers

@@ -376,7 +376,7 @@ def _altered(seen: Mapping[bytes, listing.Seen], manifest: Manifest) -> frozense
 
 
 def _with_revision(source: Source, wish: Wish) -> Source:
-    if not wish.revision:
+    if not wish.revision or layout.REVISION in wish.source:
         return source
     entry = revision_entry(wish.revision)
     return replace(

@@ -195,6 +195,16 @@ class PosixRemote:
             raise RemoteError("the server's listing of shared/ is cut short")
         return dict(zip(asked, listings, strict=True))
 
+    async def fetch(self, name: str, paths: Sequence[bytes], take: Callable[[bytes], None]) -> None:
+        """See :meth:`Remote.fetch`. On a shell of its own: it may take long."""
+        shell = await self._open()
+        try:
+            timeout, payload = self._step_timeout, as_payload(paths)
+            call = shell.call("fetch", name, payload=payload, timeout=timeout, on_output=take)
+            good(await call, "read files")
+        finally:
+            await shell.close()
+
     async def usage(self) -> tuple[Site, list[Usage]]:
         """See :meth:`Remote.usage`."""
         calls = [Call("look"), Call("usage", timeout=self._step_timeout)]
