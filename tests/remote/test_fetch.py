@@ -42,6 +42,15 @@ def entries(*paths: bytes) -> list[Entry]:
     ]
 
 
+def kept(spool: Spool, path: bytes) -> bytes:
+    return Path(os.fsdecode(spool.place(path))).read_bytes()
+
+
+async def arrived(remote: Any, path: bytes, arrival: Arrival) -> None:
+    await remote.fetch(ONE, [path], arrival)
+    arrival.end()
+
+
 async def test_files_come_in_the_order_asked_for_with_the_bytes_they_have(
     place: Place, remote: Any, where: Path
 ) -> None:
@@ -51,7 +60,7 @@ async def test_files_come_in_the_order_asked_for_with_the_bytes_they_have(
     await remote.fetch(ONE, [entry.path for entry in wanted], arrival)
     arrival.end()
     for path, content in FILES.items():
-        assert Path(os.fsdecode(spool.place(path))).read_bytes() == content
+        assert kept(spool, path) == content
     assert oct(spool.root.stat().st_mode & 0o777) == "0o700"
     spool.remove()
     # It goes on as before: the questions have a shell of their own.
@@ -69,9 +78,8 @@ async def test_what_became_a_link_or_a_pipe_is_not_read(
     for path in (b"zero", b"-rf"):
         spool = Spool()
         arrival = Arrival(entries(path), spool)
-        with pytest.raises(RemoteError, match="something else|no file"):
-            await remote.fetch(ONE, [path], arrival)
-            arrival.end()
+        with pytest.raises(RemoteError, match=r"something else|no file"):
+            await arrived(remote, path, arrival)
         assert list(spool.root.iterdir()) == []
         spool.remove()
 
