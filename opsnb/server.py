@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from opsnb.core.plan import Plan, Wish
     from opsnb.core.readonly import Guard
     from opsnb.core.release import Release, Site
+    from opsnb.core.rows import Row
     from opsnb.core.secrets import Secrets
     from opsnb.core.usage import Usage
     from opsnb.core.webserver import Files
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from opsnb.engine.run import CommandResult
     from opsnb.engine.source import Memory, Source
     from opsnb.job import Job, Ran
+    from opsnb.notices import Notifier
     from opsnb.remote.base import Remote
     from opsnb.remote.posix import PosixRemote
     from opsnb.remote.sftp.remote import SftpRemote
@@ -766,6 +768,7 @@ class Server:
 
         self.writable(verb)
         remote, hidden, gates = self._remote(), secrets or Secrets(), self._gates(outside_window)
+        hush, by = self._hush(), safe(f"{who()}@{platform.node()}")
 
         async def connected(change: Change) -> None:
             await self._connected()
@@ -775,14 +778,61 @@ class Server:
             host, environment = platform.node(), self.environment_name
             actor = Actor(self.name, who(), host, emit, _now, environment)
             wait, told = self.settings.lock_wait, called or verb
-            change = Change(remote, actor, verb, wait, hidden, told, gates)
+            change = Change(remote, actor, verb, wait, hidden, hush, told, gates)
             return await change.run(connected)
 
-        job = Job(called or verb, self.name, run, safe(f"{who()}@{platform.node()}"))
+        job = Job(called or verb, self.name, run, by, self._notifier(called or verb, by))
         ended = [old for old in self.jobs if old.done]
         forgotten = ended[: max(0, len(ended) - REMEMBERED)]
         self.jobs = [*(old for old in self.jobs if old not in forgotten), job]
         return job
+
+    # --- notices -------------------------------------------------------------------------------
+
+    def _hush(self) -> Secrets:
+        """The addresses of notices, which nobody is shown."""
+        from opsnb.core.secrets import Secrets  # noqa: PLC0415 - import opsnb stays quick
+
+        if not self.settings.notices:
+            return Secrets()
+        from opsnb.core.notices import hidden  # noqa: PLC0415 - few servers have any
+
+        return hidden(self.settings.notices, os.environ)
+
+    def _notifier(self, verb: str, by: str) -> Notifier | None:
+        if not self.settings.notices:
+            return None
+        from opsnb.core.notices import About, address, tells_of  # noqa: PLC0415 - as above
+        from opsnb.notices import Notifier  # noqa: PLC0415 - as above
+
+        if not tells_of(verb):
+            return None
+        listed = [(notice, address(notice, os.environ)) for notice in self.settings.notices]
+        return Notifier(listed, About(self.name, self.environment_name, by))
+
+    def notices(self) -> list[Row]:
+        """Who is told of deploys, promotes and rollbacks; addresses are not in it.
+
+        Returns:
+            A row for each: its ``number``, the ``service`` that its address leads to (empty when
+            nothing knows it), where the address is ``from``, what is told ``on``, and the
+            ``fault``: what is wrong with it, empty when nothing is.
+        """
+        from opsnb.notices import described  # noqa: PLC0415 - import opsnb stays quick
+
+        return [described(n, one, os.environ) for n, one in enumerate(self.settings.notices, 1)]
+
+    def test_notices(self) -> list[Row]:
+        """Send everybody a message that says it is a test, and wait for at most 10 s.
+
+        Returns:
+            The rows of :meth:`notices`; ``fault`` says what was not delivered, and why.
+        """
+        from opsnb.notices import tested  # noqa: PLC0415 - import opsnb stays quick
+
+        by = safe(f"{who()}@{platform.node()}")
+        where = (self.name, self.environment_name, by)
+        return tested(self.settings.notices, where, os.environ)
 
 
 def _begun(asked: Asked) -> Prepare:

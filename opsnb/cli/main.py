@@ -29,6 +29,7 @@ VERBS = {
     "lock": "opsnb.cli.change:lock",
     "freeze": "opsnb.cli.gates:freeze",
     "unfreeze": "opsnb.cli.gates:unfreeze",
+    "notices": "opsnb.cli.notices:notices",
     "config": "opsnb.cli.config:config",
     "demo": "opsnb.cli.story:demo",
     "lab": "opsnb.cli.lab:lab",

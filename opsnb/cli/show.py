@@ -305,6 +305,21 @@ def _act(what: str) -> Text:
     return Text(what, "red" if bad else "")
 
 
+def notices(rows: Sequence[Shown]) -> list[Column]:
+    """The columns of ``notices``.
+
+    Args:
+        rows: Its rows.
+    """
+    return [
+        Column("notice", [Text(str(row["number"])) for row in rows], right=True),
+        Column("service", [Text(row["service"] or "?") for row in rows]),
+        Column("address from", [Text(row["from"]) for row in rows]),
+        Column("on", [Text(row["on"]) for row in rows], rank=1),
+        Column("fault", [Text(row["fault"], "red") for row in rows]),
+    ]
+
+
 def findings(found: Sequence[Finding]) -> list[Text]:
     """What a doctor's look found, as lines.
 

@@ -153,6 +153,7 @@ class Report:
         error: What went wrong, in one line; empty when nothing did.
         hint: What to do next.
         exit_status: What a shell is told.
+        revision: What the source of the release was; empty when not known.
     """
 
     verb: str
@@ -171,6 +172,7 @@ class Report:
     error: str = ""
     hint: str = ""
     exit_status: int = 0
+    revision: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data for JSON."""

@@ -114,6 +114,7 @@ class Change:
         release: The release it is about.
         previous: What was live before.
         live: What is live, as far as is known.
+        revision: What that release's source was; empty when not known.
         building: The release being built; empty before and after.
         switched: Whether the switch happened; None while that is not known.
         outcome: How it ends if nothing goes wrong from here.
@@ -122,6 +123,7 @@ class Change:
         removed: Releases pruned, with the reason for each.
         warnings: What the user should know.
         secrets: What its commands are given and nobody is shown.
+        hush: What nobody is shown, and its commands are not given.
         called: What people are told that it is; the verb, when not given. A promote is a deploy.
         gates: What is configured to hold changes back; None for nothing.
         room: Bytes that its commands may still say at once; then their last words only.
@@ -132,6 +134,7 @@ class Change:
     verb: str
     wait: float = 0
     secrets: Secrets = field(default_factory=Secrets)
+    hush: Secrets = field(default_factory=Secrets)
     called: str = ""
     gates: Gates | None = None
     room: int = 16 << 20
@@ -140,6 +143,7 @@ class Change:
     release: str = ""
     previous: str = ""
     live: str = ""
+    revision: str = ""
     building: str = ""
     switched: bool | None = False
     outcome: Outcome = Outcome.DONE
@@ -155,10 +159,11 @@ class Change:
 
     def __post_init__(self) -> None:
         self.called = self.called or self.verb
-        self._masker = self.secrets.masker()
+        hidden = self.secrets.beside(self.hush)
+        self._masker = hidden.masker()
         emit = self.actor.emit
         told = replace(self.actor, emit=lambda event: emit(masked(event, self.hidden)))
-        self.actor = told if self.secrets else self.actor
+        self.actor = told if hidden else self.actor
 
     # --- words ---------------------------------------------------------------------------------
 
@@ -490,6 +495,7 @@ class Change:
             error=error.message if error else "",
             hint=error.hint if error else "",
             exit_status=error.exit_status if error else 0,
+            revision=self.revision,
         )
 
     def _outcome(self, error: OpsnbError | None) -> Outcome:

@@ -129,6 +129,7 @@ class DeployWork:
             raise glance
         self.wish, source = read
         self.source = _with_revision(source, self.wish)
+        change.revision = self.wish.revision
         change.saw(glance.site)
         return glance
 

@@ -50,6 +50,7 @@ class RollbackWork:
             change.outcome = Outcome.NOTHING
             return
         target, left = site.find(plan.name), site.find(plan.marks_bad)
+        change.revision = target.record.revision if target and target.record else ""
         assert target and target.record  # noqa: S101, PT018 - a rollback's plan has a recorded one
         async with change.phase(Phase.PUBLISH):
             await change.switch(plan.name, self._why)
