@@ -4,6 +4,7 @@
 
     OpsnbError                     exit status
     ├── ConfigError                 2   the configuration or the arguments are wrong
+    │   └── ReadOnly                2   …or say that nothing is to be changed
     ├── SourceError                 2   the source cannot be released as it stands
     ├── NotConfirmed                2   a runbook stopped before it changed a real server
     ├── ConnectError               10   no connection to the server
@@ -11,6 +12,7 @@
     │   └── LoginError             10   the server refused the login
     ├── NotReady                   11   deploy_to cannot take atomic releases as it stands
     ├── Locked                     12   somebody else holds the server
+    │   └── HeldBack               12   …or a freeze or the hours do: the project's own guard rails
     ├── NoSuchRelease              13   the release named does not exist or cannot be used
     ├── StalePlan                  13   the server has changed since the plan was made
     ├── RemoteError                20   a step on the server failed
@@ -72,6 +74,10 @@ class ConfigError(OpsnbError):
     exit_status = 2
 
 
+class ReadOnly(ConfigError):
+    """The configuration, or whoever runs this, says that nothing is to be changed."""
+
+
 class SourceError(OpsnbError):
     """The source holds something that cannot be released."""
 
@@ -108,6 +114,10 @@ class Locked(OpsnbError):
     """Somebody else holds the server."""
 
     exit_status = 12
+
+
+class HeldBack(Locked):
+    """A freeze, or the hours in which deploys are allowed, hold the change back."""
 
 
 class NoSuchRelease(OpsnbError):

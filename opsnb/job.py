@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -23,6 +24,18 @@ from opsnb.loop import BEAT, LOOP, wait
 
 Ran = tuple[Report, OpsnbError | None]
 KEPT_LINES = 100_000
+
+
+class Teller(Protocol):
+    """What tells others of a job, and may fail to; failing, it calls ``fault`` with the words."""
+
+    fault: Callable[[str], None]
+
+    def hear(self, event: Event) -> None:
+        """Tell of an event; returns at once."""
+
+    def wait(self) -> None:
+        """Wait, for a bounded time, until everything is told."""
 
 
 class Company(Protocol):
@@ -58,6 +71,7 @@ class Job:
         server: The server's name.
         work: Carries it out on opsnb's loop, telling of its events.
         by: Who began it, and on which machine.
+        teller: Tells others of it; None for nobody.
     """
 
     def __init__(
@@ -66,6 +80,7 @@ class Job:
         server: str,
         work: Callable[[Callable[[Event], None]], Awaitable[Ran]],
         by: str = "",
+        teller: Teller | None = None,
     ) -> None:
         self.verb = verb
         self.server = server
@@ -78,6 +93,10 @@ class Job:
         self._waiting = 0
         self._log = JobLog(verb, server)
         self._fault_told = False
+        self._teller = teller
+        self._untold: list[str] = []
+        if teller is not None:
+            teller.fault = self._not_told
         self._task: asyncio.Task[Ran] | None = None
         self._cancelled = False
         self._ran: Future[Ran] = LOOP.submit(self._main(work))
@@ -104,6 +123,22 @@ class Job:
         if self._log.fault and not self._fault_told:
             self._fault_told = True
             self._keep(Warned(event.server, event.at, self._log.fault))
+        if self._teller is not None:
+            self._teller.hear(event)
+
+    def _not_told(self, fault: str) -> None:
+        """Somebody was not told: a warning in the log, which the job is none the worse for."""
+        warned = Warned(self.server, time.time(), fault)
+        self._log.late(warned)
+        with self._news:
+            self._untold.append(fault)
+
+    def untold(self) -> list[str]:
+        """Wait for this job's notices, for a bounded time; what was not delivered, in words."""
+        if self._teller is not None:
+            self._teller.wait()
+        with self._news:
+            return list(self._untold)
 
     def _keep(self, event: Event) -> None:
         with self._news:

@@ -78,6 +78,13 @@ class JobLog:
         except OSError as error:
             self._give_up(error)
 
+    def late(self, event: Event) -> None:
+        """Write what is known only when the change may have ended; any thread may."""
+        if self.path is None:
+            return
+        with suppress(OSError), self.path.open("a", encoding="utf-8") as file:
+            file.write("".join(f"{line}\n" for line in lines([event])))
+
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:

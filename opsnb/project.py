@@ -9,12 +9,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from opsnb.core.config import Config, Environment, Settings, parse
+from opsnb.core.text import safe
 from opsnb.errors import ConfigError
 from opsnb.server import Server
 
 if TYPE_CHECKING:
     from opsnb.core.settings.hooks import Hook
     from opsnb.embedded.demo import Demo
+    from opsnb.job import Job
+    from opsnb.server import PromotePlan
 
 
 class Project:
@@ -24,6 +27,7 @@ class Project:
         config: What is configured.
         ssh_config: The ssh_config file to read; None for the user's own.
         folder: What a relative ``source`` is relative to.
+        read_only: Whether every change is refused: for looking only.
     """
 
     def __init__(
@@ -31,8 +35,10 @@ class Project:
         config: Config,
         ssh_config: str | os.PathLike[str] | None = None,
         folder: Path | None = None,
+        read_only: bool = False,
     ) -> None:
         self.config = config
+        self._read_only = read_only
         self._ssh_config = ssh_config
         self._folder = folder or Path()
         self._servers: dict[str, Server] = {}
@@ -63,7 +69,9 @@ class Project:
     def _made(self, name: str) -> Server:
         if "://" in name and name not in self.config.servers:
             settings: Any = self.config.project
-            return Server(name, settings=settings, ssh_config=self._ssh_config)
+            return Server(
+                name, settings=settings, ssh_config=self._ssh_config, read_only=self._read_only
+            )
         settings = self._placed(self.config.settings(name))
         table = self.config.servers[name]
         return Server(
@@ -75,6 +83,7 @@ class Project:
             ssh_config=self._ssh_config,
             folder=self._folder,
             once_at=self._once_at(name),
+            read_only=self._read_only,
         )
 
     def _placed(self, settings: Settings) -> Settings:
@@ -98,6 +107,91 @@ class Project:
         first = next((n for n, t in servers.items() if t.environment == environment), name)
         return first if environment and first != name else ""
 
+    def environment_servers(self, environment: str) -> tuple[Server, ...]:
+        """The servers of an environment, in the order of the configuration.
+
+        Args:
+            environment: Its name.
+
+        Raises:
+            ConfigError: There is no such environment.
+        """
+        known = self.config.environments
+        if environment not in known:
+            raise ConfigError(
+                f"no environment is called {safe(environment)!r}",
+                f"Known environments: {', '.join(known) or 'none is defined'}.",
+            )
+        tables = self.config.servers.items()
+        return tuple(self.server(n) for n, table in tables if table.environment == environment)
+
+    def servers_of(self, name: str) -> tuple[Server, ...]:
+        """The servers that a name means: a server's the one, an environment's all of its.
+
+        Args:
+            name: A server's name or address, or an environment's name.
+
+        Raises:
+            ConfigError: There is neither.
+        """
+        if name in self.config.servers or "://" in name:
+            return (self.server(name),)
+        if name not in self.config.environments:
+            known = ", ".join([*self.config.servers, *self.config.environments]) or "none"
+            raise ConfigError(
+                f"no server and no environment is called {safe(name)!r}", f"There are: {known}."
+            )
+        return self.environment_servers(name)
+
+    def one_server(self, name: str) -> Server:
+        """The one server that a name means: a server's, or that of an environment with just one.
+
+        Args:
+            name: A server's name or address, or an environment's name.
+
+        Raises:
+            ConfigError: There is no such name, or the environment has none or several.
+        """
+        found = self.servers_of(name)
+        if len(found) != 1:
+            names = ", ".join(server.name for server in found) or "none"
+            raise ConfigError(
+                f"environment {safe(name)} has not just one server", f"It has: {names}. Name one."
+            )
+        return found[0]
+
+    def plan_promote(
+        self, from_: str, to: str, *, keep: int | None = None, force: bool = False
+    ) -> PromotePlan:
+        """What a promote would do; the arguments are those of :meth:`promote`."""
+        origin = self.one_server(from_)
+        return self.one_server(to).plan_promote(origin, keep=keep, force=force)
+
+    def promote(
+        self,
+        from_: str,
+        to: str,
+        *,
+        keep: int | None = None,
+        force: bool = False,
+        outside_window: str = "",
+    ) -> Job:
+        """Deploy to one server exactly the release that another one runs.
+
+        Args:
+            from_: The server it comes from, or an environment that has just one.
+            to: The server it goes to, likewise.
+            keep: How many good releases stay; as configured when not given.
+            force: Make a release even if it changes nothing.
+            outside_window: Why it is made outside of the hours for it.
+
+        Returns:
+            The running change; see :meth:`opsnb.Server.promote`.
+        """
+        origin = self.one_server(from_)
+        why = outside_window
+        return self.one_server(to).promote(origin, keep=keep, force=force, outside_window=why)
+
     @property
     def sources(self) -> tuple[Path, ...]:
         """Folders that can be released, as far as the project knows any."""
@@ -120,12 +214,14 @@ class Project:
 def load(
     path: str | os.PathLike[str] = "opsnb.toml",
     ssh_config: str | os.PathLike[str] | None = None,
+    read_only: bool = False,
 ) -> Project:
     """Read a configuration file.
 
     Args:
         path: The file.
         ssh_config: The ssh_config file to read; None for the user's own.
+        read_only: Whether every change of its servers is refused: for looking only.
 
     Raises:
         ConfigError: It cannot be read, or a key in it is wrong; file, line and key are named.
@@ -139,7 +235,7 @@ def load(
             f"cannot read {file}: {said}",
             "`opsnb config > opsnb.toml` writes one with every key and its default.",
         ) from error
-    return Project(parse(text, str(file)), ssh_config, file.parent)
+    return Project(parse(text, str(file)), ssh_config, file.parent, read_only)
 
 
 class DemoProject(Project):

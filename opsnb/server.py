@@ -9,13 +9,13 @@ import platform
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opsnb.core.config import Address, Environment, Settings
 from opsnb.core.text import safe
-from opsnb.errors import ConfigError, Interrupted, NoSuchRelease
+from opsnb.errors import ConfigError, HeldBack, Interrupted, NoSuchRelease, ReadOnly
 from opsnb.loop import LOOP
 
 if TYPE_CHECKING:
@@ -24,25 +24,30 @@ if TYPE_CHECKING:
     from opsnb.core.audit import Fault
     from opsnb.core.doctor import Finding
     from opsnb.core.events import Event
+    from opsnb.core.gates import Gates
     from opsnb.core.listing import Base
     from opsnb.core.manifest import Manifest
     from opsnb.core.output import Said
     from opsnb.core.plan import Plan, Wish
     from opsnb.core.readonly import Guard
     from opsnb.core.release import Release, Site
+    from opsnb.core.rows import Row
     from opsnb.core.secrets import Secrets
     from opsnb.core.usage import Usage
     from opsnb.core.webserver import Files
     from opsnb.engine.asked import Asked, Prepare, Tell
     from opsnb.engine.change import Change
+    from opsnb.engine.promote import Origin
     from opsnb.engine.run import CommandResult
     from opsnb.engine.source import Memory, Source
     from opsnb.job import Job, Ran
+    from opsnb.notices import Notifier
     from opsnb.remote.base import Remote
     from opsnb.remote.posix import PosixRemote
     from opsnb.remote.sftp.remote import SftpRemote
 
 T = TypeVar("T")
+Until = datetime | timedelta | str | None
 REMEMBERED = 20  # jobs that have ended
 
 
@@ -80,6 +85,22 @@ class DeployPlan:
         )
 
 
+@dataclass(frozen=True, repr=False)
+class PromotePlan(DeployPlan):
+    """A promote that can be looked at and then carried out: ``server.promote(plan)``.
+
+    Attributes:
+        origin: The server it comes from.
+        release: The release that this one runs.
+    """
+
+    origin: Server
+    release: str
+
+    def __str__(self) -> str:
+        return f"promote {safe(self.release)} from {safe(self.origin.name)}\n{super().__str__()}"
+
+
 class Server:
     """A server: a host and a deployment path.
 
@@ -93,6 +114,7 @@ class Server:
         ssh_config: The ssh_config file to read; None for the user's own.
         folder: Where hooks of this machine run; where the process runs when not given.
         once_at: The server that runs the hooks that run once in its environment; empty for this.
+        read_only: Whether every change is refused: for looking only.
 
     Attributes:
         jobs: The changes that run, and the last 20 that ended, the newest last.
@@ -112,6 +134,7 @@ class Server:
         ssh_config: str | os.PathLike[str] | None = None,
         folder: Path | None = None,
         once_at: str = "",
+        read_only: bool = False,
     ) -> None:
         try:
             self._address = Address.parse(url)
@@ -127,6 +150,7 @@ class Server:
         self.jobs: list[Job] = []
         self._folder = folder or Path()
         self._once_at = once_at
+        self._read_only = read_only
         self._ssh_config = Path(ssh_config).expanduser() if ssh_config is not None else None
         self._remote_: PosixRemote | SftpRemote | None = None
         self._begun: Future[object] | None = None
@@ -139,6 +163,71 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server {self.name}: {self.url}>"
+
+    # --- gates ---------------------------------------------------------------------------------
+
+    @property
+    def read_only(self) -> str:
+        """Why every change is refused here; empty when none is for that."""
+        if os.environ.get("OPSNB_READ_ONLY", "") not in ("", "0"):
+            return "--read-only was given, or OPSNB_READ_ONLY is set"
+        if self._read_only:
+            return "it was opened to be looked at only"
+        return "`read_only` in opsnb.toml says so" if self.settings.read_only else ""
+
+    def writable(self, verb: str = "a change") -> None:
+        """Refuse a change where everything is read-only. Nothing is asked of the server.
+
+        Args:
+            verb: The change, for the message.
+
+        Raises:
+            ReadOnly: Here it is, and why.
+        """
+        if why := self.read_only:
+            raise ReadOnly(f"{safe(self.name)} is read-only: {verb} was refused", f"{why}.")
+
+    def permitted(self, verb: str, outside_window: str = "") -> None:
+        """Refuse at once what would be held back anyway. Nothing is asked of the server.
+
+        Args:
+            verb: The change.
+            outside_window: Why it is made outside of the hours for it.
+
+        Raises:
+            ReadOnly: Nothing may be changed from here.
+            HeldBack: A freeze, or the time of day, is configured to hold it back.
+        """
+        self.writable(verb)
+        if refusal := self._gates(outside_window).refusal(verb, _now()):
+            raise HeldBack(refusal.message, refusal.hint)
+
+    def refused(self, verb: str) -> str:
+        """Why a change would be refused at once, in words; empty when it would not."""
+        refusal = self._gates().refusal(verb, _now())
+        return refusal.message if refusal else ""
+
+    def held_back(self) -> tuple[str, ...]:
+        """What is configured and holds a deploy back now, in words; the server is not asked."""
+        refusal = self._gates().refusal("deploy", _now())
+        said = (f"read-only: {self.read_only}" if self.read_only else "",)
+        return (*filter(None, said), *([refusal.message] if refusal else []))
+
+    def _gates(self, outside_window: str = "") -> Gates:
+        from opsnb.core.gates import Gates  # noqa: PLC0415 - import opsnb stays quick
+
+        return Gates(self.name, self.settings, _line(outside_window, "a reason"))
+
+    def _gated(self, plan: Plan, verb: str = "") -> Plan:
+        """The plan, with what would hold it back among its warnings."""
+        from dataclasses import replace  # noqa: PLC0415 - as above
+
+        from opsnb.core.gates import warnings  # noqa: PLC0415 - as above
+
+        said = warnings([self._gates().refusal(verb or plan.verb, _now())])
+        return replace(plan, warnings=(*plan.warnings, *said)) if said else plan
+
+    # --- the connection ------------------------------------------------------------------------
 
     def _remote(self) -> PosixRemote | SftpRemote:
         if self._remote_ is None:
@@ -293,11 +382,12 @@ class Server:
 
         The web server's configuration is looked at, too, as far as the login may read it.
         """
-        from opsnb.core import doctor, webserver  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.core import doctor, gates, webserver  # noqa: PLC0415 - import opsnb stays quick
 
         files = self._ask(lambda remote: _web_files(remote, self.settings.web_config))
         after = [hook.text for hook in self.settings.after_publish]
-        return [*doctor.examine(self.look()), *webserver.examine(files, after)]
+        found = [*doctor.examine(self.look()), *webserver.examine(files, after)]
+        return [*found, *gates.examine(self._gates(), self.read_only, _now())]
 
     def check(self) -> pd.DataFrame:
         """The same as a table; see :func:`opsnb.tables.check` for the columns."""
@@ -332,7 +422,7 @@ class Server:
 
         wish, scanned = LOOP.run(read(self._asked(source, revision, keep, force), Words()))
         plan = self._ask(lambda remote: _planned(remote, wish))
-        return DeployPlan(self.name, plan, wish, scanned)
+        return DeployPlan(self.name, self._gated(plan), wish, scanned)
 
     def _source(self, source: str | os.PathLike[str]) -> str:
         where = os.fspath(source) or self.settings.source
@@ -382,7 +472,7 @@ class Server:
         """What a prune would remove; reads only. The argument is that of :meth:`prune`."""
         from opsnb.core.plan_rollback import plan_prune  # noqa: PLC0415 - import opsnb stays quick
 
-        return plan_prune(self.look(), self._keeping(keep).keep_releases)
+        return self._gated(plan_prune(self.look(), self._keeping(keep).keep_releases))
 
     # --- commands ------------------------------------------------------------------------------
 
@@ -392,7 +482,7 @@ class Server:
         from opsnb.core.readonly import Guard  # noqa: PLC0415 - import opsnb stays quick
 
         type_name = self.environment.confirm == "type-name"
-        return Guard(self.name, self.environment_name, type_name)
+        return Guard(self.name, self.environment_name, type_name, read_only=self.read_only)
 
     def run(
         self,
@@ -457,6 +547,7 @@ class Server:
         revision: str = "",
         keep: int | None = None,
         force: bool = False,
+        outside_window: str = "",
     ) -> Job:
         """Deploy a plan exactly as it stands, or a folder.
 
@@ -465,14 +556,18 @@ class Server:
             revision: What the source is; with a folder only.
             keep: How many good releases stay; with a folder only.
             force: Make a release even if it changes nothing; with a folder only.
+            outside_window: Why it is made outside of the hours for it, for the audit log.
 
         Returns:
             The running change.
         """
+        self.writable("deploy")
         from opsnb.engine.asked import given  # noqa: PLC0415 - import opsnb stays quick
         from opsnb.engine.deploy import DeployWork, Order  # noqa: PLC0415 - as above
 
         secrets = self._secrets()
+        if isinstance(what, PromotePlan):
+            return self.promote(what, outside_window=outside_window)
         if isinstance(what, DeployPlan):
             if what.server != self.name:
                 raise ConfigError(f"that plan was made for {what.server}, not for {self.name}")
@@ -480,7 +575,79 @@ class Server:
         else:
             # At once, so that it is read while the connection is made.
             order = Order(_begun(self._asked(what, revision, keep, force)))
-        return self._change("deploy", DeployWork(order), secrets)
+        return self._change("deploy", DeployWork(order), secrets, outside_window)
+
+    def plan_promote(
+        self, from_: Server, *, keep: int | None = None, force: bool = False
+    ) -> PromotePlan:
+        """What a promote would do; reads only, from both servers.
+
+        Args:
+            from_: The server whose live release is promoted.
+            keep: How many good releases stay; as configured when not given.
+            force: Make a release even if it changes nothing.
+
+        Raises:
+            NoSuchRelease: What that server runs is not good, or not what was deployed there.
+            Locked: A change is running there.
+            NotReady: This server cannot take the release as it stands.
+            ConnectError: One of the two cannot be reached.
+        """
+        from opsnb.engine.promote import find, nowhere  # noqa: PLC0415 - import opsnb stays quick
+
+        found = LOOP.run(find(self._origin(from_, keep, force)))
+        plan = self._gated(self._ask(lambda remote: _planned(remote, found.wish)), "promote")
+        source = nowhere(found.wish)
+        return PromotePlan(self.name, plan, found.wish, source, from_, found.release)
+
+    def _origin(self, from_: Server, keep: int | None, force: bool) -> Origin:
+        from opsnb.engine.promote import Origin  # noqa: PLC0415 - import opsnb stays quick
+
+        if from_.url == self.url:
+            raise ConfigError(f"{safe(self.name)} cannot be promoted to itself")
+        return Origin(
+            server=from_.name,
+            remote=from_._remote(),
+            connected=from_._connected,
+            settings=self._keeping(keep),
+            by=who(),
+            host=platform.node(),
+            force=force,
+        )
+
+    def promote(
+        self,
+        from_: Server | PromotePlan,
+        *,
+        keep: int | None = None,
+        force: bool = False,
+        outside_window: str = "",
+    ) -> Job:
+        """Deploy exactly the release that another server runs: the same bytes, the same manifest.
+
+        What this server lacks of it is read from there and verified, before this one is locked.
+
+        Args:
+            from_: The other server, or a plan of :meth:`plan_promote`.
+            keep: How many good releases stay; with a server only.
+            force: Make a release even if it changes nothing; with a server only.
+            outside_window: Why it is made outside of the hours for it, for the audit log.
+
+        Returns:
+            The running change.
+        """
+        from opsnb.engine.promote import Found, PromoteWork  # noqa: PLC0415 - import opsnb stays quick
+
+        self.writable("promote")
+        if isinstance(from_, PromotePlan):
+            if from_.server != self.name:
+                raise ConfigError(f"that plan was made for {from_.server}, not for {self.name}")
+            settings = from_.wish.settings
+            origin = self._origin(from_.origin, settings.keep_releases, from_.wish.force)
+            work = PromoteWork(origin, (Found(from_.release, from_.wish), from_.plan))
+        else:
+            work = PromoteWork(self._origin(from_, keep, force))
+        return self._change("deploy", work, self._secrets(), outside_window, called="promote")
 
     def rollback(self, to: str | Plan = "", why: str = "") -> Job:
         """Publish the good release before the live one, or a chosen one, as one switch.
@@ -537,15 +704,17 @@ class Server:
 
         return self._change("adopt", AdoptWork())
 
-    def hold(self, why: str) -> Job:
+    def hold(self, why: str, until: Until = None) -> Job:
         """Hold the server back: no change until :meth:`unhold`.
 
         Args:
             why: The reason, for everybody who is held back.
+            until: When it ends by itself, by the clock of whoever meets it: a time, a length of
+                time, or a text such as ``2h`` or ``2026-12-27 09:00``; None when it does not.
         """
         from opsnb.engine.manage import HoldWork  # noqa: PLC0415 - import opsnb stays quick
 
-        return self._change("hold", HoldWork(why))
+        return self._change("hold", HoldWork(why, until=self._moment(until)))
 
     def unhold(self, *, force: bool = False) -> Job:
         """Take a hold away.
@@ -558,17 +727,55 @@ class Server:
 
         return self._change("release", UnholdWork(force=force))
 
+    def freeze(self, why: str, until: Until = None) -> Job:
+        """Freeze the server: no deploy, no promote and no prune until :meth:`unfreeze`.
+
+        A rollback may pass, and so may pins. What was frozen by you before is frozen anew.
+
+        Args:
+            why: The reason, for everybody who is held back.
+            until: When it ends by itself; see :meth:`hold`.
+        """
+        from opsnb.engine.manage import HoldWork  # noqa: PLC0415 - import opsnb stays quick
+
+        return self._change("freeze", HoldWork(why, freeze=True, until=self._moment(until)))
+
+    def unfreeze(self, *, force: bool = False) -> Job:
+        """Take a freeze away.
+
+        Args:
+            force: Take away also what somebody else placed; see :meth:`unhold`.
+        """
+        from opsnb.engine.manage import UnholdWork  # noqa: PLC0415 - import opsnb stays quick
+
+        return self._change("unfreeze", UnholdWork(force=force, freeze=True))
+
+    def _moment(self, until: Until) -> datetime | None:
+        from opsnb.core import moments, windows  # noqa: PLC0415 - import opsnb stays quick
+
+        now = _now()
+        if isinstance(until, str):
+            where = windows.zone(self.settings.timezone)
+            return moments.until(until, where, now) if until else None
+        if isinstance(until, timedelta):
+            return moments.coming(now + until, now)
+        return moments.coming(until.astimezone(UTC), now) if until else None
+
     def _change(
         self,
         verb: str,
         work: Callable[[Change], Coroutine[Any, Any, None]],
         secrets: Secrets | None = None,
+        outside_window: str = "",
+        called: str = "",
     ) -> Job:
         from opsnb.core.secrets import Secrets  # noqa: PLC0415 - as above
         from opsnb.engine.change import Actor, Change  # noqa: PLC0415 - import opsnb stays quick
         from opsnb.job import Job  # noqa: PLC0415 - as above
 
-        remote, hidden = self._remote(), secrets or Secrets()
+        self.writable(verb)
+        remote, hidden, gates = self._remote(), secrets or Secrets(), self._gates(outside_window)
+        hush, by = self._hush(), safe(f"{who()}@{platform.node()}")
 
         async def connected(change: Change) -> None:
             await self._connected()
@@ -577,15 +784,63 @@ class Server:
         async def run(emit: Callable[[Event], None]) -> Ran:
             host, environment = platform.node(), self.environment_name
             actor = Actor(self.name, who(), host, emit, _now, environment)
-            wait = self.settings.lock_wait
-            change = Change(remote, actor, verb, wait, secrets=hidden, folder=self._folder)
+            wait, told = self.settings.lock_wait, called or verb
+            change = Change(remote, actor, verb, wait, hidden, hush, told, gates)
+            change.folder = self._folder
             return await change.run(connected)
 
-        job = Job(verb, self.name, run, safe(f"{who()}@{platform.node()}"))
+        job = Job(called or verb, self.name, run, by, self._notifier(called or verb, by))
         ended = [old for old in self.jobs if old.done]
         forgotten = ended[: max(0, len(ended) - REMEMBERED)]
         self.jobs = [*(old for old in self.jobs if old not in forgotten), job]
         return job
+
+    # --- notices -------------------------------------------------------------------------------
+
+    def _hush(self) -> Secrets:
+        """The addresses of notices, which nobody is shown."""
+        from opsnb.core.secrets import Secrets  # noqa: PLC0415 - import opsnb stays quick
+
+        if not self.settings.notices:
+            return Secrets()
+        from opsnb.core.notices import hidden  # noqa: PLC0415 - few servers have any
+
+        return hidden(self.settings.notices, os.environ)
+
+    def _notifier(self, verb: str, by: str) -> Notifier | None:
+        if not self.settings.notices:
+            return None
+        from opsnb.core.notices import About, address, tells_of  # noqa: PLC0415 - as above
+        from opsnb.notices import Notifier  # noqa: PLC0415 - as above
+
+        if not tells_of(verb):
+            return None
+        listed = [(notice, address(notice, os.environ)) for notice in self.settings.notices]
+        return Notifier(listed, About(self.name, self.environment_name, by))
+
+    def notices(self) -> list[Row]:
+        """Who is told of deploys, promotes and rollbacks; addresses are not in it.
+
+        Returns:
+            A row for each: its ``number``, the ``service`` that its address leads to (empty when
+            nothing knows it), where the address is ``from``, what is told ``on``, and the
+            ``fault``: what is wrong with it, empty when nothing is.
+        """
+        from opsnb.notices import described  # noqa: PLC0415 - import opsnb stays quick
+
+        return [described(n, one, os.environ) for n, one in enumerate(self.settings.notices, 1)]
+
+    def test_notices(self) -> list[Row]:
+        """Send everybody a message that says it is a test, and wait for at most 10 s.
+
+        Returns:
+            The rows of :meth:`notices`; ``fault`` says what was not delivered, and why.
+        """
+        from opsnb.notices import tested  # noqa: PLC0415 - import opsnb stays quick
+
+        by = safe(f"{who()}@{platform.node()}")
+        where = (self.name, self.environment_name, by)
+        return tested(self.settings.notices, where, os.environ)
 
 
 def _begun(asked: Asked) -> Prepare:
@@ -649,10 +904,14 @@ def who() -> str:
 
 
 def _revision(text: str) -> str:
+    return _line(text, "a revision")
+
+
+def _line(text: str, what: str) -> str:
     # A byte of a command line that is no UTF-8 has come as half of a character.
     odd = any(ord(letter) < 32 or 0xD800 <= ord(letter) <= 0xDFFF for letter in text)
     if odd or len(text) > 200:
-        raise ConfigError("a revision is one line of at most 200 characters, as UTF-8")
+        raise ConfigError(f"{what} is one line of at most 200 characters, as UTF-8")
     return text
 
 

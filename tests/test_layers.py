@@ -24,9 +24,10 @@ MAY = {
     "loop": {"errors"},
     "joblog": {"core"},
     "job": {"core", "errors", "joblog", "loop"},
-    "server": {"core", "engine", "errors", "job", "loop", "remote", "tables"},
+    "notices": {"core"},
+    "server": {"core", "engine", "errors", "job", "loop", "notices", "remote", "tables"},
     "embedded": {"errors"},
-    "project": {"core", "embedded", "errors", "server"},
+    "project": {"core", "embedded", "errors", "job", "server"},
     "runbooks": {"core", "errors", "job", "project", "server"},
     "notebook": {"core", "errors", "job", "loop", "project", "server"},
     "headless": {"core", "errors"},
@@ -54,6 +55,7 @@ OUTSIDE = {
     "remote": {"asyncssh", "zstandard"},
     "engine": {"fastcdc", "pathspec"},
     "tables": {"pandas"},
+    "notices": {"apprise"},
     "server": {"pandas"},
     "embedded": {"asyncssh"},
     "notebook": {"IPython", "anywidget", "traitlets"},
@@ -72,6 +74,7 @@ OUTSIDE = {
 }
 # Where alone a library may be imported when the program runs (not only to check types).
 HOMES = {
+    "apprise": ("notices.py",),
     "asyncssh": ("remote/ssh.py", "embedded/"),
     "pandas": ("tables.py",),
     "fastcdc": ("engine/cutting.py",),
@@ -256,8 +259,8 @@ def circle(graph: dict[str, set[str]]) -> tuple[str, ...]:
 def test_importing_opsnb_loads_nothing_heavy() -> None:
     program = (
         "import sys, opsnb\n"
-        "heavy = {'pandas', 'numpy', 'asyncssh', 'ipywidgets', 'anywidget', 'IPython', 'rich',\n"
-        "         'click', 'pydantic'}\n"
+        "heavy = {'apprise', 'pandas', 'numpy', 'asyncssh', 'ipywidgets', 'anywidget', 'IPython',\n"
+        "         'rich', 'click', 'pydantic'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     ran = subprocess.run(

@@ -96,3 +96,35 @@ def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
     with pytest.raises(ConfigError) as error:
         opsnb.Server("ssh://user:s3cret@host/srv/a")
     assert "s3cret" not in str(error.value)
+
+
+def test_servers_are_found_by_their_environment(tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        """
+        [environments.live]
+        [environments.staging]
+        [environments.empty]
+        [servers.a]
+        url = "file:///srv/a"
+        environment = "live"
+        [servers.b]
+        url = "file:///srv/b"
+        environment = "live"
+        [servers.stage]
+        url = "file:///srv/stage"
+        environment = "staging"
+        """,
+    )
+    project = load(file)
+    assert [server.name for server in project.environment_servers("live")] == ["a", "b"]
+    assert project.environment_servers("empty") == ()
+    assert [server.name for server in project.servers_of("live")] == ["a", "b"]
+    assert [server.name for server in project.servers_of("b")] == ["b"]
+    assert project.one_server("staging").name == project.one_server("stage").name == "stage"
+    for name, said in (("live", "It has: a, b"), ("empty", "none"), ("lime", "There are: a, b")):
+        with pytest.raises(ConfigError) as caught:
+            project.one_server(name)
+        assert said in str(caught.value)
+    with pytest.raises(ConfigError, match="Known environments: live, staging, empty"):
+        project.environment_servers("a")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +21,7 @@ from opsnb.cli.options import (
     dry_run_option,
     json_option,
     keep_option,
+    outside_option,
     server_argument,
     source_argument,
     wish_options,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from opsnb.core.plan import Plan
-    from opsnb.core.release import Holder
+    from opsnb.core.release import Holder, Site
     from opsnb.job import Job
     from opsnb.server import Server
 
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="How long to wait for the lock; as configured when not given.",
 )
+@outside_option
 @yes_option
 @json_option
 @with_setup
@@ -56,19 +59,22 @@ def deploy(
     server: str,
     source: str,
     wait: float | None,
+    outside_window: str,
     yes: bool,
     as_json: bool,
     **wish: Any,
 ) -> int:
     """Deploy SOURCE (a folder): plan, then apply."""
-    on = setup.server(server)
+    on = setup.server(server, "deploy")
     if wait is not None:
         on.settings = on.settings.model_copy(update={"lock_wait": wait})
+    wish |= {"outside_window": outside_window}
     if not must_ask(on, "deploy", yes=yes):
         return live.run(on, lambda: on.deploy(source, **wish), as_json=as_json)
+    on.permitted("deploy", wish.pop("outside_window"))
     planned = on.plan(source, **wish)
-    _agree(on, planned.plan)
-    return live.run(on, lambda: on.deploy(planned), as_json=as_json)
+    agree(on, planned.plan)
+    return live.run(on, lambda: on.deploy(planned, outside_window=outside_window), as_json=as_json)
 
 
 @click.command()
@@ -83,13 +89,13 @@ def rollback(
     setup: Setup, server: str, to: str, why: str, dry_run: bool, yes: bool, as_json: bool
 ) -> int:
     """Publish the good release before the live one, or a chosen one."""
-    on = setup.server(server)
+    on = setup.server(server, "" if dry_run else "rollback")
     if dry_run:
-        return _told(on, on.plan_rollback(to, why), as_json)
+        return told(on, on.plan_rollback(to, why), as_json)
     if not must_ask(on, "rollback", yes=yes):
         return live.run(on, lambda: on.rollback(to, why), as_json=as_json)
     planned = on.plan_rollback(to, why)
-    _agree(on, planned)
+    agree(on, planned)
     return live.run(on, lambda: on.rollback(planned), as_json=as_json)
 
 
@@ -104,17 +110,18 @@ def prune(
     setup: Setup, server: str, keep: int | None, dry_run: bool, yes: bool, as_json: bool
 ) -> int:
     """Remove old releases."""
-    on = setup.server(server)
+    on = setup.server(server, "" if dry_run else "prune")
     if dry_run:
-        return _told(on, on.plan_prune(keep), as_json)
+        return told(on, on.plan_prune(keep), as_json)
     if not must_ask(on, "prune", yes=yes):
         return live.run(on, lambda: on.prune(keep), as_json=as_json)
+    on.permitted("prune")
     planned = on.plan_prune(keep)
-    _agree(on, planned)
+    agree(on, planned)
     return live.run(on, lambda: on.prune(planned), as_json=as_json)
 
 
-def _told(server: Server, plan: Plan, as_json: bool) -> int:
+def told(server: Server, plan: Plan, as_json: bool) -> int:
     """Say what would happen."""
     if as_json:
         json_out.document(json_out.switch_plan(plan, server.name))
@@ -125,7 +132,7 @@ def _told(server: Server, plan: Plan, as_json: bool) -> int:
     return 0
 
 
-def _agree(server: Server, plan: Plan) -> None:
+def agree(server: Server, plan: Plan) -> None:
     """Show a plan and ask; where there is nothing to do, there is nothing to ask."""
     if not plan.nothing:
         ask(server, _lines(plan, server))
@@ -146,7 +153,7 @@ def _lines(plan: Plan, server: Server) -> list[Text]:
 def pin(setup: Setup, server: str, name: str, yes: bool, as_json: bool) -> int:
     """Keep release NAME from ever being pruned."""
     del yes
-    return _run(setup, server, lambda on: on.pin(name), as_json)
+    return run_on(setup, server, lambda on: on.pin(name), as_json, "pin")
 
 
 @click.command()
@@ -158,11 +165,22 @@ def pin(setup: Setup, server: str, name: str, yes: bool, as_json: bool) -> int:
 def unpin(setup: Setup, server: str, name: str, yes: bool, as_json: bool) -> int:
     """Take the pin of release NAME away."""
     del yes
-    return _run(setup, server, lambda on: on.unpin(name), as_json)
+    return run_on(setup, server, lambda on: on.unpin(name), as_json, "unpin")
 
 
-def _run(setup: Setup, server: str, start: Callable[[Server], Job], as_json: bool) -> int:
-    on = setup.server(server)
+def run_on(
+    setup: Setup, server: str, start: Callable[[Server], Job], as_json: bool, verb: str = "a change"
+) -> int:
+    """Begin a change that asks nothing, and tell of it.
+
+    Args:
+        setup: The options before the verb.
+        server: The server.
+        start: Begins it.
+        as_json: Whether a machine reads.
+        verb: What kind of change.
+    """
+    on = setup.server(server, verb)
     return live.run(on, lambda: start(on), as_json=as_json)
 
 
@@ -175,7 +193,7 @@ def adopt(setup: Setup, server: str, yes: bool, as_json: bool) -> int:
     """Give the releases of another tool their records.
 
     Nothing of theirs is changed."""
-    on = setup.server(server)
+    on = setup.server(server, "adopt")
     if must_ask(on, "adopt", yes=yes):
         from opsnb.cli import plans  # noqa: PLC0415 - rich only for a person
 
@@ -196,8 +214,8 @@ def lock(ctx: click.Context, server: str) -> None:
     ctx.meta["opsnb.server"] = server
 
 
-def _lock_server(ctx: click.Context) -> Server:
-    return ctx.ensure_object(Setup).server(ctx.meta["opsnb.server"])
+def _lock_server(ctx: click.Context, changes: str = "") -> Server:
+    return ctx.ensure_object(Setup).server(ctx.meta["opsnb.server"], changes)
 
 
 @lock.command("status")
@@ -208,13 +226,19 @@ def lock_status(ctx: click.Context, as_json: bool) -> None:
     on = _lock_server(ctx)
     site = on.look()
     if as_json:
-        state = "held" if site.hold else "running" if site.holder else "free"
+        state = _state(site)
         who = {"hold": _holder(site.hold), "change": _holder(site.holder)}
         json_out.document({"server": on.name, "state": state, **who})
         return
     from opsnb.cli import show  # noqa: PLC0415 - rich only for a person
 
     show.out().lines(show.lock(site))
+
+
+def _state(site: Site) -> str:
+    if site.hold:
+        return "frozen" if site.hold.freezes else "held"
+    return "running" if site.holder else "free"
 
 
 def _holder(holder: Holder | None) -> dict[str, Any] | None:
@@ -225,14 +249,28 @@ def _holder(holder: Holder | None) -> dict[str, Any] | None:
 
 @lock.command("acquire")
 @click.option("-m", "--why", required=True, metavar="WHY", help="The reason, for everybody.")
+@click.option(
+    "--for",
+    "length",
+    default="",
+    metavar="TIME",
+    help="How long (90m, 2h, 1d): then it ends by itself. Until it is released, when not given.",
+)
 @yes_option
 @json_option
 @click.pass_context
-def lock_acquire(ctx: click.Context, why: str, yes: bool, as_json: bool) -> int:
-    """Hold the server back: no change until it is released."""
+def lock_acquire(ctx: click.Context, why: str, length: str, yes: bool, as_json: bool) -> int:
+    """Hold the server back: no change until it is released, or for a time."""
     del yes
-    on = _lock_server(ctx)
-    return live.run(on, lambda: on.hold(why), as_json=as_json)
+    on = _lock_server(ctx, "hold")
+    until = _length(length) if length else None
+    return live.run(on, lambda: on.hold(why, until), as_json=as_json)
+
+
+def _length(text: str) -> timedelta:
+    from opsnb.core.moments import length  # noqa: PLC0415 - few holds have one
+
+    return length(text)
 
 
 @lock.command("release")
@@ -243,5 +281,5 @@ def lock_acquire(ctx: click.Context, why: str, yes: bool, as_json: bool) -> int:
 def lock_release(ctx: click.Context, force: bool, yes: bool, as_json: bool) -> int:
     """Take the hold away."""
     del yes
-    on = _lock_server(ctx)
+    on = _lock_server(ctx, "release")
     return live.run(on, lambda: on.unhold(force=force), as_json=as_json)

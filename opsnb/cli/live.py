@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
@@ -121,7 +121,18 @@ def run(server: Server, start: Callable[[], Job], *, as_json: bool) -> int:
     for event in job.since(told)[0]:
         teller.tell(event)
     teller.end(report)
+    if not as_json:
+        _untold(job)
     return report.exit_status
+
+
+def _untold(job: Job) -> None:
+    """Say who was not told of it; the log has it, too. Whoever does not want to wait leaves."""
+    with suppress(KeyboardInterrupt):
+        if faults := job.untold():
+            from opsnb.cli import show  # noqa: PLC0415 - rich only for a person
+
+            show.err().lines(show.note(fault) for fault in faults)
 
 
 def _listen(job: Job, teller: Teller) -> int:

@@ -22,7 +22,9 @@ from opsnb.core.text import safe
 
 if TYPE_CHECKING:
     from opsnb.cli.grid import Column
+    from opsnb.core.release import Site
     from opsnb.core.rows import Row
+    from opsnb.server import Server
 
 NOT_READY = 11
 TAMPERED = 20
@@ -81,8 +83,25 @@ def releases(setup: Setup, server: str, as_json: bool) -> None:
     on = setup.server(server)
     from opsnb.core import rows  # noqa: PLC0415 - meanwhile the connection is made
 
-    nothing = f"no releases at {safe(on.deploy_to)} yet"
-    _answer(lambda: rows.releases(on.look(), datetime.now(UTC)), as_json, "releases", nothing)
+    nothing, seen = f"no releases at {safe(on.deploy_to)} yet", []
+
+    def ask() -> list[Row]:
+        seen.append(on.look())
+        return rows.releases(seen[0], datetime.now(UTC))
+
+    _answer(ask, as_json, "releases", nothing)
+    if not as_json:
+        _held(on, seen[0])
+
+
+def _held(on: Server, site: Site) -> None:
+    """Say what holds changes back, if anything does."""
+    if not (site.hold or on.settings.freeze or on.settings.windows or on.read_only):
+        return
+    from opsnb.cli import show  # noqa: PLC0415 - rich only for a person
+
+    said = [site.hold.words] if site.hold else []
+    show.out().lines(show.note(words) for words in (*said, *on.held_back()))
 
 
 @click.command()

@@ -29,22 +29,39 @@ class Setup:
     config: Path | None = None
     ssh_config: Path | None = None
 
-    def server(self, name: str) -> Server:
+    def server(self, name: str, changes: str = "", *, connect: bool = True) -> Server:
         """A server by its name or its address; its connection is begun already.
 
         It is closed when the command ends.
 
         Args:
             name: A name in ``opsnb.toml``, or ``ssh://…``, or ``file:///…``.
+            changes: The change that is asked for; empty for a question.
+            connect: Whether to begin to connect.
 
         Raises:
-            ConfigError: There is no such server, or the configuration is wrong.
+            ConfigError: There is no such server, the configuration is wrong, or it is a change and
+                everything is read-only.
+        """
+        server = self.project(name).server(name)
+        if changes:
+            server.writable(changes)
+        if connect:
+            server.connect()
+        return server
+
+    def project(self, name: str = "") -> Project:
+        """The project, whose connections are closed when the command ends.
+
+        Args:
+            name: The server that is asked for; an address needs no configuration.
+
+        Raises:
+            ConfigError: The configuration is wrong.
         """
         project = self._project(name)
         click.get_current_context().call_on_close(project.close)
-        server = project.server(name)
-        server.connect()
-        return server
+        return project
 
     def _project(self, name: str) -> Project:
         from opsnb.core.config import parse  # noqa: PLC0415 - `--help` needs no configuration
@@ -66,6 +83,13 @@ keep_option = click.option(
     type=click.IntRange(min=1),
     metavar="N",
     help="How many good releases stay, the live one included; as configured when not given.",
+)
+
+outside_option = click.option(
+    "--outside-window",
+    default="",
+    metavar="WHY",
+    help="Deploy outside of the hours for it all the same; the reason is recorded.",
 )
 
 

@@ -42,6 +42,8 @@ NOW = {
     "unpin": "{0} is no longer pinned",
     "hold": "held back: no change until `opsnb lock {1} release`",
     "release": "free: a change can begin",
+    "freeze": "frozen: a rollback alone, until `opsnb unfreeze {1}`",
+    "unfreeze": "no longer frozen",
     "adopt": "every release has a record",
     "prune": "old releases are removed",
 }
@@ -303,6 +305,21 @@ def _act(what: str) -> Text:
     return Text(what, "red" if bad else "")
 
 
+def notices(rows: Sequence[Shown]) -> list[Column]:
+    """The columns of ``notices``.
+
+    Args:
+        rows: Its rows.
+    """
+    return [
+        Column("notice", [Text(str(row["number"])) for row in rows], right=True),
+        Column("service", [Text(row["service"] or "?") for row in rows]),
+        Column("address from", [Text(row["from"]) for row in rows]),
+        Column("on", [Text(row["on"]) for row in rows], rank=1),
+        Column("fault", [Text(row["fault"], "red") for row in rows]),
+    ]
+
+
 def findings(found: Sequence[Finding]) -> list[Text]:
     """What a doctor's look found, as lines.
 
@@ -341,7 +358,8 @@ def lock(site: Site) -> list[Text]:
     """
     lines = []
     if site.hold:
-        lines.append(Text.assemble(("● held by hand: ", "bold red"), str(site.hold)))
+        what = "frozen, but for a rollback" if site.hold.freezes else "held by hand"
+        lines.append(Text.assemble((f"● {what}: ", "bold red"), str(site.hold)))
     if site.holder:
         lines.append(Text.assemble(("● a change is running: ", "bold yellow"), str(site.holder)))
     return lines or [Text.assemble(("✓ ", "green"), "free: a change can begin")]

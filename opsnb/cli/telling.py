@@ -28,6 +28,7 @@ STREAMS = {"hook": "│ ", "check": "│ ", "opsnb": ""}
 SPIN = "◐◓◑◒"
 STEPS = {
     "deploy": tuple(Phase),
+    "promote": tuple(Phase),
     "rollback": (Phase.LOCK, Phase.PUBLISH, Phase.CONFIRM, Phase.RECORD),
     "prune": (Phase.LOCK, Phase.PRUNE, Phase.RECORD),
 }

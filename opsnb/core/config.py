@@ -17,8 +17,10 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from opsnb.core.settings.connection import ConnectionSettings
+from opsnb.core.settings.gates import GateSettings
 from opsnb.core.settings.health import Health, HealthSettings
 from opsnb.core.settings.hooks import Hook, HookSettings
+from opsnb.core.settings.notices import Notice, NoticeSettings
 from opsnb.core.settings.release import ReleaseSettings
 from opsnb.core.settings.retention import RetentionSettings
 from opsnb.core.settings.source import SourceSettings
@@ -29,8 +31,10 @@ from opsnb.errors import ConfigError
 
 class Settings(
     ConnectionSettings,
+    GateSettings,
     HealthSettings,
     HookSettings,
+    NoticeSettings,
     RetentionSettings,
     ReleaseSettings,
     SourceSettings,
@@ -273,6 +277,8 @@ def default_file() -> str:
         *_keys(Hook),
         "# [[project.health]]",
         *_keys(Health),
+        "# [[project.notices]]",
+        *_keys(Notice),
     ]
     return "\n".join(sections) + "\n"
 

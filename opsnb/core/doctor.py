@@ -100,7 +100,8 @@ def _room(site: Site) -> Finding:
 
 def _lock(site: Site) -> Finding:
     if site.hold:
-        return Finding("lock", False, f"held by {site.hold}", "`opsnb lock … release`.")
+        hint = "`opsnb unfreeze`." if site.hold.freezes else "`opsnb lock … release`."
+        return Finding("lock", False, site.hold.words, hint)
     if site.holder:
         return Finding("lock", False, f"a change is running: {site.holder}", "Wait for it.")
     return Finding("lock", True, "free")

@@ -137,7 +137,7 @@ class Report:
     """What became of a change.
 
     Attributes:
-        verb: ``deploy``, ``rollback``, ``prune``, ….
+        verb: ``deploy``, ``promote``, ``rollback``, ``prune``, ….
         server: The server's name.
         outcome: How it ended.
         release: The release it was about.
@@ -153,6 +153,7 @@ class Report:
         error: What went wrong, in one line; empty when nothing did.
         hint: What to do next.
         exit_status: What a shell is told.
+        revision: What the source of the release was; empty when not known.
     """
 
     verb: str
@@ -171,6 +172,7 @@ class Report:
     error: str = ""
     hint: str = ""
     exit_status: int = 0
+    revision: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data for JSON."""
@@ -184,7 +186,7 @@ class Report:
         """The outcome in words: what happened, and what visitors see now."""
         sees = f"visitors see {safe(self.live)}" if self.live else "no release is live"
         match self.outcome:
-            case Outcome.DONE if self.verb in ("deploy", "rollback"):
+            case Outcome.DONE if self.verb in SWITCHES:
                 return f"{safe(self.release)} is live"
             case Outcome.DONE:
                 return f"{self.verb}: done"
@@ -201,6 +203,7 @@ class Report:
         return "unknown: the server could not be asked whether the switch happened"
 
 
+SWITCHES = ("deploy", "promote", "rollback")
 T = TypeVar("T", Event, Report)
 
 

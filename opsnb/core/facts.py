@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from opsnb.core.events import Outcome, Report
+from opsnb.core.events import SWITCHES, Outcome, Report
 from opsnb.core.hooks import Due
 from opsnb.core.manifest import Difference
 from opsnb.core.plan import Build, Plan
@@ -172,6 +172,8 @@ _NOW = {
     "unpin": "{release} is no longer pinned",
     "hold": "{server} is held back: no change until it is released",
     "release": "{server} is free: a change can begin",
+    "freeze": "{server} is frozen: a rollback alone, until it is unfrozen",
+    "unfreeze": "{server} is no longer frozen",
     "adopt": "every release has a record",
     "prune": "old releases are removed",
 }
@@ -186,7 +188,7 @@ def sentence(report: Report) -> str:
 
 def switched(report: Report) -> str:
     """Whether the switch happened, in words; empty for what switches nothing."""
-    if report.verb not in ("deploy", "rollback"):
+    if report.verb not in SWITCHES:
         return ""
     if report.switched is None:
         return "not known whether the switch happened"
@@ -208,7 +210,7 @@ def report_facts(report: Report, at: float = 0.0) -> list[Fact]:
         facts.append(Fact("error", safe(report.error), "bad"))
     if report.hint:
         facts.append(Fact("next", safe(report.hint), "warning"))
-    if report.verb in ("deploy", "rollback"):
+    if report.verb in SWITCHES:
         facts += _moved(report)
     if report.files or report.bytes:
         facts.append(Fact("sent", f"{plural(report.files, 'file')}, {size(report.bytes)}"))

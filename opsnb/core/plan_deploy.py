@@ -400,7 +400,7 @@ def _warnings(
         lost = sorted(path for path in base.carried if path in source)
         said += [f"{safe(path)}, written on the server, gives way to the source's" for path in lost]
     if site.hold:
-        said.append(f"held by {site.hold}")
+        said.append(site.hold.words)
     if not plan.health:
         said.append("no health check is configured: the switch will be taken as good")
     said += [f"record {safe(name)} cannot be read" for name in site.broken]

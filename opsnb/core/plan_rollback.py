@@ -90,7 +90,7 @@ def _rollback_warnings(site: Site, target: Release) -> tuple[str, ...]:
     if target.state is State.UNCONFIRMED:
         said.append(f"{target.name} was never confirmed to work")
     if site.hold:
-        said.append(f"held by {site.hold}")
+        said.append(site.hold.words)
     return tuple(said)
 
 

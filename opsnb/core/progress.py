@@ -23,6 +23,7 @@ from opsnb.core.events import (
 TAIL = 200
 _STEPS = {
     "deploy": tuple(Phase),
+    "promote": tuple(Phase),
     "rollback": (Phase.LOCK, Phase.PUBLISH, Phase.CONFIRM, Phase.RECORD),
     "prune": (Phase.LOCK, Phase.PRUNE, Phase.RECORD),
 }

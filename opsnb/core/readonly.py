@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from opsnb.core.readers import FREE, JUDGES, WRAPPERS, unwrapped
 from opsnb.core.shellwords import Operator, Unclear, Word, split
 from opsnb.core.text import safe
-from opsnb.errors import ConfigError
+from opsnb.errors import ConfigError, ReadOnly
 
 LONGEST = 100_000  # bytes: an argument of a program may not be much longer
 _BEFORE = {"if", "then", "elif", "else", "while", "until", "do", "!", "{", "fi", "done", "}"}
@@ -68,12 +68,14 @@ class Guard:
         environment: Its environment's name.
         type_name: Whether the server's name must be typed.
         options: How to say so, without the name and with it; ``{}`` stands for the name.
+        read_only: Why nothing may change it from here; empty when something may.
     """
 
     server: str
     environment: str
     type_name: bool
     options: tuple[str, str] = ("change=True", "change='{}'")
+    read_only: str = ""
 
     def saying(self, options: tuple[str, str]) -> Guard:
         """The same guard, in the words of another face.
@@ -102,6 +104,11 @@ class Guard:
         judged = judge(script)
         if judged.reads_only:
             return judged
+        if self.read_only:
+            raise ReadOnly(
+                f"not run: not known to only read: {'; '.join(judged.unknown)}",
+                f"{safe(self.server)} is read-only: {self.read_only}.",
+            )
         how = self.options[self.type_name].format(safe(self.server))
         if not change:
             raise ConfigError(

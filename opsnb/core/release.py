@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -35,6 +36,7 @@ class State(StrEnum):
 
 T = TypeVar("T")
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+FREEZE = "freeze"
 _SWITCHES = ("deploy", "rollback", "restore")
 _KINDS: dict[str, type] = {"str": str, "int": int, "bool": bool, "State": State}
 
@@ -235,7 +237,7 @@ class Current:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who has the lock, or who placed a hold by hand.
+    """Who has the lock, or who placed a hold or a freeze by hand.
 
     Attributes:
         who: The user.
@@ -244,6 +246,8 @@ class Holder:
         why: What for.
         token: The fencing token; 0 for a hold.
         pid: The server's process group that holds the lock; 0 for a hold.
+        kind: ``freeze`` for what a rollback may pass; whatever else it says, nothing may.
+        until: When it ends by itself, UTC, ISO 8601; empty when it does not.
     """
 
     who: str
@@ -252,10 +256,13 @@ class Holder:
     why: str
     token: int = 0
     pid: int = 0
+    kind: str = ""
+    until: str = ""
 
     def encode(self) -> bytes:
-        """As one line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=True, sort_keys=True).encode() + b"\n"
+        """As one line of JSON; what only some holds have is left out of the others."""
+        told = {k: v for k, v in asdict(self).items() if v or k not in ("kind", "until")}
+        return json.dumps(told, ensure_ascii=True, sort_keys=True).encode() + b"\n"
 
     @classmethod
     def decode(cls, line: str | bytes) -> Holder:
@@ -269,8 +276,31 @@ class Holder:
         except _UNREADABLE as error:
             raise ValueError(f"not a holder: {safe(line[:200])}") from error
 
+    @property
+    def freezes(self) -> bool:
+        """Whether it is a freeze, which a rollback may pass."""
+        return self.kind == FREEZE
+
+    @property
+    def words(self) -> str:
+        """What it does, and who placed it."""
+        return f"{'frozen' if self.freezes else 'held'} by {self}"
+
+    def lapsed(self, now: datetime) -> bool:
+        """Whether it has ended by itself; what cannot be read as a time never comes.
+
+        Args:
+            now: The present time, aware.
+        """
+        try:
+            return bool(self.until) and datetime.fromisoformat(self.until) <= now
+        except (ValueError, TypeError):
+            return False
+
     def __str__(self) -> str:
-        return f"{safe(self.who)}@{safe(self.host)} since {safe(self.since)}: {safe(self.why)}"
+        until = f" until {safe(self.until)}" if self.until else ""
+        who = f"{safe(self.who)}@{safe(self.host)}"
+        return f"{who} since {safe(self.since)}{until}: {safe(self.why)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +359,8 @@ class Site:
         shared: Paths directly in ``shared/`` with the letter of their kind.
         counter: The highest ``seq`` given out.
         holder: Who has the lock now; None when it is free.
-        hold: The hold placed by hand, when there is one.
+        hold: The hold or the freeze placed by hand, when there is one.
+        lapsed: The one that has ended by itself and still lies there; see :meth:`at`.
         intent: A switch that nobody has settled, when there is one.
         debris: How many things in ``.opsnb`` a dead change left.
         free_bytes: Free space for this user, bytes.
@@ -356,6 +387,7 @@ class Site:
     counter: int = 0
     holder: Holder | None = None
     hold: Holder | None = None
+    lapsed: Holder | None = None
     intent: Intent | None = None
     debris: int = 0
     free_bytes: int = 0
@@ -370,6 +402,16 @@ class Site:
     spare: Record | None = None
     packers: frozenset[str] = frozenset()
     commands: bool = True
+
+    def at(self, now: datetime) -> Site:
+        """The same at a time: a hold that has ended by itself holds nothing.
+
+        Args:
+            now: The present time, aware.
+        """
+        if self.hold is None or not self.hold.lapsed(now):
+            return self
+        return replace(self, hold=None, lapsed=self.hold)
 
     def find(self, name: str) -> Release | None:
         """The release of that name, when there is one."""

@@ -33,6 +33,7 @@ from opsnb.core.events import (
     Warned,
     masked,
 )
+from opsnb.core.gates import Gates, Refusal, held_back
 from opsnb.core.layout import stamp
 from opsnb.core.plan import Plan
 from opsnb.core.recovery import plan_recovery
@@ -44,6 +45,7 @@ from opsnb.errors import (
     ConnectError,
     DeployFailed,
     Disconnected,
+    HeldBack,
     Interrupted,
     Locked,
     LockLost,
@@ -113,6 +115,7 @@ class Change:
         release: The release it is about.
         previous: What was live before.
         live: What is live, as far as is known.
+        revision: What that release's source was; empty when not known.
         building: The release being built; empty before and after.
         switched: Whether the switch happened; None while that is not known.
         outcome: How it ends if nothing goes wrong from here.
@@ -121,6 +124,9 @@ class Change:
         removed: Releases pruned, with the reason for each.
         warnings: What the user should know.
         secrets: What its commands are given and nobody is shown.
+        hush: What nobody is shown, and its commands are not given.
+        called: What people are told that it is; the verb, when not given. A promote is a deploy.
+        gates: What is configured to hold changes back; None for nothing.
         room: Bytes that its commands may still say at once; then their last words only.
         folder: Where its commands of this machine run.
         scripts: Texts of the scripts among its hooks, by file.
@@ -132,6 +138,9 @@ class Change:
     verb: str
     wait: float = 0
     secrets: Secrets = field(default_factory=Secrets)
+    hush: Secrets = field(default_factory=Secrets)
+    called: str = ""
+    gates: Gates | None = None
     room: int = 16 << 20
     folder: Path = field(default_factory=Path)
     scripts: Mapping[str, str] = field(default_factory=dict)
@@ -141,6 +150,7 @@ class Change:
     release: str = ""
     previous: str = ""
     live: str = ""
+    revision: str = ""
     building: str = ""
     switched: bool | None = False
     outcome: Outcome = Outcome.DONE
@@ -155,10 +165,12 @@ class Change:
     _began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self._masker = self.secrets.masker()
+        self.called = self.called or self.verb
+        hidden = self.secrets.beside(self.hush)
+        self._masker = hidden.masker()
         emit = self.actor.emit
         told = replace(self.actor, emit=lambda event: emit(masked(event, self.hidden)))
-        self.actor = told if self.secrets else self.actor
+        self.actor = told if hidden else self.actor
 
     # --- words ---------------------------------------------------------------------------------
 
@@ -252,18 +264,34 @@ class Change:
 
         Raises:
             Locked: Somebody else has it still after the time to wait, or holds the server by hand.
+            HeldBack: It is frozen, or the hours are over that deploys are allowed in.
         """
         async with self.phase(Phase.LOCK):
             site = (await self._acquire(why, self.wait)).seen
             self._tail = site.audit_tail
-            if site.hold and not through_hold:
-                raise Locked(
-                    f"{self.actor.server} is held by {site.hold}",
-                    f"`opsnb lock {self.actor.server} release --force` takes the hold away.",
-                )
+            if not through_hold:
+                _pass(held_back(site.hold, self.verb, self.actor.server), Locked)
+            self._pass_gates()
             await self._told_of_mending()
             self.site = site = await self._recover(self.saw(site))
+            await self._note_outside()
         return self.saw(site)
+
+    def _pass_gates(self) -> None:
+        """Go on only if nothing that is configured holds the change back.
+
+        Raises:
+            HeldBack: Something does.
+        """
+        if self.gates:
+            _pass(self.gates.refusal(self.called, self.actor.now()), HeldBack)
+
+    async def _note_outside(self) -> None:
+        """Write down that somebody deploys outside of the hours for it, and why."""
+        gates = self.gates
+        if gates and gates.outside and gates.closed(self.verb, self.actor.now()):
+            await self.audit(f"{self.verb}.outside", why=gates.outside)
+            self.warn(f"outside of the hours for it: {safe(gates.outside)}")
 
     async def _acquire(self, why: str, wait: float) -> Held:
         deadline = time.monotonic() + wait
@@ -466,7 +494,7 @@ class Change:
     def report(self, error: OpsnbError | None) -> Report:
         """What became of the change."""
         return Report(
-            verb=self.verb,
+            verb=self.called,
             server=self.actor.server,
             outcome=self.ended(error),
             release=self.release,
@@ -482,6 +510,7 @@ class Change:
             error=error.message if error else "",
             hint=error.hint if error else "",
             exit_status=error.exit_status if error else 0,
+            revision=self.revision,
         )
 
     def ended(self, error: OpsnbError | None) -> Outcome:
@@ -507,8 +536,9 @@ class Change:
             The report, and the error when there was one.
         """
         error: OpsnbError | None = None
-        self.actor.emit(Started(self.actor.server, self.actor.at(), self.verb))
+        self.actor.emit(Started(self.actor.server, self.actor.at(), self.called))
         try:
+            self._pass_gates()
             await work(self)  # type: ignore[misc]  # a coroutine function, typed by its callers
         except asyncio.CancelledError:
             _uncancel()
@@ -641,6 +671,11 @@ class Change:
         except (TimeoutError, OpsnbError) as error:
             self.log(f"the lock was not given back, so it was ended: {safe(str(error))}")
             await _end(held)
+
+
+def _pass(refusal: Refusal | None, error: type[Locked]) -> None:
+    if refusal is not None:
+        raise error(refusal.message, refusal.hint)
 
 
 async def _end(held: Held) -> None:

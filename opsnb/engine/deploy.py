@@ -132,6 +132,7 @@ class DeployWork:
             raise glance
         self.wish, source = read
         self.source = _with_revision(source, self.wish)
+        change.revision = self.wish.revision
         change.saw(glance.site)
         return glance
 
@@ -403,7 +404,7 @@ def _altered(seen: Mapping[bytes, listing.Seen], manifest: Manifest) -> frozense
 
 
 def _with_revision(source: Source, wish: Wish) -> Source:
-    if not wish.revision:
+    if not wish.revision or layout.REVISION in wish.source:
         return source
     entry = revision_entry(wish.revision)
     return replace(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from urllib.parse import quote_from_bytes
 
 from opsnb.core import layout, listing
 from opsnb.core.events import Outcome
 from opsnb.core.layout import stamp
 from opsnb.core.manifest import Kind, Manifest
-from opsnb.core.release import CurrentKind, Holder, Record, Release, Site, State
+from opsnb.core.release import FREEZE, CurrentKind, Holder, Record, Release, Site, State
 from opsnb.core.text import plural, safe
 from opsnb.engine.change import Change
 from opsnb.errors import Locked, NoSuchRelease, NotReady
@@ -50,14 +51,17 @@ class PinWork:
 
 
 class HoldWork:
-    """Place a hold by hand: no change until it is taken away.
+    """Place a hold, or a freeze, by hand.
 
     Args:
         why: The reason, for everybody who is held back.
+        freeze: Whether a rollback may pass it.
+        until: When it ends by itself, by the clock of whoever meets it; None when it does not.
     """
 
-    def __init__(self, why: str) -> None:
-        self._why = why
+    def __init__(self, why: str, *, freeze: bool = False, until: datetime | None = None) -> None:
+        self._why, self._until = why, stamp(until) if until else ""
+        self._kind = FREEZE if freeze else ""
 
     async def __call__(self, change: Change) -> None:
         """Carry it out under the lock."""
@@ -66,44 +70,65 @@ class HoldWork:
             raise NotReady(
                 f"opsnb has never deployed to {site.deploy_to}", "There is nothing to hold back."
             )
-        site = await change.take("hold")
+        site = await change.take(change.verb)
         actor = change.actor
-        hold = Holder(actor.by, actor.host, stamp(actor.now()), self._why)
-        await change.audit("hold.acquire", why=self._why)
+        if site.hold and site.hold.who != actor.by:
+            raise Locked(f"{actor.server} is {site.hold.words}", "Who placed it may change it.")
+        hold = Holder(
+            actor.by, actor.host, stamp(actor.now()), self._why, kind=self._kind, until=self._until
+        )
+        until = {"until": self._until} if self._until else {}
+        await change.audit(f"{self._kind or 'hold'}.acquire", why=self._why, **until)
         await change.lock.store(layout.HOLD, hold.encode())
         await change.lock.flush()
 
 
 class UnholdWork:
-    """Take a hold away, and with ``force`` the lock of whoever has it.
+    """Take a hold or a freeze away, and with ``force`` the lock of whoever has it.
 
     Args:
         force: Whether to take what somebody else placed or holds.
+        freeze: Whether it is a freeze that is meant.
     """
 
-    def __init__(self, *, force: bool) -> None:
-        self._force = force
+    def __init__(self, *, force: bool, freeze: bool = False) -> None:
+        self._force, self._freeze = force, freeze
         self._broken: Holder | None = None
 
     async def __call__(self, change: Change) -> None:
         """Carry it out; what was forced is written into the audit log."""
         site = await change.look()
+        hold = self._meant(site)
         if site.holder:
             await self._break(change, site.holder)
-        elif not site.hold:
+        elif not hold:
+            self._refuse_other(change, site)
             change.outcome = Outcome.NOTHING
             return
-        hold = site.hold
         if hold and hold.who != change.actor.by and not self._force:
-            raise Locked(f"held by {hold}", "`--force` takes it away all the same.")
-        site = await change.take("release", through_hold=True)
-        if site.hold:
-            forced = site.hold.who != change.actor.by
-            await change.audit("hold.release", of=str(site.hold), forced=forced)
+            raise Locked(f"{hold.words}", "`--force` takes it away all the same.")
+        site = await change.take(change.verb, through_hold=True)
+        hold = self._meant(site)
+        if hold:
+            what = "freeze" if hold.freezes else "hold"
+            forced = hold.who != change.actor.by
+            await change.audit(f"{what}.release", of=str(hold), forced=forced)
             await change.lock.forget([layout.HOLD])
         if self._broken:
             await change.audit("lock.forced", of=str(self._broken), forced=True)
         await change.lock.flush()
+
+    def _meant(self, site: Site) -> Holder | None:
+        """What was placed of the kind that is to go, also when it has ended by itself."""
+        hold = site.hold or site.lapsed
+        return hold if hold and hold.freezes == self._freeze else None
+
+    def _refuse_other(self, change: Change, site: Site) -> None:
+        """Whoever takes away what is not there may mean what is."""
+        if site.hold:
+            server = change.actor.server
+            other = f"lock {server} release" if self._freeze else f"unfreeze {server}"
+            raise Locked(f"{server} is {site.hold.words}", f"`opsnb {other}` takes that away.")
 
     async def _break(self, change: Change, holder: Holder) -> None:
         if not self._force:

@@ -58,6 +58,7 @@ class RollbackWork:
             change.outcome = Outcome.NOTHING
             return
         target, left = site.find(plan.name), site.find(plan.marks_bad)
+        change.revision = target.record.revision if target and target.record else ""
         assert target and target.record  # noqa: S101, PT018 - a rollback's plan has a recorded one
         env = environment(change, change.remote.deploy_to, target.record.revision)
         prepare(change, plan.hooks, env)

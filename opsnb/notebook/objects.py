@@ -130,7 +130,7 @@ def weather(site: Site) -> str:
     """
     said = []
     if site.hold:
-        said.append(f"HELD BACK by {site.hold}")
+        said.append(f"{'FROZEN' if site.hold.freezes else 'HELD BACK'} by {site.hold}")
     if site.holder:
         said.append(f"a change is running: {site.holder}")
     if site.intent:

@@ -210,6 +210,12 @@ manifest() { cat "$D/.opsnb/manifests/$1"; }
 audit() { [ ! -f "$D/.opsnb/audit.jsonl" ] || cat "$D/.opsnb/audit.jsonl"; }
 hashes() { cd "$D/releases/$1" || exit 97; xargs -0 -r sha256sum -z --; }
 
+# Regular files of a release as a tar stream; no link is followed at the end of a name.
+fetch() {
+    cd "$D/releases/$1" || exit 97
+    tar -c -f - --format=gnu --hard-dereference --no-recursion --null --verbatim-files-from -T -
+}
+
 # What deploy_to really is, then of all files that patterns match, outside of it, the name, whether it
 # may be read, and the text: at most 1 MB in all.
 texts() {

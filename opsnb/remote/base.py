@@ -329,6 +329,15 @@ class Remote(Protocol):
     async def shared(self, paths: Iterable[bytes]) -> dict[bytes, Listing]:
         """What directories of ``shared/`` hold; empty for one that is not there."""
 
+    async def fetch(self, name: str, paths: Sequence[bytes], take: Callable[[bytes], None]) -> None:
+        """Read regular files of a release, as one tar stream in the order of their paths.
+
+        Args:
+            name: The release.
+            paths: The files; at the end of a path no link is followed.
+            take: Told each piece as it comes; it must not wait. A RemoteError of its ends it.
+        """
+
     async def usage(self) -> tuple[Site, list[Usage]]:
         """A look, and what each release, the one kept aside, and ``shared/`` take on the disk."""
 

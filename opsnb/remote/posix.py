@@ -25,7 +25,7 @@ from opsnb.errors import (
 from opsnb.remote.base import Changes, Exit, Glance, Held, OnOutput, Texts
 from opsnb.remote.command import Command
 from opsnb.remote.held import QUICK, PosixHeld
-from opsnb.remote.looked import read_site
+from opsnb.remote.looked import seen
 from opsnb.remote.replies import (
     CHANGED_HANDS,
     LOCKED,
@@ -152,14 +152,14 @@ class PosixRemote:
     async def look(self) -> Site:
         """See :meth:`Remote.look`."""
         reply = good(await self.ask("look"), "look")
-        return read_site(reply.out, self.deploy_to)
+        return seen(reply.out, self.deploy_to)
 
     async def glance(self) -> Glance:
         """See :meth:`Remote.glance`."""
         others = (Call(name, timeout=self._step_timeout) for name in ("live", "aside"))
         look, live, aside = await self.asks([Call("look"), *others])
         self._stand_by()
-        site = read_site(good(look, "look").out, self.deploy_to)
+        site = seen(good(look, "look").out, self.deploy_to)
         out = good(live, "list").out
         if not out.endswith(b"."):
             raise RemoteError(f"cannot list the live release: {live.complaint or 'cut short'}")
@@ -196,12 +196,22 @@ class PosixRemote:
             raise RemoteError("the server's listing of shared/ is cut short")
         return dict(zip(asked, listings, strict=True))
 
+    async def fetch(self, name: str, paths: Sequence[bytes], take: Callable[[bytes], None]) -> None:
+        """See :meth:`Remote.fetch`. On a shell of its own: it may take long."""
+        shell = await self._open()
+        try:
+            timeout, payload = self._step_timeout, as_payload(paths)
+            call = shell.call("fetch", name, payload=payload, timeout=timeout, on_output=take)
+            good(await call, "read files")
+        finally:
+            await shell.close()
+
     async def usage(self) -> tuple[Site, list[Usage]]:
         """See :meth:`Remote.usage`."""
         calls = [Call("look"), Call("usage", timeout=self._step_timeout)]
         look, usage = await self.asks(calls)
         used = usage_in(good(usage, "measure").out)
-        return read_site(good(look, "look").out, self.deploy_to), used
+        return seen(good(look, "look").out, self.deploy_to), used
 
     async def audit(self) -> bytes:
         """See :meth:`Remote.audit`."""
@@ -227,7 +237,7 @@ class PosixRemote:
                 self.give_back(shell)
                 return None
             ids = holding_in(good(took, "take the lock").out)
-            site = read_site(good(look, "look").out, self.deploy_to)
+            site = seen(good(look, "look").out, self.deploy_to)
         except BaseException:
             await shell.close()
             raise

@@ -60,6 +60,17 @@ def _number(value: int, width: int) -> bytes:
     return b"\x80" + value.to_bytes(width - 1, "big")
 
 
+def read_number(field: bytes) -> int:
+    """A number of a header, in octal or in GNU's base 256.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if field[:1] == b"\x80":
+        return int.from_bytes(field[1:], "big")
+    return int(field.rstrip(b"\0 ") or b"0", 8)
+
+
 def padding(size: int) -> bytes:
     """What fills a content of that size up to a whole block."""
     return b"\0" * (-size % BLOCK)

@@ -15,6 +15,7 @@ from opsnb.core import config
 from opsnb.core.config import Address, Config, Environment, Project, Settings
 from opsnb.core.settings.health import Health
 from opsnb.core.settings.hooks import Hook
+from opsnb.core.settings.notices import Notice
 from opsnb.errors import ConfigError
 
 WHOLE = """\
@@ -268,7 +269,7 @@ def test_the_default_file_is_read_and_says_nothing_but_its_one_server() -> None:
 
 
 def test_the_default_file_has_every_key_with_its_description() -> None:
-    for table in (Project, Environment, Settings, Hook, Health):
+    for table in (Project, Environment, Settings, Hook, Health, Notice):
         for name, field in table.model_fields.items():
             assert field.description
             stands = f"# {field.description}\n# {field.alias or name} = "
@@ -288,7 +289,11 @@ def _sections() -> dict[str, list[str]]:
 
 
 # A hook needs its command, a check needs an address or a command.
-NEEDS = {"[[project.before_publish]]": 'command = "x"', "[[project.health]]": 'command = "x"'}
+NEEDS = {
+    "[[project.before_publish]]": 'command = "x"',
+    "[[project.health]]": 'command = "x"',
+    "[[project.notices]]": 'url_env = "X"',
+}
 
 
 @pytest.mark.parametrize("table", list(_sections()))
@@ -296,7 +301,7 @@ def test_every_commented_key_can_be_used_as_it_stands(table: str) -> None:
     keys = _sections()[table]
     need = NEEDS.get(table)
     if need:
-        keys = [key for key in keys if not key.startswith("command =")]
+        keys = [key for key in keys if key.split(" = ")[0] != need.split(" = ")[0]]
     wanted = [need] if need else []
     text = "\n".join([table, *wanted, *keys]) + "\n"
     plain: Any = config.parse("\n".join([table, *wanted]) + "\n").model_dump()

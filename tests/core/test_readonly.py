@@ -238,3 +238,15 @@ def test_another_name_than_the_servers_is_refused_everywhere() -> None:
 def test_what_is_no_command_is_refused(script: str) -> None:
     with pytest.raises(ConfigError, match="command"):
         FREE.permit(script, True)
+
+
+def test_where_everything_is_read_only_nothing_that_may_change_it_is_run() -> None:
+    from dataclasses import replace
+
+    from opsnb.errors import ReadOnly
+
+    guard = replace(FREE, read_only="somebody said so")
+    assert guard.permit("ls", change=True).reads_only
+    with pytest.raises(ReadOnly, match="not known to only read") as caught:
+        guard.permit("rm x", change=True)
+    assert "somebody said so" in caught.value.hint

@@ -382,3 +382,65 @@ def test_five_hundred_releases_are_one_picture(sight: Sight) -> None:
     picture = pictures.site(replace(site, releases=listed), settings, datetime.now(UTC))
     assert len(picture["releases"]) == 500
     assert len({row["name"] for row in picture["releases"]}) == 500
+
+
+# --- gates -------------------------------------------------------------------------------------
+
+
+def gated(sight: Sight, **said: object) -> None:
+    """Configure the server, and look anew."""
+    server = sight.desk.server
+    server.settings = server.settings.model_copy(update=said)
+    sight.do("refresh")
+
+
+def test_a_freeze_is_shown_and_taken_away_and_lets_a_rollback_pass(sight: Sight) -> None:
+    sight.do("unlock")
+    assert "reason" in sight.do("freeze", why=" ", sure=True)["text"]
+    sight.do("freeze", why="christmas sale", until="2h", sure=True)
+    sight.jobs[-1].wait()
+    sight.do("settle")
+    site = sight.now["site"]
+    assert site["frozen"]
+    assert "christmas sale" in site["hold"]
+    assert [one["title"] for one in site["warnings"]] == ["Frozen"]
+    sight.do("plan", source=str(sight.desk.project.sources[0]))
+    assert any("christmas sale" in warning for warning in sight.now["plan"]["warnings"])
+    sight.do("plan rollback")
+    assert sight.apply().outcome is opsnb.Outcome.DONE
+    sight.do("unfreeze", sure=True)
+    sight.jobs[-1].wait()
+    sight.do("settle")
+    assert not sight.now["site"]["frozen"]
+    ran = [line for line in sight.now["ran"] if "freeze" in line]
+    assert ran == [
+        "await server.freeze('christmas sale', until='2h')",
+        "await server.unfreeze()",
+    ]
+
+
+def test_a_plan_that_would_be_refused_says_why_and_is_not_carried_out(sight: Sight) -> None:
+    sight.do("unlock")
+    gated(sight, freeze="christmas sale")
+    assert "christmas sale" in sight.now["site"]["warnings"][0]["text"]
+    sight.do("plan", source=str(sight.desk.project.sources[0]))
+    assert "christmas sale" in sight.now["plan"]["refused"]
+    assert "christmas sale" in sight.do("apply", sure=True)["text"]
+    assert sight.jobs == []
+    sight.do("plan rollback")
+    assert sight.now["plan"]["refused"] == ""
+    assert sight.apply().outcome is opsnb.Outcome.DONE
+
+
+def test_a_server_that_is_read_only_cannot_be_unlocked_and_says_why(sight: Sight) -> None:
+    sight.do("unlock")
+    gated(sight, read_only=True)
+    sight.do("plan rollback")
+    assert "read-only" in sight.do("apply", sure=True)["text"]
+    sight.do("lock")
+    assert "opsnb.toml says so" in sight.now["place"]["barred"]
+    said = sight.do("unlock")
+    assert "read-only" in said["text"]
+    assert "opsnb.toml says so" in said["hint"]
+    assert not sight.now["place"]["unlocked"]
+    assert sight.jobs == []

@@ -91,6 +91,8 @@ class Desk:
             "unpin": self._unpin,
             "hold": self._hold,
             "unhold": self._unhold,
+            "freeze": self._freeze,
+            "unfreeze": self._unfreeze,
             "adopt": self._adopt,
             "audit": self._audit,
             "diff": self._diff,
@@ -195,10 +197,11 @@ class Desk:
         self._outdate(site)
         self._shown = _gist(site)
         now = _now()
-        self._show("site", pictures.site(site, server.settings, now))
+        held = server.held_back()
+        self._show("site", pictures.site(site, server.settings, now, held=held))
         (_, used), drift = server.measure(), server.drift(site)
         if visit == self._visit:
-            self._show("site", pictures.site(site, server.settings, now, used, drift))
+            self._show("site", pictures.site(site, server.settings, now, used, drift, held))
 
     def _outdate(self, site: Site) -> None:
         """Take away a plan that is no longer true."""
@@ -238,6 +241,7 @@ class Desk:
 
     def _unlock(self, wish: Wish) -> None:
         del wish
+        self.server.writable()
         self.unlocked = True
         self._show_place()
         self._say("done", f"unlocked: changes to {safe(self.server.name)} are possible")
@@ -248,6 +252,7 @@ class Desk:
         Raises:
             ConfigError: The console is read-only, or what the environment asks for is missing.
         """
+        self.server.writable()
         if not self.unlocked:
             raise ConfigError("the console is read-only", "Press Unlock first.")
         if any(not job.done for job in self.server.jobs):
@@ -265,7 +270,8 @@ class Desk:
 
     def _propose(self, made: DeployPlan | Plan, differs: Difference | None = None) -> None:
         plan = made.plan if isinstance(made, DeployPlan) else made
-        picture = pictures.plan(plan, self.server.name, differs)
+        refused = self.server.refused(plan.verb)
+        picture = pictures.plan(plan, self.server.name, differs, refused)
         if not plan.nothing:
             self.proposal = Proposal(made, plan)
         self._show_plan(picture)
@@ -315,6 +321,7 @@ class Desk:
             raise StalePlan("there is no plan that is still true", "Plan first.")
         self._allowed(wish)
         made, verb = proposal.made, proposal.plan.verb
+        self.server.permitted(verb)
         # What is applied is what was shown: a plan is used once.
         self._drop_plan(wish)
         if isinstance(made, DeployPlan):
@@ -346,6 +353,19 @@ class Desk:
         self._allowed(wish)
         force = wish.get("force") is True
         self._began(self.server.unhold(force=force), call("unhold", force=force, wait=True))
+
+    def _freeze(self, wish: Wish) -> None:
+        self._allowed(wish)
+        why, until = (str(wish.get(word, "")).strip() for word in ("why", "until"))
+        if not why:
+            raise ConfigError("a freeze needs a reason", "Say why, for everybody it holds back.")
+        line = call("freeze", why, until=until, wait=True)
+        self._began(self.server.freeze(why, until), line)
+
+    def _unfreeze(self, wish: Wish) -> None:
+        self._allowed(wish)
+        force = wish.get("force") is True
+        self._began(self.server.unfreeze(force=force), call("unfreeze", force=force, wait=True))
 
     def _adopt(self, wish: Wish) -> None:
         self._allowed(wish)

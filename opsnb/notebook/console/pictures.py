@@ -47,6 +47,7 @@ def place(project: Project, server: Server, *, unlocked: bool) -> Picture:
         "address": safe(server.url),
         "confirm": server.environment.confirm,
         "unlocked": unlocked,
+        "barred": f"Nothing can be changed: {barred}." if (barred := server.read_only) else "",
         "source": server.settings.source,
         "sources": [str(path) for path in project.sources],
         "keep": server.settings.keep_releases,
@@ -71,6 +72,7 @@ def site(
     now: datetime,
     used: Iterable[Usage] | None = None,
     drift: Sequence[str] | None = None,
+    held: Sequence[str] = (),
 ) -> Picture:
     """A site: its releases, what they take, its tree, and what to beware of.
 
@@ -80,6 +82,7 @@ def site(
         now: The time of the look, aware.
         used: What the releases take on the disk; None when that is not known yet.
         drift: What changed in the live release; None when that is not known.
+        held: What is configured and holds a deploy back now.
     """
     by_name = {item.name: item for item in used or ()}
     most = max((item.disk for item in by_name.values()), default=0)
@@ -97,9 +100,10 @@ def site(
         "shared": _shared(by_name.get("shared"), most),
         "tree": [_branch(branch) for branch in tree.tree(seen, now, sizes)],
         "facts": _facts(seen, used, drift),
-        "warnings": _warnings(seen, drift),
+        "warnings": [*_held(held), *_warnings(seen, drift)],
         "drift": list(drift or ())[:LISTED],
         "hold": str(seen.hold) if seen.hold else "",
+        "frozen": seen.hold is not None and seen.hold.freezes,
         "holder": str(seen.holder) if seen.holder else "",
         "ours": seen.ours,
         "foreign": "" if seen.ours else seen.made_by,
@@ -192,9 +196,15 @@ def _drifted(drift: Sequence[str]) -> str:
     return f"{plural(len(drift), 'path')} drifted" if drift else "no drift"
 
 
+def _held(held: Sequence[str]) -> list[Picture]:
+    return [{"title": "Held back", "text": safe(text), "hint": ""} for text in held]
+
+
 def _warnings(seen: Site, drift: Sequence[str] | None) -> list[Picture]:
     said = []
-    if seen.hold:
+    if seen.hold and seen.hold.freezes:
+        said.append(("Frozen", f"{seen.hold}", "No change but a rollback until it is unfrozen."))
+    elif seen.hold:
         said.append(("Held back", f"{seen.hold}", "No change until the hold is released."))
     if seen.holder:
         said.append(("A change is running", f"{seen.holder}", "Wait for it, or ask who began it."))
@@ -214,13 +224,14 @@ def _warnings(seen: Site, drift: Sequence[str] | None) -> list[Picture]:
 # --- plans -------------------------------------------------------------------------------------
 
 
-def plan(made: Plan, server: str, differs: Difference | None = None) -> Picture:
+def plan(made: Plan, server: str, differs: Difference | None = None, refused: str = "") -> Picture:
     """A plan: counts, everything it does, the lists of paths, and what moves.
 
     Args:
         made: The plan.
         server: The server's name.
         differs: What visitors' files gain and lose, where the plan itself does not say.
+        refused: Why it cannot be carried out now; empty when it can.
     """
     found = made.difference if differs is None else differs
     changes = facts.changes(found)
@@ -235,6 +246,7 @@ def plan(made: Plan, server: str, differs: Difference | None = None) -> Picture:
         "compared": made.build is not None or differs is not None,
         "moves": made.verb != "prune" and not made.nothing,
         "marks_bad": safe(made.marks_bad),
+        "refused": safe(refused),
         "removes": _reasons(made.retention.remove),
         "keeps": _reasons(made.retention.keep) if made.verb == "prune" else [],
         "warnings": [safe(warning) for warning in made.warnings],

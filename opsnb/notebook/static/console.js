@@ -52,7 +52,7 @@ function Head({ place, site, job, glance, busy, ask }) {
     <button class="opsnb-button" onClick=${() => ask("refresh")}>Refresh</button>
     ${place.unlocked
       ? html`<button class="opsnb-button" title="Allow no more changes from here" onClick=${() => ask("lock")}>Read-only</button>`
-      : html`<button class="opsnb-button" title="Allow changes; each is still planned and confirmed" onClick=${() => ask("unlock")}>Unlock</button>`}
+      : html`<button class="opsnb-button" disabled=${Boolean(place.barred)} title=${place.barred || "Allow changes; each is still planned and confirmed"} onClick=${() => ask("unlock")}>Unlock</button>`}
     <div class="opsnb-sub opsnb-mute">
       <span class="opsnb-mono">${place.address}</span>
       ${site && html`<span>${site.facts.join(" · ")}</span>`}
@@ -149,14 +149,15 @@ function Prune({ place, ask }) {
 function Hold({ place, site, busy, ask }) {
   const [why, setWhy] = useState("");
   const allowed = place.unlocked && !busy;
-  const reason = place.unlocked ? "" : "Read-only: press Unlock first.";
+  const reason = place.barred || (place.unlocked ? "" : "Read-only: press Unlock first.");
   if (site.hold || site.holder) {
+    const undo = site.frozen ? "unfreeze" : "unhold";
     return html`<div>
-      <div class="opsnb-warning">${site.hold ? `Held back by ${site.hold}` : `A change is running: ${site.holder}`}</div>
-      <${Confirm} key="unhold" place=${place} label="Release" kind="plain" doing=${`release ${place.server}`} allowed=${allowed} reason=${reason}
-        onYes=${(extra) => ask("unhold", extra)} />
+      <div class="opsnb-warning">${site.hold ? `${site.frozen ? "Frozen" : "Held back"} by ${site.hold}` : `A change is running: ${site.holder}`}</div>
+      <${Confirm} key="unhold" place=${place} label=${site.frozen ? "Unfreeze" : "Release"} kind="plain" doing=${`${site.frozen ? "unfreeze" : "release"} ${place.server}`} allowed=${allowed} reason=${reason}
+        onYes=${(extra) => ask(undo, extra)} />
       <${Confirm} key="force" place=${place} label="Release by force" kind="stop" doing=${`take it away from whoever has it`} allowed=${allowed}
-        reason=${allowed ? "Also what somebody else placed; a running change can then do no more." : reason} onYes=${(extra) => ask("unhold", { force: true, ...extra })} />
+        reason=${allowed ? "Also what somebody else placed; a running change can then do no more." : reason} onYes=${(extra) => ask(undo, { force: true, ...extra })} />
     </div>`;
   }
   return html`<div>
@@ -164,6 +165,8 @@ function Hold({ place, site, busy, ask }) {
       placeholder="database migration until 16:00" onInput=${(event) => setWhy(event.target.value)} /></label></div>
     <${Confirm} key="hold" place=${place} label="Hold back" kind="plain" doing=${`hold ${place.server} back`} allowed=${allowed && Boolean(why.trim())}
       reason=${reason || (why.trim() ? "" : "A hold needs a reason.")} onYes=${(extra) => ask("hold", { why, ...extra })} />
+    <${Confirm} key="freeze" place=${place} label="Freeze" kind="plain" doing=${`freeze ${place.server}, but for a rollback`} allowed=${allowed && Boolean(why.trim())}
+      reason=${reason || (why.trim() ? "A rollback may still pass." : "A freeze needs a reason.")} onYes=${(extra) => ask("freeze", { why, ...extra })} />
   </div>`;
 }
 

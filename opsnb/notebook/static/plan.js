@@ -69,8 +69,8 @@ function Plan({ plan, rows, place, busy, ask }) {
   if (plan.nothing) return html`<div class="opsnb-card opsnb-plan" role="status">✓ ${plan.nothing}
     <div class="opsnb-row"><button class="opsnb-button" onClick=${() => ask("drop plan")}>Close</button></div></div>`;
   const label = VERBS[plan.verb];
-  const allowed = place.unlocked && !busy;
-  const reason = !place.unlocked ? "Read-only: press Unlock first." : busy ? "A change is running." : "";
+  const allowed = place.unlocked && !busy && !plan.refused;
+  const reason = place.barred || plan.refused || (!place.unlocked ? "Read-only: press Unlock first." : busy ? "A change is running." : "");
   const title = { deploy: `Deploy ${plan.name}`, rollback: `Roll back to ${plan.name}`, prune: "Prune" }[plan.verb];
   const shown = plan.facts.filter((fact) => !["current", "files", "remove", "keep"].includes(fact.title));
   return html`<div class="opsnb-card opsnb-plan" aria-label="Plan" role="group">

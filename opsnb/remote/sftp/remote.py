@@ -17,7 +17,8 @@ from opsnb.core.text import safe
 from opsnb.core.usage import Usage
 from opsnb.errors import Disconnected, NotReady, OpsnbError, RemoteError, StepTimedOut
 from opsnb.remote.base import Changes, Exit, Glance, Held, OnOutput, Texts
-from opsnb.remote.looked import read_site
+from opsnb.remote.looked import seen
+from opsnb.remote.sftp import fetching
 from opsnb.remote.sftp import look as looking
 from opsnb.remote.sftp.held import NO_SHELL, SftpHeld
 from opsnb.remote.sftp.lock import Lock, give_back, place_of_its_own, rob
@@ -99,7 +100,7 @@ class SftpRemote:
     async def _look(self, wire: Wire) -> Site:
         holder = await self._lock.holder(wire)
         told = await looking.look(wire, self._user, holder)
-        return replace(read_site(told, self.deploy_to), commands=False)
+        return replace(seen(told, self.deploy_to), commands=False)
 
     async def glance(self) -> Glance:
         """See :meth:`Remote.glance`."""
@@ -142,6 +143,18 @@ class SftpRemote:
         asked = list(paths)
         found = await self._ask(lambda wire: each(lambda path: _listing(wire, path), asked))
         return dict(zip(asked, found, strict=True))
+
+    async def fetch(self, name: str, paths: Sequence[bytes], take: Callable[[bytes], None]) -> None:
+        """See :meth:`Remote.fetch`. The stream is made here, of what is read there."""
+        wire = await self.session()
+        try:
+            async with asyncio.timeout(self._step_timeout):
+                await fetching.fetch(wire, layout.release(name).encode(), paths, take)
+        except TimeoutError as error:
+            said = f"the files were not read within {self._step_timeout:g} s"
+            raise StepTimedOut(said) from error
+        finally:
+            await wire.close()
 
     async def usage(self) -> tuple[Site, list[Usage]]:
         """See :meth:`Remote.usage`. SFTP does not tell what files take on a disk."""

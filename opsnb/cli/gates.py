@@ -1,0 +1,42 @@
+"""The gates that are placed by hand: freeze, unfreeze. Neither asks: each takes the other back."""
+
+from __future__ import annotations
+
+import click
+
+from opsnb.cli.change import run_on
+from opsnb.cli.options import Setup, json_option, server_argument, with_setup, yes_option
+
+
+@click.command()
+@server_argument
+@click.option("-m", "--why", required=True, metavar="WHY", help="The reason, for everybody.")
+@click.option(
+    "--until",
+    default="",
+    metavar="TIME",
+    help='When it ends by itself: 2026-12-27, "2026-12-27 09:00" in the server\'s timezone, or 2h.',
+)
+@yes_option
+@json_option
+@with_setup
+def freeze(setup: Setup, server: str, why: str, until: str, yes: bool, as_json: bool) -> int:
+    """Freeze SERVER: no deploy, no promote, no prune; a rollback may pass.
+
+    Every operator of the server sees it, and is held back by it. It is a guard rail: whoever may
+    log in may do without opsnb. When it ends is told by the clock of whoever meets it.
+    """
+    del yes
+    return run_on(setup, server, lambda on: on.freeze(why, until), as_json, "freeze")
+
+
+@click.command()
+@server_argument
+@click.option("--force", is_flag=True, help="Also what somebody else placed.")
+@yes_option
+@json_option
+@with_setup
+def unfreeze(setup: Setup, server: str, force: bool, yes: bool, as_json: bool) -> int:
+    """Take the freeze of SERVER away."""
+    del yes
+    return run_on(setup, server, lambda on: on.unfreeze(force=force), as_json, "unfreeze")
