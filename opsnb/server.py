@@ -613,6 +613,7 @@ class Server:
             by=who(),
             host=platform.node(),
             force=force,
+            once_at=self._once_at,
         )
 
     def promote(

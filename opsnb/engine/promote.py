@@ -42,6 +42,7 @@ class Origin:
         by: Who asks.
         host: The machine they ask from.
         force: Whether to make a release that changes nothing.
+        once_at: The server that runs the hooks that run once in its environment; empty for this.
     """
 
     server: str
@@ -51,6 +52,7 @@ class Origin:
     by: str
     host: str
     force: bool = False
+    once_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,13 @@ async def find(origin: Origin) -> Found:
         raise NoSuchRelease(f"nothing is live on {origin.server} any more")
     manifest = promotion.content(base, origin.server)
     wish = promotion.wish(record, manifest, origin.server, origin.settings)
-    asked = replace(wish, by=origin.by, host=origin.host, force=origin.force)
+    asked = replace(
+        wish,
+        by=origin.by,
+        host=origin.host,
+        force=origin.force,
+        once_at=origin.once_at,
+    )
     return Found(record.name, asked)
 
 
