@@ -52,7 +52,7 @@ MAY = {
 OUTSIDE = {
     "core": {"pydantic"},
     "remote": {"asyncssh", "zstandard"},
-    "engine": {"fastcdc", "pathspec"},
+    "engine": {"fastcdc", "h11", "pathspec"},
     "tables": {"pandas"},
     "server": {"pandas"},
     "embedded": {"asyncssh"},
@@ -75,6 +75,7 @@ HOMES = {
     "asyncssh": ("remote/ssh.py", "embedded/"),
     "pandas": ("tables.py",),
     "fastcdc": ("engine/cutting.py",),
+    "h11": ("engine/http.py",),
     "pathspec": ("engine/ignore.py",),
     "pydantic": ("core/config.py", "core/settings/"),
     "rich": ("cli/",),

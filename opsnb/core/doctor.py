@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from opsnb.core.refusal import refuse
 from opsnb.core.release import CurrentKind, Site
 from opsnb.core.text import plural, safe, size
+from opsnb.core.watch import died, sentence
 from opsnb.errors import NotReady
 
 LOW_BYTES = 100_000_000
@@ -49,6 +50,7 @@ def examine(site: Site) -> list[Finding]:
         _records(site),
         _debris(site),
         *_commands(site),
+        *_watch(site),
         _ready(site),
     ]
 
@@ -120,6 +122,15 @@ def _debris(site: Site) -> Finding:
     if site.debris or site.intent:
         return Finding("debris", True, "a dead change left some; the next change clears it")
     return Finding("debris", True, "none")
+
+
+def _watch(site: Site) -> list[Finding]:
+    """What is to be known of a watchdog."""
+    said = sentence(site)
+    if not said:
+        return []
+    hint = "A rollback goes back; the next deploy takes it as it is." if died(site) else ""
+    return [Finding("watchdog", not died(site), said, hint)]
 
 
 def _commands(site: Site) -> list[Finding]:

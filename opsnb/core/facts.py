@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from opsnb.core.checks import shown, watchdog_shown
 from opsnb.core.events import Outcome, Report
 from opsnb.core.manifest import Difference
 from opsnb.core.plan import Build, Plan
@@ -99,7 +100,9 @@ def plan_facts(plan: Plan) -> list[Fact]:
     if plan.build:
         facts += _build(plan, plan.build)
     facts += [Fact("after", f"run {safe(hook.command)}") for hook in plan.after]
-    facts += [Fact("check", safe(check.url or check.command)) for check in plan.health]
+    facts += [Fact("check", shown(check)) for check in plan.health]
+    if told := watchdog_shown(plan):
+        facts.append(Fact("watchdog", told))
     if plan.marks_bad:
         facts.append(Fact("mark bad", safe(plan.marks_bad), "remove"))
     facts += _reasons("remove", plan.retention.remove, "remove")

@@ -10,7 +10,7 @@ from opsnb.core.plan_rollback import plan_prune, plan_rollback
 from opsnb.core.release import Record
 from opsnb.core.text import safe
 from opsnb.engine.change import Change
-from opsnb.engine.ending import confirm, finish
+from opsnb.engine.ending import check_before, confirm, finish
 from opsnb.engine.hooks import environment
 from opsnb.errors import StalePlan
 
@@ -41,8 +41,11 @@ class RollbackWork:
 
     async def __call__(self, change: Change) -> None:
         """Carry it out under the lock."""
-        plan_rollback(await change.look(), self._settings, self._to, self._why)
+        first = plan_rollback(await change.look(), self._settings, self._to, self._why)
         site = await change.take("rollback")
+        if change.put_back_first:
+            # What was to be left is left already: from there one would go back too far.
+            self._to, self._plan = first.name, None
         made = plan_rollback(site, self._settings, self._to, self._why)
         plan = _agreed(made, self._plan, change.actor.server)
         change.planned(plan)
@@ -51,10 +54,13 @@ class RollbackWork:
             return
         target, left = site.find(plan.name), site.find(plan.marks_bad)
         assert target and target.record  # noqa: S101, PT018 - a rollback's plan has a recorded one
-        async with change.phase(Phase.PUBLISH):
-            await change.switch(plan.name, self._why)
-        change.log(f"current leads to releases/{safe(plan.name)}")
         env = environment(change, change.remote.deploy_to, target.record.revision)
+        if any(check.is_asked("before") for check in plan.health):
+            async with change.phase(Phase.CHECK):
+                await check_before(change, plan, env)
+        async with change.phase(Phase.PUBLISH):
+            await change.switch(plan.name, self._why, watchdog=plan.watchdog)
+        change.log(f"current leads to releases/{safe(plan.name)}")
         await confirm(change, plan, target.record, env)
         records = [target.record.good()]
         if left and left.record:

@@ -19,7 +19,9 @@ from opsnb.core.links import link_target
 from opsnb.core.manifest import check_paths, parents
 from opsnb.core.release import Site
 from opsnb.core.text import safe
+from opsnb.core.watch import Guarded
 from opsnb.errors import OpsnbError, RemoteError
+from opsnb.remote import watchdog
 from opsnb.remote.base import Finish, Patched
 from opsnb.remote.pack import Packer
 from opsnb.remote.replies import LOCK_LOST, NOT_REMOVED, as_payload, cut, good
@@ -303,6 +305,18 @@ class PosixHeld:
         self._switches += 1
         what = f"publish {safe(name)}"
         await self._step(what, "publish", name, expected, str(self._switches))
+
+    async def publish_guarded(self, name: str, expected: bytes, guarded: Guarded) -> None:
+        """See :meth:`Held.publish_guarded`."""
+        self._switches += 1
+        mark = guarded.watch.encode().removesuffix(b"\n")
+        args = (name, expected, str(self._switches), mark)
+        script = watchdog.script({**guarded.told, "guard_group": str(self._pid)})
+        await self._step(f"publish {safe(name)}", "publish_guarded", *args, payload=[script])
+
+    async def disarm(self, token: int) -> None:
+        """See :meth:`Held.disarm`."""
+        await self._step("call the watchdog off", "disarm", str(token))
 
     async def hook(
         self,

@@ -18,6 +18,7 @@ from opsnb.core.links import link_target
 from opsnb.core.manifest import parents
 from opsnb.core.release import Site
 from opsnb.core.text import safe
+from opsnb.core.watch import Guarded
 from opsnb.errors import (
     Disconnected,
     LockLost,
@@ -454,6 +455,14 @@ class SftpHeld:
             except StepFailed as error:
                 # Also when the lock was lost by now: the switch has happened.
                 raise RemoteError(f"the switch was not flushed: {error.message}") from error
+
+    async def publish_guarded(self, name: str, expected: bytes, guarded: Guarded) -> None:
+        """See :meth:`Held.publish_guarded`. Here nothing can be run: it was refused before."""
+        raise NotReady(f"no watchdog for {safe(name)}", NO_SHELL)
+
+    async def disarm(self, token: int) -> None:
+        """See :meth:`Held.disarm`."""
+        raise NotReady(f"no watchdog {token}", NO_SHELL)
 
     async def hook(
         self,
