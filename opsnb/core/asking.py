@@ -21,6 +21,8 @@ from opsnb.core.settings.health import Health, check_url, host_and_port
 from opsnb.core.text import safe
 
 AGENT = "opsnb"
+LATE = b"no whole answer in time"
+END = b"\nopsnb: the end of the answer\n"
 REDIRECTS = 10
 _HTTP, _TCP = ("python3", "curl", "wget"), ("python3", "bash", "nc")
 _AGAIN = frozenset((301, 302, 303, 307, 308))
@@ -49,10 +51,12 @@ class Script:
     Attributes:
         text: For ``/bin/sh``.
         given: Its variables.
+        apart: Whether what its program complains of comes apart, behind a mark at the end.
     """
 
     text: str
     given: Mapping[str, str] = field(repr=False)
+    apart: bool = False
 
 
 def lacks(check: Health, tools: AbstractSet[str]) -> str:
@@ -110,21 +114,47 @@ def origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme]
 
 
-def read(out: bytes) -> Answer | str:
-    """What the server's program said: an answer, or what went wrong, safe to show."""
+def read(out: bytes, *, apart: bool = False) -> Answer | str:
+    """What the server's program said: an answer, or what went wrong, safe to show.
+
+    Args:
+        out: All of it.
+        apart: As of the :class:`Script`.
+    """
+    if apart:
+        out, _, said = out.rpartition(END)
+        lines = said.split(b"\n")
+        # wget tells the head there, each line of it indented, and how well it went.
+        head = [line[2:] for line in lines if line.startswith(b"  ")]
+        wrong = [line for line in lines if line.startswith(LATE) or (line and not head)]
+        errors = b"\n".join(wrong)
+        if head:
+            out = b"\n".join(head) + b"\n\n" + out
+        # Who is cut off after enough complains of that.
+        if len(out) <= MOST and (errors or not out):
+            return _said(errors)
+    return _answer(out)
+
+
+def _answer(out: bytes) -> Answer | str:
     while True:
-        head, _, body = out.replace(b"\r\n\r\n", b"\n\n", 1).partition(b"\n\n")
+        head, *rest = re.split(rb"\r?\n\r?\n", out, maxsplit=1)
+        body = rest[0] if rest else b""
         lines = head.replace(b"\r", b"").split(b"\n")
         first = re.fullmatch(rb"HTTP/\d(?:\.\d)? (\d{3})(?: .*)?", lines[0], re.DOTALL)
         if not first:
-            said = out.strip().split(b"\n")[0][:200]
-            return safe(said) or "nothing was answered"
+            return _said(out)
         if not 100 <= int(first[1]) < 200:
             break
         out = body
     pairs = [line.decode("latin-1").partition(":") for line in lines[1:]]
     headers = tuple((name.strip(), value.strip()) for name, _, value in pairs)
     return Answer(int(first[1]), headers, body[:MOST], len(body) > MOST)
+
+
+def _said(text: bytes) -> str:
+    """The first line of a complaint."""
+    return safe(text.strip().split(b"\n")[0].strip()[:200]) or "nothing was answered"
 
 
 def http_script(asked: Question, tools: AbstractSet[str], limit: float) -> Script:
@@ -140,10 +170,10 @@ def http_script(asked: Question, tools: AbstractSet[str], limit: float) -> Scrip
         given = {"OPSNB_ASKED": json.dumps({**told, "limit": limit, "most": MOST})}
         return Script(_python(_PYTHON_HTTP), given)
     if "curl" in tools:
-        return Script(_CURL, {"OPSNB_ASKED": _curl(asked, limit)})
+        return Script(_apart(_CURL), {"OPSNB_ASKED": _curl(asked, limit)}, apart=True)
     given = {"OPSNB_URL": asked.url, "OPSNB_METHOD": asked.method}
     given |= {f"OPSNB_H{at}": f"{name}: {text}" for at, (name, text) in enumerate(asked.headers)}
-    return Script(_wget(len(asked.headers), limit), given)
+    return Script(_apart(_wget(len(asked.headers), limit)), given, apart=True)
 
 
 def tcp_script(host: str, port: int, tools: AbstractSet[str], limit: float) -> Script:
@@ -189,6 +219,7 @@ try:
 except (OSError, ValueError, http.client.HTTPException) as error:
     sys.exit(print(str(error) or type(error).__name__))
 head = ["HTTP/1.1 %d" % got.status] + ["%s: %s" % pair for pair in got.getheaders()]
+signal.setitimer(signal.ITIMER_REAL, 0)
 out = sys.stdout.buffer
 out.write(("\\r\\n".join(head) + "\\r\\n\\r\\n").encode("latin-1", "replace") + body)
 """
@@ -203,7 +234,7 @@ print("open")
 """
 
 # -q comes first: no file of the account's may switch the verification of certificates off.
-_CURL = f"""printf '%s' "$OPSNB_ASKED" | curl -q -K - | head -c {MOST + 65536}"""
+_CURL = """printf '%s' "$OPSNB_ASKED" | curl -q -K -"""
 
 
 def _curl(asked: Question, limit: float) -> str:
@@ -224,10 +255,18 @@ def _escaped(text: str) -> str:
 
 def _wget(headers: int, limit: float) -> str:
     """A question by GNU wget. It reads a file only, so its arguments are variables of the shell."""
-    how = "--no-config -q -O - --save-headers --content-on-error --max-redirect=0 --tries=1"
+    how = "--no-config -nv -S -O - --content-on-error --max-redirect=0 --tries=1 --no-proxy"
     more = "".join(f' --header="$OPSNB_H{at}"' for at in range(headers))
-    within = f"timeout --foreground {limit:g} wget"
-    asked = f'{within} {how} --no-proxy -U {AGENT} --timeout={limit:g} --method="$OPSNB_METHOD"'
+    asked = f'{how} -U {AGENT} --timeout={limit:g} --method="$OPSNB_METHOD"{more} "$OPSNB_URL"'
+    late = f"case $? in 4 | 124) echo {LATE.decode()} >&2 ;; esac"
+    return f"timeout --foreground {limit:g} wget {asked}; {late}"
+
+
+def _apart(asking: str) -> str:
+    """A program whose answer is cut when there is enough of it, and its complaints behind that."""
+    enough = f"head -c {MOST + 65536} >&4"
+    end = END.decode().strip()
     return (
-        f'{{ {asked}{more} "$OPSNB_URL" || echo "wget ended with $?"; }} | head -c {MOST + 65536}'
+        f"exec 4>&1; said=$( {{ {{ {asking}; }} 2>&3 | {enough}; }} 3>&1 ); "
+        f"printf '\\n{end}\\n%s' \"$said\""
     )

@@ -160,9 +160,8 @@ class _Asking:
     async def _ask(self, asked: Question, limit: float) -> Answer | str:
         """The answer, or what went wrong, safe to show."""
         if self.check.from_ == "server":
-            return asking.read(
-                await self._run(asking.http_script(asked, self._tools, limit), limit)
-            )
+            script = asking.http_script(asked, self._tools, limit)
+            return asking.read(await self._run(script, limit), apart=script.apart)
         from opsnb.engine import http  # noqa: PLC0415 - h11 only where something is asked
 
         try:
@@ -175,7 +174,7 @@ class _Asking:
         said = bytearray()
 
         def hear(data: bytes) -> None:
-            said.extend(data[: answer.MOST + 2 * SPARE - len(said)])
+            said.extend(data[: max(0, answer.MOST + 3 * SPARE - len(said))])
 
         directory = layout.release(self.name)
         given = self.change.secrets.beside(script.given)
