@@ -269,6 +269,12 @@ class Holder:
         except _UNREADABLE as error:
             raise ValueError(f"not a holder: {safe(line[:200])}") from error
 
+    @property
+    def told(self) -> str:
+        """As the agent is told of it, which adds token and process itself."""
+        body = self.encode().decode().strip().removeprefix("{")
+        return body.replace('"pid": 0, ', "").replace(', "token": 0', "")
+
     def __str__(self) -> str:
         return f"{safe(self.who)}@{safe(self.host)} since {safe(self.since)}: {safe(self.why)}"
 

@@ -50,7 +50,7 @@ def guarded(watch: Watch, record: Record | None) -> Guarded:
         "guard_seconds": str(watch.seconds),
         "guard_release": watch.release,
         "guard_previous": watch.previous,
-        "guard_who": holder_body(who),
+        "guard_who": who.told,
         "guard_bad": _line(bad),
         "guard_intent": _line(restoring(watch, why).encode()),
         **_pieces("begun", watch, begun),
@@ -67,12 +67,6 @@ def restoring(watch: Watch, why: str) -> Intent:
 def late(watch: Watch) -> str:
     """Why a watchdog puts the release before back."""
     return f"not confirmed within {watch.seconds} s"
-
-
-def holder_body(holder: Holder) -> str:
-    """A holder of the lock as the agent is told of it, which adds token and process itself."""
-    body = holder.encode().decode().strip().removeprefix("{")
-    return body.replace('"pid": 0, ', "").replace(', "token": 0', "")
 
 
 def _pieces(name: str, watch: Watch, entry: Mapping[str, object]) -> dict[str, str]:

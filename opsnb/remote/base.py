@@ -12,13 +12,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from opsnb.core.links import Listing
 from opsnb.core.release import Holder, Site
 from opsnb.core.usage import Usage
-from opsnb.core.watch import Guarded
 from opsnb.remote.pack import Packer
+
+if TYPE_CHECKING:
+    from opsnb.core.watch import Guarded
 
 Stream = Literal["out", "err"]
 OnOutput = Callable[[Stream, bytes], None]

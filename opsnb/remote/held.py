@@ -12,20 +12,22 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from opsnb.core import layout
 from opsnb.core.links import link_target
 from opsnb.core.manifest import check_paths, parents
 from opsnb.core.release import Site
 from opsnb.core.text import safe
-from opsnb.core.watch import Guarded
 from opsnb.errors import OpsnbError, RemoteError
 from opsnb.remote import watchdog
 from opsnb.remote.base import Finish, Patched
 from opsnb.remote.pack import Packer
 from opsnb.remote.replies import LOCK_LOST, NOT_REMOVED, as_payload, cut, good
 from opsnb.remote.shell import Call, Reply, Shell, quoted
+
+if TYPE_CHECKING:
+    from opsnb.core.watch import Guarded
 
 QUICK = 60.0
 BEAT = 3.0

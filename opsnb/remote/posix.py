@@ -15,7 +15,6 @@ from contextlib import suppress
 from opsnb.core.links import Listing
 from opsnb.core.release import Holder, Site
 from opsnb.core.usage import Usage
-from opsnb.core.watch import holder_body
 from opsnb.errors import (
     ConnectError,
     Disconnected,
@@ -218,7 +217,7 @@ class PosixRemote:
 
     async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
         """See :meth:`Remote.lock`."""
-        body = holder_body(Holder(who, host, since, why))
+        body = Holder(who, host, since, why).told
         shell = await self._shell_of_change()
         try:
             took, look = await shell.batch([Call("take", (body,)), Call("look", regardless=False)])

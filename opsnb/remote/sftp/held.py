@@ -11,14 +11,13 @@ import hashlib
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from opsnb.core import layout
 from opsnb.core.links import link_target
 from opsnb.core.manifest import parents
 from opsnb.core.release import Site
 from opsnb.core.text import safe
-from opsnb.core.watch import Guarded
 from opsnb.errors import (
     Disconnected,
     LockLost,
@@ -37,6 +36,9 @@ from opsnb.remote.sftp.look import TAIL, last_line, lines_of, survey, unlike
 from opsnb.remote.sftp.removing import mounted_below
 from opsnb.remote.sftp.untar import Bytes
 from opsnb.remote.sftp.wire import Wire, each
+
+if TYPE_CHECKING:
+    from opsnb.core.watch import Guarded
 
 NO_SUCH, LIVE, OTHER, NOT_AS_MADE, CONTENT = 97, 95, 94, 90, 99
 TRASH = b".opsnb/trash"
