@@ -53,7 +53,7 @@ MAY = {
 OUTSIDE = {
     "core": {"pydantic"},
     "remote": {"asyncssh", "zstandard"},
-    "engine": {"fastcdc", "pathspec"},
+    "engine": {"fastcdc", "h11", "pathspec"},
     "tables": {"pandas"},
     "notices": {"apprise"},
     "server": {"pandas"},
@@ -78,6 +78,7 @@ HOMES = {
     "asyncssh": ("remote/ssh.py", "embedded/"),
     "pandas": ("tables.py",),
     "fastcdc": ("engine/cutting.py",),
+    "h11": ("engine/http.py",),
     "pathspec": ("engine/ignore.py",),
     "pydantic": ("core/config.py", "core/settings/"),
     "rich": ("cli/",),

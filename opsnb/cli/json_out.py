@@ -18,6 +18,7 @@ from opsnb.core.text import safe
 if TYPE_CHECKING:
     from opsnb.core.plan import Plan
     from opsnb.core.rows import Row
+    from opsnb.core.settings.health import Health
     from opsnb.server import DeployPlan
 
 
@@ -93,7 +94,8 @@ def switch_plan(plan: Plan, server: str) -> dict[str, object]:
         "release": safe(plan.name),
         "previous": safe(plan.previous),
         "hooks": _hooks(plan),
-        "health": [check.model_dump() for check in plan.health],
+        "health": [_check(check) for check in plan.health],
+        "watchdog": plan.watchdog,
         "keep_releases": plan.keep_releases,
         "keep": _reasons(plan.retention.keep),
         "remove": _reasons(plan.retention.remove),
@@ -150,6 +152,11 @@ def _hooks(plan: Plan) -> list[dict[str, object]]:
         }
         for due in plan.hooks
     ]
+
+
+def _check(check: Health) -> dict[str, object]:
+    """A check as it is configured; of the headers of its question only the names."""
+    return check.model_dump(by_alias=True) | {"headers": list(check.headers)}
 
 
 def _reasons(reasons: Mapping[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from opsnb.cli import show
+from opsnb.core import checks
 from opsnb.core.facts import SPARE, hook_title
 from opsnb.core.text import plural, safe, size
 
@@ -41,7 +42,9 @@ def lines(plan: Plan, server: Server, most: int | None = None) -> list[Text]:
         told += _build(plan, plan.build, most)
     told += _hooks(plan, "before")
     told += _hooks(plan, "after")
-    told += [_item("check", safe(check.url or check.command)) for check in plan.health]
+    told += [_item("check", checks.shown(check)) for check in plan.health]
+    if watchdog := checks.watchdog_shown(plan):
+        told.append(_item("watchdog", watchdog))
     told += _hooks(plan, "on")
     if plan.marks_bad:
         told.append(_item("mark bad", safe(plan.marks_bad)))

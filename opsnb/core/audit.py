@@ -32,6 +32,26 @@ def line(previous: bytes, entry: Mapping[str, object]) -> bytes:
     return _text({**body, SELF: digest(_text(body))}) + b"\n"
 
 
+def pieces(entry: Mapping[str, object]) -> tuple[str, str, str, str]:
+    """A line that something without Python will write, cut where it has to fill something in.
+
+    Args:
+        entry: What to write, but for ``at``; plain data, with ``what``.
+
+    Returns:
+        What comes before the time, between that and the digest of the line before, and between that
+        and ``"self": "DIGEST", ``; and the rest.
+    """
+    holes = {"at": '"at": "\0"', "prev": '"prev": "\0"', SELF: "\0"}
+    items = [
+        holes.get(key) or f"{json.dumps(key)}: {json.dumps(entry[key], sort_keys=True)}"
+        for key in sorted({*entry, *holes})
+    ]
+    # No JSON has a NUL in it.
+    before, between, after, rest = ("{" + ", ".join(items) + "}").split("\0")
+    return before, between, after, rest.removeprefix(", ")
+
+
 def _text(body: Mapping[str, object]) -> bytes:
     return json.dumps(body, ensure_ascii=True, sort_keys=True).encode()
 

@@ -299,4 +299,6 @@ def _toml(value: object) -> str:
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, (int, float)):
         return str(value)
+    if isinstance(value, (dict, BaseModel)):
+        return "{}"
     return '""' if value is None else f'"{value}"'

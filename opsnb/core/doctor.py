@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from opsnb.core.refusal import refuse
 from opsnb.core.release import CurrentKind, Site
 from opsnb.core.text import plural, safe, size
+from opsnb.core.watch import died, sentence
 from opsnb.errors import NotReady
 
 LOW_BYTES = 100_000_000
@@ -50,6 +51,7 @@ def examine(site: Site) -> list[Finding]:
         _debris(site),
         *_torn(site),
         *_commands(site),
+        *_watch(site),
         _ready(site),
     ]
 
@@ -129,6 +131,15 @@ def _torn(site: Site) -> list[Finding]:
         return []
     found = "lines of the audit log that a power cut had cut short are in .opsnb/audit.torn"
     return [Finding("audit log", True, found, "Look at them, then remove that file.")]
+
+
+def _watch(site: Site) -> list[Finding]:
+    """What is to be known of a watchdog."""
+    said = sentence(site)
+    if not said:
+        return []
+    hint = "A rollback goes back; the next deploy takes it as it is." if died(site) else ""
+    return [Finding("watchdog", not died(site), said, hint)]
 
 
 def _commands(site: Site) -> list[Finding]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from opsnb.core.checks import shown, watchdog_shown
 from opsnb.core.events import SWITCHES, Outcome, Report
 from opsnb.core.hooks import Due
 from opsnb.core.manifest import Difference
@@ -101,7 +102,9 @@ def plan_facts(plan: Plan) -> list[Fact]:
         facts += _build(plan, plan.build)
     facts += _hooks(plan, "before")
     facts += _hooks(plan, "after")
-    facts += [Fact("check", safe(check.url or check.command)) for check in plan.health]
+    facts += [Fact("check", shown(check)) for check in plan.health]
+    if told := watchdog_shown(plan):
+        facts.append(Fact("watchdog", told))
     facts += _hooks(plan, "on")
     if plan.marks_bad:
         facts.append(Fact("mark bad", safe(plan.marks_bad), "remove"))

@@ -14,6 +14,8 @@
         ├── reserve         64 KiB, given up on a full disk so that it can still be pruned
         ├── holder.json     who has the lock
         ├── hold.json       a hold placed by hand
+        ├── watch/TOKEN     a release that is live and awaits its confirmation; TOKEN.fired once its
+        │                   watchdog has begun to put the one before back
         ├── intent.json     a switch that has been begun and not yet settled
         ├── audit.jsonl     the audit log
         ├── records/NAME.json   what is known of a release
@@ -54,6 +56,11 @@ def record(name: str) -> str:
 def manifest(name: str) -> str:
     """The manifest of a release."""
     return f"{OURS}/manifests/{name}"
+
+
+def watch(token: int) -> tuple[str, str]:
+    """The mark of a release that awaits its confirmation, and that mark once its time was up."""
+    return f"{OURS}/watch/{token}", f"{OURS}/watch/{token}.fired"
 
 
 def is_name(text: str) -> bool:

@@ -106,7 +106,9 @@ class Plan:
         carried: Paths that the application wrote in the live release and that stay.
         overwritten: Paths changed on the server that the source's version replaces.
         hooks: Hooks by their points, and those that are left out.
-        health: What must answer after the switch.
+        health: What must answer, before the switch or after it.
+        watchdog: Within how many seconds after the switch it must be confirmed, so that the server
+            does not put the previous release back by itself; 0 for no such limit.
         retention: What is pruned, and what stays, with reasons.
         keep_releases: How many good releases the retention keeps.
         marks_bad: The release that a rollback leaves and marks bad; empty for none, as when it
@@ -131,6 +133,7 @@ class Plan:
     overwritten: tuple[bytes, ...] = ()
     hooks: tuple[Due, ...] = ()
     health: tuple[Health, ...] = ()
+    watchdog: int = 0
     retention: Retention = field(default_factory=lambda: Retention({}, {}))
     keep_releases: int = 0
     marks_bad: str = ""

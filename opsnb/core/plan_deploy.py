@@ -14,6 +14,7 @@ from hashlib import sha256
 from urllib.parse import quote_from_bytes
 
 from opsnb.core import layout
+from opsnb.core.checks import armed, cautions, refuse_checks
 from opsnb.core.config import Settings
 from opsnb.core.hooks import DEPLOY, Due, at, due
 from opsnb.core.links import Linking, Listing, decide
@@ -53,6 +54,7 @@ def plan_deploy(
     refuse(site)
     settings = wish.settings
     refuse_commands(site, settings)
+    refuse_checks(site, settings)
     source = _source(wish)
     carried = _carried(base, source, settings.base)
     tree = {**_standing(base, carried), **source.entries}
@@ -85,6 +87,7 @@ def plan_deploy(
         overwritten=_overwritten(base, build),
         hooks=hooks,
         health=settings.health,
+        watchdog=armed(site, settings),
         retention=retain(after, settings.keep_releases),
         keep_releases=settings.keep_releases,
         nothing=not wish.force and _nothing(site, base, wish, build, linking, carried),
@@ -401,6 +404,7 @@ def _warnings(
         said += [f"{safe(path)}, written on the server, gives way to the source's" for path in lost]
     if site.hold:
         said.append(site.hold.words)
+    said += cautions(site, settings)
     if not plan.health:
         said.append("no health check is configured: the switch will be taken as good")
     said += [f"record {safe(name)} cannot be read" for name in site.broken]

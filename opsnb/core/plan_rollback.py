@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from opsnb.core.checks import armed, cautions, refuse_checks
 from opsnb.core.config import Settings
 from opsnb.core.hooks import ROLLBACK, due
 from opsnb.core.plan import Plan
@@ -32,6 +33,7 @@ def plan_rollback(
         refuse(site)
     refuse_current(site)
     refuse_commands(site, settings)
+    refuse_checks(site, settings)
     target = _chosen(site, to) if to else _previous(site)
     live = site.live
     back = live is not None and live.record is not None and target.seq < live.seq
@@ -43,10 +45,11 @@ def plan_rollback(
         state_id=site.state_id,
         hooks=due(settings, ROLLBACK, once_at=once_at),
         health=settings.health,
+        watchdog=armed(site, settings),
         marks_bad=left,
         why=why,
         nothing=target.live,
-        warnings=_rollback_warnings(site, target),
+        warnings=(*_rollback_warnings(site, target), *cautions(site, settings)),
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from opsnb.core.layout import stamp
 from opsnb.core.release import Intent, Record, Site, State
+from opsnb.core.watch import late, marks, was_put_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,14 @@ class Recovery:
         discard: Unfinished releases to remove.
         forget: Records of releases that are not there any more.
         settled: Whether the switch that was begun had happened; None when none was begun.
+        marks: Marks of watchdogs to remove, below ``.opsnb``.
     """
 
     records: tuple[Record, ...] = ()
     discard: tuple[str, ...] = ()
     forget: tuple[str, ...] = ()
     settled: bool | None = None
+    marks: tuple[str, ...] = ()
 
 
 def plan_recovery(site: Site, now: datetime) -> Recovery:
@@ -40,21 +43,31 @@ def plan_recovery(site: Site, now: datetime) -> Recovery:
         if release.state is State.UNFINISHED and not release.live and release.present
     ]
     forget = [release.name for release in site.releases if release.record and not release.present]
-    intent = site.intent
+    intent, bad, gone = site.intent, tuple(_put_back(site)), tuple(marks(site))
     if intent is None:
-        return Recovery(discard=tuple(unfinished), forget=tuple(forget))
+        return Recovery(bad, tuple(unfinished), tuple(forget), marks=gone)
     happened = site.current.name == intent.name
     target = site.find(intent.name)
     # One that is good or bad has been live, whatever stands at ``current`` now.
     never_live = target is not None and target.present and target.state is State.UNCONFIRMED
+    never_live = never_live and intent.name not in {record.name for record in bad}
     if intent.verb == "deploy" and not happened and never_live:
         unfinished = sorted({*unfinished, intent.name})
     return Recovery(
-        tuple(_settle(site, intent, now)) if happened else (),
+        bad + (tuple(_settle(site, intent, now)) if happened else ()),
         tuple(unfinished),
         tuple(forget),
         happened,
+        gone,
     )
+
+
+def _put_back(site: Site) -> Iterable[Record]:
+    """After a watchdog that put a release back, its verdict, if it could not be written down."""
+    watch = was_put_back(site)
+    left = site.find(watch.release) if watch and watch.verb == "deploy" else None
+    if watch and left and left.record and left.state is State.UNCONFIRMED:
+        yield left.record.bad(watch.by, watch.since, late(watch), left=False)
 
 
 def _settle(site: Site, intent: Intent, now: datetime) -> Iterable[Record]:

@@ -297,6 +297,12 @@ class Holder:
         except (ValueError, TypeError):
             return False
 
+    @property
+    def told(self) -> str:
+        """As the agent is told of it, which adds token and process itself."""
+        body = self.encode().decode().strip().removeprefix("{")
+        return body.replace('"pid": 0, ', "").replace(', "token": 0', "")
+
     def __str__(self) -> str:
         until = f" until {safe(self.until)}" if self.until else ""
         who = f"{safe(self.who)}@{safe(self.host)}"
@@ -346,6 +352,58 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """A release that was published and awaits its confirmation: the mark of its watchdog.
+
+    Attributes:
+        token: The fencing token of the change that published it.
+        verb: That change: ``deploy`` or ``rollback``.
+        release: What was published.
+        previous: What is put back if nobody confirms it.
+        seconds: Within how many seconds after the switch.
+        by: Who published it.
+        host: The machine they work from.
+        since: When, UTC, ISO 8601, by their clock.
+        fired: Whether the time was up, and putting back was begun.
+        alive: Whether the watchdog runs, as far as can be told.
+    """
+
+    token: int
+    verb: str
+    release: str
+    previous: str
+    seconds: int
+    by: str
+    host: str
+    since: str
+    fired: bool = False
+    alive: bool = True
+
+    def encode(self) -> bytes:
+        """The mark as one line of JSON."""
+        body = {key: value for key, value in asdict(self).items() if key not in ("fired", "alive")}
+        return json.dumps(body, ensure_ascii=True, sort_keys=True).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, line: str | bytes, *, fired: bool, alive: bool) -> Watch:
+        """Read what :meth:`encode` gave.
+
+        Raises:
+            ValueError: It is not that.
+        """
+        try:
+            known = {**_known(cls, json.loads(line)), "fired": fired, "alive": alive}
+            made = _checked(cls(**known))
+            if made.verb not in _SWITCHES:
+                raise ValueError("no such switch")
+            for name in (made.release, made.previous):
+                _name(name)
+            return made
+        except _UNREADABLE as error:
+            raise ValueError(f"not a watchdog's mark: {safe(line[:200])}") from error
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """Everything one look at a server tells.
 
@@ -362,6 +420,7 @@ class Site:
         hold: The hold or the freeze placed by hand, when there is one.
         lapsed: The one that has ended by itself and still lies there; see :meth:`at`.
         intent: A switch that nobody has settled, when there is one.
+        watches: Marks of watchdogs, the latest last; more than one only where changes have died.
         debris: How many things in ``.opsnb`` a dead change left.
         free_bytes: Free space for this user, bytes.
         free_inodes: Free inodes; 0 where the file system does not count them.
@@ -374,6 +433,7 @@ class Site:
         broken: Records that could not be read, by file name.
         spare: The release that is kept aside, when there is one.
         packers: What the server can unpack: ``zstd``, ``gzip``.
+        tools: Programs that only some settings need, as far as they are there.
         commands: Whether commands can be run there; not where there is SFTP only.
     """
 
@@ -389,6 +449,7 @@ class Site:
     hold: Holder | None = None
     lapsed: Holder | None = None
     intent: Intent | None = None
+    watches: tuple[Watch, ...] = ()
     debris: int = 0
     free_bytes: int = 0
     free_inodes: int = 0
@@ -401,6 +462,7 @@ class Site:
     broken: tuple[str, ...] = ()
     spare: Record | None = None
     packers: frozenset[str] = frozenset()
+    tools: frozenset[str] = frozenset()
     commands: bool = True
 
     def at(self, now: datetime) -> Site:
@@ -421,6 +483,11 @@ class Site:
     def live(self) -> Release | None:
         """The release that visitors see."""
         return self.find(self.current.name) if self.current.name else None
+
+    @property
+    def watch(self) -> Watch | None:
+        """The mark of the latest watchdog, when there is one."""
+        return self.watches[-1] if self.watches else None
 
     @property
     def names(self) -> frozenset[str]:

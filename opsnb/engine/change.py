@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from opsnb.core import audit, layout
+from opsnb.core import audit, layout, watch
 from opsnb.core.events import (
     Ended,
     Event,
@@ -38,9 +38,10 @@ from opsnb.core.layout import stamp
 from opsnb.core.plan import Plan
 from opsnb.core.recovery import plan_recovery
 from opsnb.core.refusal import refuse_missing
-from opsnb.core.release import Current, CurrentKind, Intent, Record, Site
+from opsnb.core.release import Current, CurrentKind, Intent, Record, Site, Watch
 from opsnb.core.secrets import Secrets
 from opsnb.core.text import safe
+from opsnb.engine.watch import guarded, put_back_first, tell_of
 from opsnb.errors import (
     ConnectError,
     DeployFailed,
@@ -82,6 +83,10 @@ class Actor:
     emit: Callable[[Event], None]
     now: Callable[[], datetime]
     environment: str = ""
+
+    def clock(self) -> datetime:
+        """The present time by the operator's clock, aware."""
+        return self.now()
 
     def at(self) -> float:
         """The time of an event, seconds since the epoch."""
@@ -131,6 +136,8 @@ class Change:
         folder: Where its commands of this machine run.
         scripts: Texts of the scripts among its hooks, by file.
         after_failure: Told what went wrong once that has been settled, while the lock is held.
+        armed: The mark of the watchdog of its switch; None when it has none.
+        put_back_first: Whether a dead change's release was put back before this one began.
     """
 
     remote: Remote
@@ -158,6 +165,8 @@ class Change:
     size: int = 0
     removed: Mapping[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    armed: Watch | None = None
+    put_back_first: bool = False
     _phases: list[tuple[str, float]] = field(default_factory=list)
     _tail: bytes | None = b""
     _begun: bool = False
@@ -325,9 +334,13 @@ class Change:
 
     async def _recover(self, site: Site) -> Site:
         """Clear what a dead change left, and look again when that changed anything."""
+        if found := watch.waiting(site):
+            await put_back_first(self, site, found)
+            self.put_back_first = True
+            site = await self.remote.look()
         recovery = plan_recovery(site, self.actor.now())
         gone = [*recovery.discard, *recovery.forget]
-        if not (gone or site.debris or site.intent):
+        if not (gone or site.debris or site.intent or recovery.marks):
             return site
         for record in recovery.records:
             await self.put(record)
@@ -337,7 +350,15 @@ class Change:
             self.warn("something a dead change left could not be removed: .opsnb/trash")
         if site.intent:
             await self._settled(site.intent, bool(recovery.settled))
+        if recovery.marks:
+            await tell_of(self, site)
+            await self.lock.forget(recovery.marks)
         return await self.remote.look()
+
+    async def settle(self, site: Site) -> None:
+        """Write down what a watchdog did with this change's release, under a lock taken again."""
+        self._tail = site.audit_tail
+        await self._recover(site)
 
     async def _settled(self, intent: Intent, happened: bool) -> None:
         said = "had happened" if happened else "had not happened"
@@ -385,6 +406,7 @@ class Change:
         *,
         finished: Finished | None = None,
         verb: str = "",
+        watchdog: int = 0,
     ) -> None:
         """Publish a release, with the intent written before; settle it when it is unknown.
 
@@ -395,6 +417,8 @@ class Change:
                 after the intent: whoever finds it complete but not live then knows that it never
                 was.
             verb: What the intent is called, when it is not the change's own verb.
+            watchdog: Seconds after which the server puts back what was live before, by itself,
+                unless :meth:`confirmed`; 0 for never.
 
         Raises:
             RemoteError: It did not happen.
@@ -406,16 +430,23 @@ class Change:
         verb = verb or self.verb
         intent = Intent(verb, name, before, actor.by, stamp(actor.now()), why)
         self._earlier, self.switched = self.switched, None
+        record = finished.record if finished else None
+        guard = guarded(self, name, watchdog, record) if watchdog else None
+        facts = {"watchdog": watchdog} if guard else {}
         try:
             async with self.series():
                 for path, content in (finished.files if finished else {}).items():
                     await self.lock.store(path, content)
                 await self.lock.store(layout.INTENT, self._hidden_in(intent.encode()))
-                await self.audit(f"{verb}.intent", release=name, previous=before)
+                await self.audit(f"{verb}.intent", release=name, previous=before, **facts)
                 if finished:
                     await self.put(finished.record)
                 await self.lock.flush()
-                await self.lock.publish(name, site.current.target)
+                if guard:
+                    self.armed = guard.watch
+                    await self.lock.publish_guarded(name, site.current.target, guard)
+                else:
+                    await self.lock.publish(name, site.current.target)
         except LockLost:
             self.switched = self._earlier
             raise
@@ -425,6 +456,21 @@ class Change:
         now = Current(CurrentKind.RELEASE, layout.release(name).encode(), name)
         self.site = replace(self.site or site, current=now)
         self.actor.emit(Switched(actor.server, actor.at(), name, before))
+
+    async def confirmed(self) -> None:
+        """Call the watchdog of the switch off, if it has one.
+
+        Raises:
+            StepFailed: With status 89, it was quicker.
+        """
+        if self.armed:
+            await self.lock.disarm(self.armed.token)
+            self.log("confirmed: the watchdog is called off")
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Where the mark of its watchdog may be, below ``.opsnb``."""
+        return layout.watch(self.armed.token) if self.armed else ()
 
     @property
     def put_back(self) -> bool:
@@ -604,7 +650,8 @@ class Change:
         if self.switched:
             return Interrupted(
                 f"interrupted after the switch: {safe(self.live)} is live, unconfirmed",
-                f"`opsnb rollback {self.actor.server}` goes back to {safe(self.previous)}.",
+                f"{self._left_to_itself}`opsnb rollback {self.actor.server}` goes back to "
+                f"{safe(self.previous)}.",
             )
         return Interrupted("interrupted before the switch: the live release is untouched")
 
@@ -629,12 +676,24 @@ class Change:
         await self._abandon(error.message)
         return DeployFailed(error.message, error.hint) if began else error
 
-    def _after_the_switch(self, error: OpsnbError) -> NotRestored:
+    def _after_the_switch(self, error: OpsnbError) -> OpsnbError:
+        if self.armed and self.put_back:
+            return Restored(
+                f"after the switch: {error.message}", f"{safe(self.live)} is live again."
+            )
         return NotRestored(
             f"after the switch: {error.message}",
-            f"{safe(self.live)} is live, unconfirmed. Look at it; `opsnb rollback "
-            f"{self.actor.server}` goes back.",
+            f"{safe(self.live)} is live, unconfirmed. {self._left_to_itself}Look at it; `opsnb "
+            f"rollback {self.actor.server}` goes back.",
         )
+
+    @property
+    def _left_to_itself(self) -> str:
+        """What becomes of an unconfirmed release by itself."""
+        if self.armed is None:
+            return ""
+        before, seconds = safe(self.armed.previous), self.armed.seconds
+        return f"The watchdog puts {before} back {seconds} s after the switch. "
 
     async def _find_out(self) -> None:
         site = await self.regain()
@@ -652,7 +711,7 @@ class Change:
                 if self.building and self.building != self.live:
                     await self.lock.discard([self.building])
                 await self.audit(f"{self.verb}.failed", release=self.release, why=why)
-                await self.lock.forget([layout.INTENT])
+                await self.lock.forget([layout.INTENT, *self.marks])
         except (TimeoutError, OpsnbError) as error:
             self.warn(f"what was built is left for the next change to clear: {safe(str(error))}")
 

@@ -22,7 +22,7 @@ from opsnb.engine.asked import Prepare
 from opsnb.engine.change import Change, Finished
 from opsnb.engine.chunking import Patch, patches, payload, remember
 from opsnb.engine.cutting import LARGE
-from opsnb.engine.ending import confirm, finish
+from opsnb.engine.ending import check_before, confirm, finish
 from opsnb.engine.hooks import environment, prepare, run_hooks
 from opsnb.engine.look import RECENT, Grounds, grounds, plan_for, spare_of
 from opsnb.engine.meter import Meter
@@ -85,7 +85,7 @@ class DeployWork:
         await run_hooks(change, plan.hooks, "before_deploy", "", env)
         finished = await self._made(change, plan, plan.build, env)
         async with change.phase(Phase.PUBLISH):
-            await change.switch(plan.name, finished=finished)
+            await change.switch(plan.name, finished=finished, watchdog=plan.watchdog)
             change.building = ""
         record = finished.record
         change.log(f"current leads to releases/{plan.name}")
@@ -199,6 +199,7 @@ class DeployWork:
         async with change.phase(Phase.CHECK):
             await self._keep_manifest(change, name, build)
             carried = await self._check(change, name, build)
+            await check_before(change, plan, env)
         files = {f"{layout.OURS}/carried/{name}": carried}
         return Finished(replace(record, state=State.UNCONFIRMED), files)
 

@@ -1,11 +1,13 @@
-"""After the switch: checks, the way back when they fail, and what is written down at the end."""
+"""Around the switch: checks, the way back when they fail, and what is written down at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from opsnb.core import layout
+from opsnb.core.checks import watchdog_shown
 from opsnb.core.events import Phase
 from opsnb.core.plan import Plan
 from opsnb.core.release import Record
@@ -23,8 +25,22 @@ from opsnb.errors import (
     OutcomeUnknown,
     RemoteError,
     Restored,
+    StepFailed,
     StepTimedOut,
 )
+
+NOT_CONFIRMED = 89
+SOONER = 0.9  # of the watchdog's time is ours: who knows why it failed puts it back
+LOST = (ConnectError, Disconnected, LockLost, StepTimedOut)
+
+
+async def check_before(change: Change, plan: Plan, env: Mapping[str, str]) -> None:
+    """Before the switch: the checks that can be asked of the new release.
+
+    Raises:
+        CheckFailed: One did not answer well. Nothing was switched.
+    """
+    await check_health(change, plan.health, "before", plan.name, env)
 
 
 async def confirm(change: Change, plan: Plan, record: Record, env: Mapping[str, str]) -> None:
@@ -41,18 +57,30 @@ async def confirm(change: Change, plan: Plan, record: Record, env: Mapping[str, 
         NotRestored: They failed, and it is not.
     """
     async with change.phase(Phase.CONFIRM):
+        if change.armed:
+            change.log(f"the watchdog {watchdog_shown(plan)}")
         try:
-            for point in ("after_publish", "after_rollback"):
-                await run_hooks(change, plan.hooks, point, plan.name, env)
-            await check_health(change, plan.health, plan.name, env)
+            await _confirmed(change, plan, env)
         except OutcomeUnknown:
             raise
         except OpsnbError as error:
             await _put_back(change, plan, record, error)
 
 
+async def _confirmed(change: Change, plan: Plan, env: Mapping[str, str]) -> None:
+    """Hooks and checks after the switch, sooner than the watchdog bites."""
+    limit = change.armed.seconds * SOONER if change.armed else None
+    try:
+        async with asyncio.timeout(limit):
+            for point in ("after_publish", "after_rollback"):
+                await run_hooks(change, plan.hooks, point, plan.name, env)
+            await check_health(change, plan.health, "after", plan.name, env)
+    except TimeoutError as error:
+        raise CheckFailed(f"not confirmed within {limit:g} s") from error
+
+
 async def _put_back(change: Change, plan: Plan, record: Record, error: OpsnbError) -> None:
-    """Publish what was live before. Always raises."""
+    """Publish what was live before, and whatever else a failure asks for. Always raises."""
     why = error.message
     change.log(f"{why}: putting the previous release back")
     bad = record.bad(change.actor.by, record.at, why, left=False)
@@ -61,14 +89,31 @@ async def _put_back(change: Change, plan: Plan, record: Record, error: OpsnbErro
     except OutcomeUnknown:
         raise
     except OpsnbError as second:
+        if isinstance(second, LockLost) and await _is_back(change, plan):
+            raise _back(change, plan, why) from error
         raise NotRestored(
             f"{why}; and the previous release was not put back: {second.message}",
             f"Visitors see {safe(change.live)}. Mend it, or "
             f"`opsnb rollback {change.actor.server}`.",
         ) from error
-    raise Restored(
+    raise _back(change, plan, why) from error
+
+
+def _back(change: Change, plan: Plan, why: str) -> Restored:
+    return Restored(
         why, f"{safe(change.live)} is live again; {safe(plan.name)} stays for you to look at."
-    ) from error
+    )
+
+
+async def _is_back(change: Change, plan: Plan) -> bool:
+    """Whether the watchdog, or whoever took the lock, has put back what was live before."""
+    if change.armed is None:
+        return False
+    try:
+        change.live = (await change.remote.look()).current.name
+    except OpsnbError:
+        return False
+    return change.live == plan.previous
 
 
 async def _restore(change: Change, plan: Plan, bad: Record, why: str) -> None:
@@ -76,16 +121,16 @@ async def _restore(change: Change, plan: Plan, bad: Record, why: str) -> None:
 
     Visitors come first: what cannot be written down is a warning.
     """
-    if change.lock.broken:
-        await _regain(change, plan)
+    if change.lock.broken and await _regain(change, plan):
+        return
     if not plan.previous:
         await change.put(bad)
         await change.audit("deploy.failed", release=plan.name, why=why)
         await change.lock.forget([layout.INTENT])
         raise CheckFailed("there is no previous release")
     for last in (False, True):
-        if change.lock.broken:
-            await _regain(change, plan)
+        if change.lock.broken and await _regain(change, plan):
+            return
         try:
             if plan.verb == "deploy":
                 await _noting(change, change.put(bad))
@@ -98,21 +143,29 @@ async def _restore(change: Change, plan: Plan, bad: Record, why: str) -> None:
     await _noting(change, _restored(change, plan.verb, facts))
 
 
-async def _regain(change: Change, plan: Plan) -> None:
+async def _regain(change: Change, plan: Plan) -> bool:
     """Take the lock again, for as long as the site is as this change left it.
+
+    Returns:
+        Whether the watchdog has put back meanwhile what was live before.
 
     Raises:
         LockLost: Somebody else has published something meanwhile: that is not ours to undo.
     """
     site = await change.regain()
-    if site.current.name not in (plan.name, plan.previous):
-        change.live = site.current.name
+    change.live = site.current.name
+    if change.live not in (plan.name, plan.previous):
         raise LockLost(f"somebody else has made {safe(change.live)} live meanwhile")
+    if change.armed is None or change.live != plan.previous:
+        return False
+    change.log(f"the watchdog was quicker: {safe(change.live)} is live again")
+    await _noting(change, change.settle(site))
+    return True
 
 
 async def _restored(change: Change, verb: str, facts: Mapping[str, str]) -> None:
     await change.audit(f"{verb}.restored", **facts)
-    await change.lock.forget([layout.INTENT])
+    await change.lock.forget([layout.INTENT, *change.marks])
     await change.lock.flush()
 
 
@@ -130,9 +183,34 @@ async def finish(change: Change, plan: Plan, *records: Record) -> None:
     Args:
         change: The change.
         plan: What is being carried out.
-        records: What is to be known of releases from now on.
+        records: What is to be known of releases from now on; that of the live one first.
+
+    Raises:
+        Restored: It was not confirmed in time, and the previous release is live again.
     """
+    try:
+        await _finish(change, plan, records)
+    except (StepFailed, *LOST) as error:
+        if change.armed is None or getattr(error, "status", NOT_CONFIRMED) != NOT_CONFIRMED:
+            raise
+        await _unconfirmed(change, plan, records[0], error)
+
+
+async def _unconfirmed(change: Change, plan: Plan, record: Record, error: OpsnbError) -> None:
+    """The end was lost, or it came too late: under the lock one sees what is so. Always raises."""
+    change.log(f"{error.message}: looking whether it was confirmed")
+    why = f"it was not confirmed: {error.message}"
+    if await _regain(change, plan):
+        raise _back(change, plan, why) from error
+    marks = change.site.watches if change.site else ()
+    if not any(change.armed and mark.token == change.armed.token for mark in marks):
+        raise error
+    await _put_back(change, plan, record, CheckFailed(why))
+
+
+async def _finish(change: Change, plan: Plan, records: Sequence[Record]) -> None:
     async with change.series():
+        await change.confirmed()
         for record in records:
             await change.put(record)
         if plan.retention.remove or (plan.verb == "prune" and plan.clears_spare):

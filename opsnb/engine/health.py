@@ -1,71 +1,192 @@
-"""Health checks: whether a site works."""
+"""Health checks: whether a site works. What is asked is decided in core, and judged there."""
 
 from __future__ import annotations
 
 import asyncio
-import http.client
-import urllib.error
-import urllib.request
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
+from opsnb.core import answer, asking, layout
+from opsnb.core.answer import Answer
+from opsnb.core.asking import Question, Script
 from opsnb.core.settings.health import Health
 from opsnb.core.text import safe
 from opsnb.engine.change import Change
 from opsnb.engine.commands import command
-from opsnb.errors import CheckFailed
+from opsnb.errors import CheckFailed, RemoteError
 
-READ = 1 << 20
+SLACK = 10.0  # seconds after its limit until what should have ended itself on the server is ended
+LEAST = 0.1  # seconds for a try
+ENDED = (124, 137)  # what `timeout` ends with when the time was up
 
 
 async def check_health(
-    change: Change, checks: Sequence[Health], name: str, env: Mapping[str, str]
+    change: Change,
+    checks: Sequence[Health],
+    when: Literal["before", "after"],
+    name: str,
+    env: Mapping[str, str],
 ) -> None:
-    """Ask every check until it answers well or its tries are used up.
+    """Ask every check of that moment until it answers well, or its tries or its time are used up.
 
     Args:
         change: The change they belong to.
-        checks: What to ask.
-        name: The live release; ``{release}`` in a check's text stands for it.
+        checks: All checks.
+        when: Before the switch, or after it.
+        name: The release; ``{release}`` in a check's text stands for it.
         env: The environment of checks that are commands.
 
     Raises:
         CheckFailed: One never answered well.
+        RemoteError: The server could not be asked to ask.
     """
     for check in checks:
-        fault = ""
-        for attempt in range(check.retries + 1):
-            if attempt:
-                change.log(f"check: {fault}; trying again in {check.delay:g} s")
-                await asyncio.sleep(check.delay)
-            fault = await _fault(change, check, name, env)
-            if not fault:
+        if check.is_asked(when):
+            await _Asking(change, check, name, env).until_well()
+
+
+@dataclass
+class _Asking:
+    """One check that is asked.
+
+    Attributes:
+        change: The change it belongs to.
+        check: The check.
+        name: The release.
+        env: The environment of a command.
+    """
+
+    change: Change
+    check: Health
+    name: str
+    env: Mapping[str, str]
+
+    async def until_well(self) -> None:
+        """Ask until it is well; see :func:`check_health`."""
+        check, tries = self.check, self.check.retries + 1
+        self._until = time.monotonic() + (check.deadline or check.longest + 60 * tries)
+        await self._pause(check.initial_delay)
+        for attempt in range(1, tries + 1):
+            well, seen = await self._try()
+            if well:
+                self.change.log(f"check: {self._asked} is well: {seen}")
+                return
+            fault = f"{self._asked} {seen}"
+            if attempt == tries or self._left() <= check.delay:
                 break
-        if fault:
-            raise CheckFailed(fault)
-        change.log(f"check: {safe(check.url or check.command)} is well")
+            self.change.log(
+                f"check: {fault} (try {attempt} of {tries}); trying again in {check.delay:g} s"
+            )
+            await self._pause(check.delay)
+        late = f", and its {check.deadline:g} s are over" if attempt < tries else ""
+        raise CheckFailed(f"{fault}{late}")
+
+    @property
+    def _asked(self) -> str:
+        return safe(answer.for_release(self.check.asked, self.name))
+
+    def _left(self) -> float:
+        return self._until - time.monotonic()
+
+    async def _pause(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, min(seconds, self._left())))
+
+    async def _try(self) -> tuple[bool, str]:
+        """Whether it is well, and what was seen."""
+        limit = max(LEAST, min(self.check.timeout, self._left()))
+        if self.check.command:
+            return await self._command(limit)
+        ask: Callable[[float], Awaitable[tuple[bool, str]]]
+        ask = self._connects if self.check.tcp else self._answers
+        try:
+            # What the server asks ends itself there: to cut it off here would end the lock, too.
+            async with asyncio.timeout(None if self.check.from_ == "server" else limit):
+                return await ask(limit)
+        except TimeoutError:
+            return False, f"did not answer within {limit:.3g} s"
+
+    # --- a command -----------------------------------------------------------------------------
+
+    async def _command(self, limit: float) -> tuple[bool, str]:
+        script = asking.command_script(self.check.command, self._tools, limit)
+        given = {**self.env, **script.given}
+        later = limit + (SLACK if script.given else 0)
+        status = await command(self.change, script.text, self.name, given, later, "check")
+        if status in ENDED and script.given:
+            return False, f"did not end within {limit:.3g} s (status {status})"
+        return status == 0, f"exited with {status}"
+
+    @property
+    def _tools(self) -> frozenset[str]:
+        return self.change.site.tools if self.change.site else frozenset()
+
+    # --- a connection --------------------------------------------------------------------------
+
+    async def _connects(self, limit: float) -> tuple[bool, str]:
+        host, port = asking.target(self.check, self.name)
+        if self.check.from_ == "server":
+            said = await self._run(asking.tcp_script(host, port, self._tools, limit), limit)
+            well = said.strip() == b"open"
+            return well, "took a connection" if well else _refused(safe(said.strip()[:200]))
+        from opsnb.engine import http  # noqa: PLC0415 - only where something is asked
+
+        try:
+            await http.reach(host, port)
+        except OSError as error:
+            return False, _refused(safe(str(error)))
+        return True, "took a connection"
+
+    # --- an address ----------------------------------------------------------------------------
+
+    async def _answers(self, limit: float) -> tuple[bool, str]:
+        until = time.monotonic() + limit
+        asked = asking.question(self.check, self.name, self.change.secrets)
+        for _ in range(asking.REDIRECTS + 1):
+            got = await self._ask(asked, max(LEAST, until - time.monotonic()))
+            if isinstance(got, str):
+                return False, f"did not answer: {got}"
+            try:
+                then = asking.redirected(asked, got) if self.check.redirects else None
+            except ValueError:
+                return False, "leads to what is no address"
+            if then is None:
+                fault = answer.fault(self.check, got, self.name)
+                return not fault, fault or got.seen
+            asked = then
+        return False, f"leads round in a circle: {asking.REDIRECTS} redirections were followed"
+
+    async def _ask(self, asked: Question, limit: float) -> Answer | str:
+        """The answer, or what went wrong, safe to show."""
+        if self.check.from_ == "server":
+            script = asking.http_script(asked, self._tools, limit)
+            return asking.read(await self._run(script, limit), apart=script.apart)
+        from opsnb.engine import http  # noqa: PLC0415 - h11 only where something is asked
+
+        try:
+            return await http.ask(asked)
+        except http.ERRORS as error:
+            return safe(str(error)) or type(error).__name__
+
+    async def _run(self, script: Script, limit: float) -> bytes:
+        """What the server's program says, no more of it than an answer may have."""
+        said = bytearray()
+
+        def hear(data: bytes) -> None:
+            said.extend(data[: max(0, answer.MOST + 3 * SPARE - len(said))])
+
+        directory = layout.release(self.name)
+        given = self.change.secrets.beside(script.given)
+        status = await self.change.lock.hook(directory, script.text, given, limit + SLACK, hear)
+        if status == NO_DIRECTORY:
+            raise RemoteError(f"{safe(self.name)} is not there")
+        return bytes(said)
 
 
-async def _fault(change: Change, check: Health, name: str, env: Mapping[str, str]) -> str:
-    """What is wrong with a check's answer; empty when nothing is."""
-    if check.command:
-        status = await command(change, check.command, name, env, check.timeout, "check")
-        return f"{safe(check.command)} exited with {status}" if status else ""
-    wanted = check.contains.replace("{release}", name)
-    return await asyncio.to_thread(_ask, check, wanted)
+SPARE = 65536  # bytes for the head of an answer
+NO_DIRECTORY = 97
 
 
-def _ask(check: Health, wanted: str) -> str:
-    request = urllib.request.Request(check.url, headers={"User-Agent": "opsnb"})  # noqa: S310 - http(s), validated
-    try:
-        with urllib.request.urlopen(request, timeout=check.timeout) as answer:  # noqa: S310 - as above
-            status, body = answer.status, answer.read(READ)
-    except urllib.error.HTTPError as error:
-        with error:
-            status, body = error.code, error.read(READ)
-    except (OSError, http.client.HTTPException) as error:
-        return f"{safe(check.url)} did not answer: {safe(str(error))}"
-    if status != check.status:
-        return f"{safe(check.url)} answered {status}, not {check.status}"
-    if wanted.encode() not in body:
-        return f"{safe(check.url)} does not contain {safe(wanted)!r}"
-    return ""
+def _refused(why: str) -> str:
+    return f"took no connection: {why or 'nobody says why'}"

@@ -11,7 +11,7 @@ from opsnb.core.plan_rollback import plan_prune, plan_rollback
 from opsnb.core.release import Record, Site
 from opsnb.core.text import safe
 from opsnb.engine.change import Change
-from opsnb.engine.ending import confirm, finish
+from opsnb.engine.ending import check_before, confirm, finish
 from opsnb.engine.hooks import environment, prepare, run_hooks
 from opsnb.errors import StalePlan
 
@@ -49,8 +49,11 @@ class RollbackWork:
 
     async def __call__(self, change: Change) -> None:
         """Carry it out under the lock."""
-        self._planned(await change.look())
+        first = self._planned(await change.look())
         site = await change.take("rollback")
+        if change.put_back_first:
+            # What was to be left is left already: from there one would go back too far.
+            self._to, self._plan = first.name, None
         made = self._planned(site)
         plan = _agreed(made, self._plan, change.actor.server)
         change.planned(plan)
@@ -65,8 +68,11 @@ class RollbackWork:
         if at(plan.hooks, "before_rollback"):
             async with change.phase(Phase.HOOKS):
                 await run_hooks(change, plan.hooks, "before_rollback", plan.name, env)
+        if any(check.is_asked("before") for check in plan.health):
+            async with change.phase(Phase.CHECK):
+                await check_before(change, plan, env)
         async with change.phase(Phase.PUBLISH):
-            await change.switch(plan.name, self._why)
+            await change.switch(plan.name, self._why, watchdog=plan.watchdog)
         change.log(f"current leads to releases/{safe(plan.name)}")
         await confirm(change, plan, target.record, env)
         records = [target.record.good()]

@@ -12,7 +12,7 @@
 # Rule 2: file names travel in payloads, ended by NUL; only names that opsnb made are arguments.
 # Rule 3: every decision was made before; nothing here chooses.
 #
-# Exit statuses: 90 what was to be made of another file could not be, 91 locked, 92 lock lost, 93 the
+# Exit statuses: 89 not confirmed in time, 90 what was to be made of another file could not be, 91 locked, 92 lock lost, 93 the
 # lock has changed hands, 94 current is not as expected, 95 that release is live, 96 something could
 # not be removed, 97 no such release, 98 not taken, since the call before it had failed, 99 content
 # is not as planned.
@@ -25,6 +25,7 @@ W=
 M=
 P=
 U=
+O=
 B=0
 C=0
 S=0
@@ -98,6 +99,7 @@ look() {
     while ! [ -e "$p" ] && ! [ -L "$p" ]; do p=${p%/*}; [ -n "$p" ] || p=/; done
     field above "$p"
     field packers "$P"
+    field tools "$O"
     field room "$(stat -f -c '%a %S %d %T' -- "$p")"
     [ -d "$p" ] && [ -w "$p" ] && [ -x "$p" ] && field writable 1
     [ "$p" = "$D" ] || return 0
@@ -128,7 +130,17 @@ ours() {
     told hold .opsnb/hold.json && told intent .opsnb/intent.json || return
     if [ -f .opsnb/audit.jsonl ]; then t=$(tail -n 1 .opsnb/audit.jsonl) && field tail "$t" || return; fi
     [ -w .opsnb ] || field readonly 1
+    watched
     ! [ -d .opsnb/spare/tree ] || told spare .opsnb/spare/record
+}
+
+# The marks of watchdogs: a for one whose watchdog is alive, d for the others, and the mark.
+watched() {
+    for w in .opsnb/watch/[0-9]*; do
+        [ -f "$w" ] || continue
+        if ( exec 8<"$w" && flock -n -s 8 ) 2>/dev/null; then s=d; else s=a; fi
+        field "watch ${w##*/}" "$s $(text "$w")"
+    done
 }
 
 # Beside a running change a record may go between its name and its content.
@@ -617,6 +629,24 @@ publish() {
     [ "$now" = "$2" ] || { say "current leads to $now"; exit 94; }
     ln -s -T "releases/$1" ".current.opsnb.$T.$3" && mv -T ".current.opsnb.$T.$3" current && sync -f .
 }
+# The same with a mark, and with what puts the release before back unless the mark is taken away in
+# time: the payload, a script for a shell that shares nothing with this one. It has answered before
+# the switch.
+publish_guarded() {
+    fence
+    script=$(cat) || exit 1
+    [ -d .opsnb/watch ] || mkdir .opsnb/watch || exit 1
+    store "watch/$T" "$4" || exit
+    told=$(printf '%s\n' "$script" | D=$D setsid /bin/sh -s opsnb-watchdog "$D" 2>/dev/null 3<&- 9>&- &)
+    [ "$told" = ready ] || { say 'the watchdog did not begin'; exit 1; }
+    publish "$1" "$2" "$3"
+}
+# Whoever renames the mark has decided; see watchdog.sh.
+disarm() {
+    fence
+    mv -T ".opsnb/watch/$1" ".opsnb/tmp.$T" 2>/dev/null || { say 'the watchdog was quicker'; exit 89; }
+    rm -f ".opsnb/tmp.$T"
+}
 
 # The payload sets the variables of a hook, which no argument shows, and `opsnb_hook`. All it says goes
 # where complaints go: what it leaves behind may go on talking there, and is in nobody's answer.
@@ -711,6 +741,9 @@ serve() {
     M=$(lacks; echo .)
     U=$(id -un 2>/dev/null) || U=$(id -u)
     P=$(for tool in zstd gzip; do command -v "$tool" >/dev/null 2>&1 && printf "%s " "$tool"; done)
+    O=$(for tool in setsid timeout python3 curl wget bash nc; do
+        command -v "$tool" >/dev/null 2>&1 && printf "%s " "$tool"
+    done)
     while IFS= read -r call <&3; do
         C=$((C + 1))
         case $call in

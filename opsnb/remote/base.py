@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from opsnb.core.links import Listing
 from opsnb.core.release import Holder, Site
 from opsnb.core.usage import Usage
 from opsnb.remote.pack import Packer
+
+if TYPE_CHECKING:
+    from opsnb.core.watch import Guarded
 
 Stream = Literal["out", "err"]
 OnOutput = Callable[[Stream, bytes], None]
@@ -266,6 +269,20 @@ class Held(Protocol):
 
     async def publish(self, name: str, expected: bytes) -> None:
         """Point ``current`` at a release, if it leads to ``expected`` (empty: to nothing) now."""
+
+    async def publish_guarded(self, name: str, expected: bytes, guarded: Guarded) -> None:
+        """The same with a watchdog, which puts the release before back unless it is called off.
+
+        Raises:
+            StepFailed: The watchdog did not begin, and nothing was switched; or as for publish.
+        """
+
+    async def disarm(self, token: int) -> None:
+        """Call a watchdog off, by the token of the change that it guards.
+
+        Raises:
+            StepFailed: With status 89, it had begun to put the release before back.
+        """
 
     async def hook(
         self,

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from opsnb.core import layout
 from opsnb.core.links import link_target
@@ -20,10 +20,14 @@ from opsnb.core.manifest import check_paths, parents
 from opsnb.core.release import Site
 from opsnb.core.text import safe
 from opsnb.errors import OpsnbError, RemoteError
+from opsnb.remote import watchdog
 from opsnb.remote.base import Finish, Patched
 from opsnb.remote.pack import Packer
 from opsnb.remote.replies import LOCK_LOST, NOT_REMOVED, as_payload, cut, good
 from opsnb.remote.shell import Call, Reply, Shell, quoted
+
+if TYPE_CHECKING:
+    from opsnb.core.watch import Guarded
 
 QUICK = 60.0
 BEAT = 3.0
@@ -313,6 +317,18 @@ class PosixHeld:
         self._switches += 1
         what = f"publish {safe(name)}"
         await self._step(what, "publish", name, expected, str(self._switches))
+
+    async def publish_guarded(self, name: str, expected: bytes, guarded: Guarded) -> None:
+        """See :meth:`Held.publish_guarded`."""
+        self._switches += 1
+        mark = guarded.watch.encode().removesuffix(b"\n")
+        args = (name, expected, str(self._switches), mark)
+        script = watchdog.script({**guarded.told, "guard_group": str(self._pid)})
+        await self._step(f"publish {safe(name)}", "publish_guarded", *args, payload=[script])
+
+    async def disarm(self, token: int) -> None:
+        """See :meth:`Held.disarm`."""
+        await self._step("call the watchdog off", "disarm", str(token))
 
     async def hook(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -17,6 +18,7 @@ from opsnb.core.release import (
     Record,
     Release,
     Site,
+    Watch,
     order,
 )
 from opsnb.core.text import safe
@@ -85,6 +87,8 @@ def read_site(out: bytes, deploy_to: str) -> Site:
         audit_tail=one.get("tail", b""),
         torn=found.torn,
         packers=frozenset(safe(one.get("packers", b"")).split()),
+        tools=frozenset(safe(one.get("tools", b"")).split()),
+        watches=_watches(one),
         current=current,
     )
     return _with_records(site, found)
@@ -210,3 +214,15 @@ def _intent(text: bytes) -> Intent | None:
         return Intent.decode(text) if text else None
     except ValueError:
         return None
+
+
+def _watches(one: dict[str, bytes]) -> tuple[Watch, ...]:
+    """The marks of watchdogs; one that cannot be read was torn before it was whole."""
+    found = []
+    for key, value in one.items():
+        if key.startswith("watch "):
+            state, _, text = value.partition(b" ")
+            with suppress(ValueError):
+                fired, alive = key.endswith(".fired"), state == b"a"
+                found.append(Watch.decode(text, fired=fired, alive=alive))
+    return tuple(sorted(found, key=lambda watch: watch.token))

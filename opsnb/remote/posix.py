@@ -228,8 +228,7 @@ class PosixRemote:
 
     async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
         """See :meth:`Remote.lock`."""
-        body = Holder(who, host, since, why).encode().decode().strip().removeprefix("{")
-        body = body.replace('"pid": 0, ', "").replace(', "token": 0', "")
+        body = Holder(who, host, since, why).told
         shell = await self._shell_of_change()
         try:
             took, look = await shell.batch([Call("take", (body,)), Call("look", regardless=False)])

@@ -12,7 +12,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from opsnb.core.settings.health import Health
+from opsnb.core.settings.health import RELEASE, Health
 from opsnb.core.text import safe
 from opsnb.errors import ConfigError, GateClosed, NotConfirmed
 from opsnb.project import DemoProject, Project, demo, load
@@ -35,7 +35,7 @@ class Runbook:
         self.project = project
         self.server = server
         self.demo = isinstance(project, DemoProject)
-        checks = [check for check in server.settings.health if check.url]
+        checks = [check for check in server.settings.health if _is_asked_from_here(check)]
         self.url = url or visits.root(checks[0].url if checks else "")
         # A front page that nobody named is a guess, and a guess proves nothing.
         front = [Health.model_validate({"url": url})] if url else []
@@ -112,7 +112,8 @@ class Runbook:
     def healthy(self) -> bool | None:
         """Ask what the health checks ask, and for the front page where one was named, each once.
 
-        Every answer is said. Checks that are commands are left to deploys and rollbacks.
+        Every answer is said. What is asked otherwise than over HTTP, from the server, before the
+        switch alone or with a secret is left to deploys and rollbacks.
 
         Returns:
             Whether every answer was good; None when there was nothing to ask.
@@ -138,15 +139,21 @@ class Runbook:
             self.gate("visitors are served", well, hint)
 
     def _is_well(self, check: Health) -> bool:
-        live = self.server.look().current.name if "{release}" in check.contains else ""
-        got = visits.visit(check.url, check.timeout)
+        named = RELEASE in check.model_dump_json()
+        live = self.server.look().current.name if named else ""
+        got = visits.ask(check, live, check.timeout)
         wrong = visits.fault(check, got, live)
-        _say("✕" if wrong else "✓", f"{check.url} {wrong or f'is well: {got.answer}'}")
+        _say("✕" if wrong else "✓", f"{got.url} {wrong or f'is well: {got.answer}'}")
         return not wrong
 
     def close(self) -> None:
         """Close the connection; the embedded server stops."""
         self.project.close()
+
+
+def _is_asked_from_here(check: Health) -> bool:
+    here = bool(check.url) and check.from_ == "local"
+    return here and check.is_asked("after") and not check.secrets
 
 
 def runbook(

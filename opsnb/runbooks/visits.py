@@ -8,6 +8,9 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
+from opsnb.core import answer
+from opsnb.core.answer import Answer
+from opsnb.core.asking import Question, question
 from opsnb.core.settings.health import Health
 from opsnb.core.text import safe
 
@@ -24,12 +27,14 @@ class Visit:
         status: The HTTP status; 0 when there was no answer.
         seconds: How long it took.
         text: The beginning of the answer, at most 1 MiB, or what went wrong.
+        headers: Names and values.
     """
 
     url: str
     status: int
     seconds: float
     text: str
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -53,9 +58,24 @@ def visit(url: str, timeout: float = TIMEOUT) -> Visit:
         url: Its address.
         timeout: Seconds that it may keep one waiting.
     """
+    return _visited(Question(url), timeout, redirects=True)
+
+
+def ask(check: Health, release: str, timeout: float = TIMEOUT) -> Visit:
+    """Ask what a health check asks, once.
+
+    Args:
+        check: The check; one with a url, and without secrets.
+        release: The live release's name, for which ``{release}`` stands.
+        timeout: Seconds that it may keep one waiting.
+    """
+    return _visited(question(check, release, {}), timeout, redirects=check.redirects)
+
+
+def _visited(asked: Question, timeout: float, *, redirects: bool) -> Visit:
     began = time.monotonic()
-    status, text = _fetch(url, timeout)
-    return Visit(url, status, time.monotonic() - began, text)
+    status, text, headers = _fetch(asked, timeout, redirects=redirects)
+    return Visit(asked.url, status, time.monotonic() - began, text, headers)
 
 
 def fault(check: Health, got: Visit, release: str) -> str:
@@ -66,12 +86,10 @@ def fault(check: Health, got: Visit, release: str) -> str:
         got: What was answered.
         release: The live release's name, for which ``{release}`` stands.
     """
-    wanted = check.contains.replace("{release}", release)
     if not got.status:
         return f"did not answer: {safe(got.text)}"
-    if got.status != check.status:
-        return f"answered {got.status}, not {check.status}"
-    return "" if wanted in got.text else f"does not contain {safe(wanted)!r}"
+    judged = Answer(got.status, got.headers, got.text.encode("utf-8", "replace"))
+    return answer.fault(check, judged, release)
 
 
 def root(url: str) -> str:
@@ -81,14 +99,29 @@ def root(url: str) -> str:
     return f"{scheme}{mark}{host}" if mark else ""
 
 
-def _fetch(url: str, timeout: float) -> tuple[int, str]:
+class _Nowhere(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection."""
+
+    def redirect_request(self, *_: object, **__: object) -> None:
+        """See :class:`urllib.request.HTTPRedirectHandler`."""
+        return
+
+
+def _fetch(
+    asked: Question, timeout: float, *, redirects: bool
+) -> tuple[int, str, tuple[tuple[str, str], ...]]:
     try:
         # The user's own site, at the address that the user gave.
-        request = urllib.request.Request(url, headers={"User-Agent": "opsnb"})  # noqa: S310
-        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
-            return answer.status, answer.read(READ).decode("utf-8", "replace")
+        request = urllib.request.Request(  # noqa: S310
+            asked.url, headers={"User-Agent": "opsnb", **dict(asked.headers)}, method=asked.method
+        )
+        opener = urllib.request.build_opener(*([] if redirects else [_Nowhere]))
+        with opener.open(request, timeout=timeout) as got:
+            text = got.read(READ).decode("utf-8", "replace")
+            return got.status, text, tuple(got.headers.items())
     except urllib.error.HTTPError as error:
         with error:
-            return error.code, error.read(READ).decode("utf-8", "replace")
+            text = error.read(READ).decode("utf-8", "replace")
+            return error.code, text, tuple(error.headers.items())
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return 0, str(getattr(error, "reason", error)) or type(error).__name__
+        return 0, str(getattr(error, "reason", error)) or type(error).__name__, ()

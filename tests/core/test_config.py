@@ -94,12 +94,12 @@ WRONG = [
         "opsnb.toml:3: servers.a.environment: no environment 'live' (none is defined)",
     ),
     ("[project.health]\nurl = 'http://a'\n", "opsnb.toml:1: project.health"),
-    ("[[project.health]]\nretries = 1\n", "opsnb.toml:1: project.health.0: give either"),
+    ("[[project.health]]\nretries = 1\n", "opsnb.toml:1: project.health.0: give one of"),
     ("[[project.health]]\nurl = 'x'\n", "opsnb.toml:1: project.health.0: url must begin with"),
     (
         "[[project.health]]\nurl = 'http://a'\nstatus = 200\n"
         "[[project.health]]\nurl = 'http://b'\nstatus = 7\n",
-        "opsnb.toml:6: project.health.1.status: Input",
+        "opsnb.toml:6: project.health.1.status: a status is",
     ),
     (
         "[[project.before_publish]]\ncommand = 'a'\n\n[[project.before_publish]]\ncommand = ''\n",

@@ -32,6 +32,7 @@ class Clients:
             "verb": scenario.verb,
         }
         order |= {"source": str(site.parent / "new"), "at": 0, "after": False, "seconds": 0}
+        order |= {"watchdog": 0}
         order |= {"signal": signal.SIGKILL} | how
         return list(self._say(order))
 

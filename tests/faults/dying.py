@@ -3,7 +3,8 @@
 It has imported all that a client needs, so that each is but a fork. A line is JSON: ``site`` and
 ``config`` of an ssh_config (or none), ``verb``, ``source``, ``at`` (the number of the call to the
 server that it ends at; 0 for none), ``after`` (whether it ends after that call or before it),
-``signal`` (what it is sent then), and ``seconds`` (when it is killed wherever it is; 0 for never).
+``signal`` (what it is sent then), ``seconds`` (when it is killed wherever it is; 0 for never), and
+``watchdog`` (the seconds of the watchdog of its switch; 0 for none).
 The answer is the names of the calls it made, once it has ended or is stopped. ``wake`` in a line of
 its own lets the one that was stopped go on to its end; the answer is its report.
 """
@@ -23,12 +24,12 @@ from opsnb.core.config import Address
 from opsnb.engine.switch import PruneWork, RollbackWork
 from opsnb.remote.ssh import ssh_remote
 from tests.faults.faulty import Faulty, Plot
-from tests.faults.lab import SETTINGS, change, deploying, folder
+from tests.faults.lab import change, deploying, folder, watched
 
 WORKS = {
-    "deploy": lambda source: deploying(Path(source)),
-    "rollback": lambda _source: RollbackWork(SETTINGS),
-    "prune": lambda _source: PruneWork(1),
+    "deploy": lambda source, watchdog: deploying(Path(source), watchdog),
+    "rollback": lambda _source, watchdog: RollbackWork(watched(watchdog)),
+    "prune": lambda _source, _watchdog: PruneWork(1),
 }
 
 
@@ -49,10 +50,11 @@ async def client(order: dict[str, Any], said: int) -> None:
             os.kill(os.getpid(), order["signal"])
 
     plot.watch = watch
-    work = WORKS[order["verb"]](order["source"])
+    work = WORKS[order["verb"]](order["source"], order["watchdog"])
     report, error = await change(Faulty(real, plot), order["verb"], work)
     await real.close()
     told = {"outcome": report.outcome, "live": report.live, "switched": report.switched}
+    told["exit_status"] = report.exit_status
     os.write(said, json.dumps(told | {"error": str(error)}).encode() + b"\n")
 
 

@@ -159,4 +159,5 @@ def debris(site: Path) -> list[str]:
         if json.loads(path.read_text())["state"] == "unfinished"
     ]
     intent = [ours / "intent.json"] if (ours / "intent.json").exists() else []
-    return [str(path.relative_to(site)) for path in left + unfinished + intent]
+    marks = list((ours / "watch").glob("*"))
+    return [str(path.relative_to(site)) for path in left + unfinished + intent + marks]

@@ -82,11 +82,17 @@ def source(folder: Path, text: str, bulk: int = 0) -> Path:
     return folder
 
 
-def deploying(folder: Path) -> DeployWork:
-    """A deploy of a folder."""
+def deploying(folder: Path, watchdog: int = 0) -> DeployWork:
+    """A deploy of a folder, with a watchdog of so many seconds or without one."""
     scanned = scan(folder)
-    wish = Wish(scanned.manifest, str(folder), SETTINGS, revision="r", by="tester", host="here")
+    settings = watched(watchdog)
+    wish = Wish(scanned.manifest, str(folder), settings, revision="r", by="tester", host="here")
     return DeployWork(Order(given(wish, scanned)))
+
+
+def watched(seconds: int) -> Settings:
+    """The settings with a watchdog, which may be quicker than a user's."""
+    return SETTINGS.model_copy(update={"watchdog": seconds})
 
 
 async def change(remote: Any, verb: str, work: Any) -> tuple[Any, OpsnbError | None]:

@@ -25,7 +25,17 @@ from opsnb.engine.switch import PruneWork, RollbackWork
 from tests.faults.conftest import Tell
 from tests.faults.faulty import KINDS, MORE, Faulty, Plot
 from tests.faults.guarantees import UNKNOWN, Before, good, live
-from tests.faults.lab import KEPT, SETTINGS, WHOLE, Lab, change, deploying, folder, in_memory
+from tests.faults.lab import (
+    KEPT,
+    SETTINGS,
+    WHOLE,
+    Lab,
+    change,
+    deploying,
+    folder,
+    in_memory,
+    watched,
+)
 from tests.support.matrix import Row
 from tests.support.site import unlike
 
@@ -95,6 +105,22 @@ SCENARIOS = {
         outcome=Outcome.RESTORED,
         since="publish",
         made="copy",
+    ),
+    "deploy with a watchdog": Scenario(
+        "deploy",
+        "site",
+        lambda base: deploying(base / "new", 60),
+        (*KINDS, "fails after"),
+        since="publish_guarded",
+        keep=3,
+        made="copy",
+    ),
+    "rollback with a watchdog": Scenario(
+        "rollback",
+        "site",
+        lambda _base: RollbackWork(watched(60)),
+        SOME,
+        since="publish_guarded",
     ),
     "rollback that is put back": Scenario(
         "rollback", "site", lambda _base: RollbackWork(FAILS), SOME, Outcome.RESTORED, "publish"

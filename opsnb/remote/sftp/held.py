@@ -11,7 +11,7 @@ import hashlib
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from opsnb.core import layout
 from opsnb.core.links import link_target
@@ -36,6 +36,9 @@ from opsnb.remote.sftp.look import TAIL, last_line, lines_of, survey, unlike
 from opsnb.remote.sftp.removing import mounted_below
 from opsnb.remote.sftp.untar import Bytes
 from opsnb.remote.sftp.wire import Wire, each
+
+if TYPE_CHECKING:
+    from opsnb.core.watch import Guarded
 
 NO_SUCH, LIVE, OTHER, NOT_AS_MADE, CONTENT = 97, 95, 94, 90, 99
 TRASH = b".opsnb/trash"
@@ -474,6 +477,14 @@ class SftpHeld:
             except StepFailed as error:
                 # Also when the lock was lost by now: the switch has happened.
                 raise RemoteError(f"the switch was not flushed: {error.message}") from error
+
+    async def publish_guarded(self, name: str, expected: bytes, guarded: Guarded) -> None:
+        """See :meth:`Held.publish_guarded`. Here nothing can be run: it was refused before."""
+        raise NotReady(f"no watchdog for {safe(name)}", NO_SHELL)
+
+    async def disarm(self, token: int) -> None:
+        """See :meth:`Held.disarm`."""
+        raise NotReady(f"no watchdog {token}", NO_SHELL)
 
     async def hook(
         self,

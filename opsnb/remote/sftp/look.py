@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from opsnb.core.text import safe
 from opsnb.errors import RemoteError, StepFailed
 from opsnb.remote.base import Changes
 from opsnb.remote.sftp.wire import Item, Wire, each
@@ -125,11 +126,19 @@ async def _ours(wire: Wire, answer: Answer, holder: bytes | None) -> None:
     for key, path in SINGLE.items():
         if text := await wire.read(path):
             answer.add(key, text)
+    await _watches(wire, answer)
     answer.add("tail", last_line(await wire.tail(b".opsnb/audit.jsonl", TAIL)))
     if await wire.lstat(b".opsnb/once"):
         answer.add("once", b"\n".join(await wire.names(b".opsnb/once")))
     if await wire.lstat(b".opsnb/spare/tree"):
         answer.add("spare", await wire.read(b".opsnb/spare/record") or b"")
+
+
+async def _watches(wire: Wire, answer: Answer) -> None:
+    """The marks of watchdogs; whether one lives cannot be told, so it is taken to."""
+    names = await wire.names(b".opsnb/watch") if await wire.stat(b".opsnb/watch") else {}
+    for name in names:
+        answer.add(f"watch {safe(name)}", b"a " + (await wire.read(b".opsnb/watch/" + name) or b""))
 
 
 def last_line(text: bytes) -> bytes:
