@@ -18,6 +18,7 @@ from opsnb.core.text import safe
 if TYPE_CHECKING:
     from opsnb.core.plan import Plan
     from opsnb.core.rows import Row
+    from opsnb.core.settings.caches import Purge
     from opsnb.server import DeployPlan
 
 
@@ -93,6 +94,8 @@ def switch_plan(plan: Plan, server: str) -> dict[str, object]:
         "release": safe(plan.name),
         "previous": safe(plan.previous),
         "hooks": _hooks(plan),
+        "opcache": plan.opcache.model_dump() if plan.opcache else None,
+        "purge": [_purge(purge) for purge in plan.purge],
         "health": [check.model_dump() for check in plan.health],
         "keep_releases": plan.keep_releases,
         "keep": _reasons(plan.retention.keep),
@@ -150,6 +153,11 @@ def _hooks(plan: Plan) -> list[dict[str, object]]:
         }
         for due in plan.hooks
     ]
+
+
+def _purge(purge: Purge) -> dict[str, object]:
+    """A purge as it is configured; of its headers only the names."""
+    return purge.model_dump(by_alias=True) | {"headers": list(purge.headers)}
 
 
 def _reasons(reasons: Mapping[str, str]) -> dict[str, str]:

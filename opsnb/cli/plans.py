@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from opsnb.cli import show
+from opsnb.core import caches
 from opsnb.core.facts import SPARE, hook_title
 from opsnb.core.text import plural, safe, size
 
@@ -40,7 +41,10 @@ def lines(plan: Plan, server: Server, most: int | None = None) -> list[Text]:
     if plan.build:
         told += _build(plan, plan.build, most)
     told += _hooks(plan, "before")
+    if plan.opcache:
+        told.append(_item("opcache", caches.opcache_shown(plan.opcache)))
     told += _hooks(plan, "after")
+    told += [_item("purge", caches.purge_shown(purge)) for purge in plan.purge]
     told += [_item("check", safe(check.url or check.command)) for check in plan.health]
     told += _hooks(plan, "on")
     if plan.marks_bad:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from opsnb.core.caches import opcache_shown, purge_shown
 from opsnb.core.events import Outcome, Report
 from opsnb.core.hooks import Due
 from opsnb.core.manifest import Difference
@@ -100,7 +101,10 @@ def plan_facts(plan: Plan) -> list[Fact]:
     if plan.build:
         facts += _build(plan, plan.build)
     facts += _hooks(plan, "before")
+    if plan.opcache:
+        facts.append(Fact("opcache", opcache_shown(plan.opcache)))
     facts += _hooks(plan, "after")
+    facts += [Fact("purge", purge_shown(purge)) for purge in plan.purge]
     facts += [Fact("check", safe(check.url or check.command)) for check in plan.health]
     facts += _hooks(plan, "on")
     if plan.marks_bad:

@@ -14,6 +14,7 @@ from opsnb.core.hooks import Due
 from opsnb.core.manifest import Difference, Manifest
 from opsnb.core.release import Record
 from opsnb.core.retention import Retention
+from opsnb.core.settings.caches import Opcache, Purge
 from opsnb.core.settings.health import Health
 from opsnb.core.settings.hooks import Hook
 from opsnb.core.spare import Reuse
@@ -96,6 +97,8 @@ class Plan:
         carried: Paths that the application wrote in the live release and that stay.
         overwritten: Paths changed on the server that the source's version replaces.
         hooks: Hooks by their points, and those that are left out.
+        opcache: How PHP's cache of compiled code is emptied after the switch; None for not at all.
+        purge: The caches that are purged after it.
         health: What must answer after the switch.
         retention: What is pruned, and what stays, with reasons.
         keep_releases: How many good releases the retention keeps.
@@ -120,6 +123,8 @@ class Plan:
     carried: tuple[bytes, ...] = ()
     overwritten: tuple[bytes, ...] = ()
     hooks: tuple[Due, ...] = ()
+    opcache: Opcache | None = None
+    purge: tuple[Purge, ...] = ()
     health: tuple[Health, ...] = ()
     retention: Retention = field(default_factory=lambda: Retention({}, {}))
     keep_releases: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from opsnb.core.caches import refuse_caches
 from opsnb.core.config import Settings
 from opsnb.core.hooks import ROLLBACK, due
 from opsnb.core.plan import Plan
@@ -32,6 +33,7 @@ def plan_rollback(
         refuse(site)
     refuse_current(site)
     refuse_commands(site, settings)
+    refuse_caches(settings)
     target = _chosen(site, to) if to else _previous(site)
     live = site.live
     back = live is not None and live.record is not None and target.seq < live.seq
@@ -42,6 +44,8 @@ def plan_rollback(
         previous=site.current.name,
         state_id=site.state_id,
         hooks=due(settings, ROLLBACK, once_at=once_at),
+        opcache=settings.opcache,
+        purge=settings.purge,
         health=settings.health,
         marks_bad=left,
         why=why,

@@ -10,6 +10,7 @@ from opsnb.core.events import Phase
 from opsnb.core.plan import Plan
 from opsnb.core.release import Record
 from opsnb.core.text import safe
+from opsnb.engine.caches import empty_opcache, purge
 from opsnb.engine.change import Change
 from opsnb.engine.health import check_health
 from opsnb.engine.hooks import run_hooks
@@ -42,16 +43,20 @@ async def confirm(change: Change, plan: Plan, record: Record, env: Mapping[str, 
     """
     async with change.phase(Phase.CONFIRM):
         try:
+            await empty_opcache(change, plan, plan.name)
             for point in ("after_publish", "after_rollback"):
                 await run_hooks(change, plan.hooks, point, plan.name, env)
+            await purge(change, plan, plan.name, env)
             await check_health(change, plan.health, plan.name, env)
         except OutcomeUnknown:
             raise
         except OpsnbError as error:
-            await _put_back(change, plan, record, error)
+            await _put_back(change, plan, record, error, env)
 
 
-async def _put_back(change: Change, plan: Plan, record: Record, error: OpsnbError) -> None:
+async def _put_back(
+    change: Change, plan: Plan, record: Record, error: OpsnbError, env: Mapping[str, str]
+) -> None:
     """Publish what was live before. Always raises."""
     why = error.message
     change.log(f"{why}: putting the previous release back")
@@ -66,9 +71,19 @@ async def _put_back(change: Change, plan: Plan, record: Record, error: OpsnbErro
             f"Visitors see {safe(change.live)}. Mend it, or "
             f"`opsnb rollback {change.actor.server}`.",
         ) from error
+    await _caches_again(change, plan, env)
     raise Restored(
         why, f"{safe(change.live)} is live again; {safe(plan.name)} stays for you to look at."
     ) from error
+
+
+async def _caches_again(change: Change, plan: Plan, env: Mapping[str, str]) -> None:
+    """Tell the caches that the release before is live again; that they do not hear is a warning."""
+    try:
+        await empty_opcache(change, plan, change.live, again=True)
+        await purge(change, plan, change.live, env, again=True)
+    except OpsnbError as error:
+        change.warn(f"not all caches were told: {error.message}")
 
 
 async def _restore(change: Change, plan: Plan, bad: Record, why: str) -> None:

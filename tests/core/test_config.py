@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from opsnb.core import config
 from opsnb.core.config import Address, Config, Environment, Project, Settings
+from opsnb.core.settings.caches import Opcache, Purge
 from opsnb.core.settings.health import Health
 from opsnb.core.settings.hooks import Hook
 from opsnb.errors import ConfigError
@@ -268,7 +269,7 @@ def test_the_default_file_is_read_and_says_nothing_but_its_one_server() -> None:
 
 
 def test_the_default_file_has_every_key_with_its_description() -> None:
-    for table in (Project, Environment, Settings, Hook, Health):
+    for table in (Project, Environment, Settings, Hook, Health, Purge, Opcache):
         for name, field in table.model_fields.items():
             assert field.description
             stands = f"# {field.description}\n# {field.alias or name} = "
@@ -288,7 +289,12 @@ def _sections() -> dict[str, list[str]]:
 
 
 # A hook needs its command, a check needs an address or a command.
-NEEDS = {"[[project.before_publish]]": 'command = "x"', "[[project.health]]": 'command = "x"'}
+NEEDS = {
+    "[[project.before_publish]]": 'command = "x"',
+    "[[project.health]]": 'command = "x"',
+    "[[project.purge]]": 'command = "x"',
+    "[project.opcache]": 'fastcgi = "/x"',
+}
 
 
 @pytest.mark.parametrize("table", list(_sections()))
@@ -296,7 +302,7 @@ def test_every_commented_key_can_be_used_as_it_stands(table: str) -> None:
     keys = _sections()[table]
     need = NEEDS.get(table)
     if need:
-        keys = [key for key in keys if not key.startswith("command =")]
+        keys = [key for key in keys if key.split(" = ")[0] != need.split(" = ")[0]]
     wanted = [need] if need else []
     text = "\n".join([table, *wanted, *keys]) + "\n"
     plain: Any = config.parse("\n".join([table, *wanted]) + "\n").model_dump()
