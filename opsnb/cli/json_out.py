@@ -18,6 +18,7 @@ from opsnb.core.text import safe
 if TYPE_CHECKING:
     from opsnb.core.plan import Plan
     from opsnb.core.rows import Row
+    from opsnb.core.settings.caches import Purge
     from opsnb.core.settings.health import Health
     from opsnb.server import DeployPlan
 
@@ -94,6 +95,8 @@ def switch_plan(plan: Plan, server: str) -> dict[str, object]:
         "release": safe(plan.name),
         "previous": safe(plan.previous),
         "hooks": _hooks(plan),
+        "opcache": plan.opcache.model_dump() if plan.opcache else None,
+        "purge": [_purge(purge) for purge in plan.purge],
         "health": [_check(check) for check in plan.health],
         "watchdog": plan.watchdog,
         "keep_releases": plan.keep_releases,
@@ -157,6 +160,11 @@ def _hooks(plan: Plan) -> list[dict[str, object]]:
 def _check(check: Health) -> dict[str, object]:
     """A check as it is configured; of the headers of its question only the names."""
     return check.model_dump(by_alias=True) | {"headers": list(check.headers)}
+
+
+def _purge(purge: Purge) -> dict[str, object]:
+    """A purge as it is configured; of its headers only the names."""
+    return purge.model_dump(by_alias=True) | {"headers": list(purge.headers)}
 
 
 def _reasons(reasons: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from opsnb.cli import show
-from opsnb.core import checks
+from opsnb.core import caches, checks
 from opsnb.core.facts import SPARE, hook_title
 from opsnb.core.text import plural, safe, size
 
@@ -41,7 +41,10 @@ def lines(plan: Plan, server: Server, most: int | None = None) -> list[Text]:
     if plan.build:
         told += _build(plan, plan.build, most)
     told += _hooks(plan, "before")
+    if plan.opcache:
+        told.append(_item("opcache", caches.opcache_shown(plan.opcache)))
     told += _hooks(plan, "after")
+    told += [_item("purge", caches.purge_shown(purge)) for purge in plan.purge]
     told += [_item("check", checks.shown(check)) for check in plan.health]
     if watchdog := checks.watchdog_shown(plan):
         told.append(_item("watchdog", watchdog))

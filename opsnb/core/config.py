@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from opsnb.core.settings.caches import CacheSettings, Opcache, Purge
 from opsnb.core.settings.connection import ConnectionSettings
 from opsnb.core.settings.gates import GateSettings
 from opsnb.core.settings.health import Health, HealthSettings
@@ -30,6 +31,7 @@ from opsnb.errors import ConfigError
 
 
 class Settings(
+    CacheSettings,
     ConnectionSettings,
     GateSettings,
     HealthSettings,
@@ -96,7 +98,24 @@ class Config(Table):
                     ("servers", name, "environment"),
                     f"no environment {server.environment!r} ({known})",
                 )
+            self._know_secrets(name)
         return self
+
+    def _know_secrets(self, server: str) -> None:
+        """What a purge names must be listed, wherever each of the two is said."""
+        table = self.servers[server]
+        layers: dict[tuple[str, ...], Settings] = {
+            ("project",): self.project,
+            ("environments", table.environment): self.environment(server),
+            ("servers", server): table,
+        }
+        nearest: dict[str, tuple[str, ...]] = dict.fromkeys(("purge", "secrets"), ("project",))
+        for path, layer in layers.items():
+            nearest |= {key: path for key in nearest if key in layer.model_fields_set}
+        listed = {*layers[nearest["secrets"]].secrets}
+        for purge in layers[nearest["purge"]].purge:
+            for name in sorted(purge.secrets - listed):
+                raise _At((*nearest["purge"], "purge"), f"`secrets` does not list {name}")
 
     def settings(self, server: str) -> Settings:
         """What holds for a server, inherited and all.
@@ -272,13 +291,17 @@ def default_file() -> str:
         "# The environment it belongs to.",
         'environment = "production"',
         "",
-        "# Hooks and checks may be tables, too:",
+        "# Hooks, checks and purges may be tables, too:",
         "# [[project.before_publish]]",
         *_keys(Hook),
         "# [[project.health]]",
         *_keys(Health),
         "# [[project.notices]]",
         *_keys(Notice),
+        "# [[project.purge]]",
+        *_keys(Purge),
+        "# [project.opcache]",
+        *_keys(Opcache),
     ]
     return "\n".join(sections) + "\n"
 

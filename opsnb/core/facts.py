@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from opsnb.core.caches import opcache_shown, purge_shown
 from opsnb.core.checks import shown, watchdog_shown
 from opsnb.core.events import SWITCHES, Outcome, Report
 from opsnb.core.hooks import Due
@@ -101,7 +102,10 @@ def plan_facts(plan: Plan) -> list[Fact]:
     if plan.build:
         facts += _build(plan, plan.build)
     facts += _hooks(plan, "before")
+    if plan.opcache:
+        facts.append(Fact("opcache", opcache_shown(plan.opcache)))
     facts += _hooks(plan, "after")
+    facts += [Fact("purge", purge_shown(purge)) for purge in plan.purge]
     facts += [Fact("check", shown(check)) for check in plan.health]
     if told := watchdog_shown(plan):
         facts.append(Fact("watchdog", told))

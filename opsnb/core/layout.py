@@ -22,6 +22,7 @@
         ├── manifests/NAME      what a release was made to hold
         ├── stats/NAME          how its files looked to stat(2) when it was finished
         ├── spare/              the release that left last, for the next one to be made of
+        ├── tmp.placed          where a script stands that PHP runs once, in a release or here
         └── trash/              what is being removed
 
 Paths are relative to ``deploy_to``; ``remote/agent.sh`` uses the same names.
@@ -41,6 +42,7 @@ INTENT = f"{OURS}/intent.json"
 REVISION = b"REVISION"
 
 _NAME = re.compile(r"[0-9]{14}")
+_ONE_SHOT = re.compile(rb"(?:.*/)?opsnb-[0-9a-f]{32}\.php", re.DOTALL)
 
 
 def release(name: str) -> str:
@@ -61,6 +63,20 @@ def manifest(name: str) -> str:
 def watch(token: int) -> tuple[str, str]:
     """The mark of a release that awaits its confirmation, and that mark once its time was up."""
     return f"{OURS}/watch/{token}", f"{OURS}/watch/{token}.fired"
+
+
+def one_shot(chance: str) -> str:
+    """The name of a script that PHP runs once.
+
+    Args:
+        chance: 32 hexadecimal digits that nobody can guess.
+    """
+    return f"opsnb-{chance}.php"
+
+
+def is_one_shot(path: bytes) -> bool:
+    """Whether a path of a release is such a script, which a dead change may have left."""
+    return _ONE_SHOT.fullmatch(path) is not None
 
 
 def is_name(text: str) -> bool:

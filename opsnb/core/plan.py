@@ -14,6 +14,7 @@ from opsnb.core.hooks import Due
 from opsnb.core.manifest import Difference, Manifest, parents
 from opsnb.core.release import Record
 from opsnb.core.retention import Retention
+from opsnb.core.settings.caches import Opcache, Purge
 from opsnb.core.settings.health import Health
 from opsnb.core.settings.hooks import Hook
 from opsnb.core.spare import Reuse
@@ -106,6 +107,8 @@ class Plan:
         carried: Paths that the application wrote in the live release and that stay.
         overwritten: Paths changed on the server that the source's version replaces.
         hooks: Hooks by their points, and those that are left out.
+        opcache: How PHP's cache of compiled code is emptied after the switch; None for not at all.
+        purge: The caches that are purged after it.
         health: What must answer, before the switch or after it.
         watchdog: Within how many seconds after the switch it must be confirmed, so that the server
             does not put the previous release back by itself; 0 for no such limit.
@@ -132,6 +135,8 @@ class Plan:
     carried: tuple[bytes, ...] = ()
     overwritten: tuple[bytes, ...] = ()
     hooks: tuple[Due, ...] = ()
+    opcache: Opcache | None = None
+    purge: tuple[Purge, ...] = ()
     health: tuple[Health, ...] = ()
     watchdog: int = 0
     retention: Retention = field(default_factory=lambda: Retention({}, {}))

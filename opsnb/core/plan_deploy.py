@@ -14,6 +14,7 @@ from hashlib import sha256
 from urllib.parse import quote_from_bytes
 
 from opsnb.core import layout
+from opsnb.core.caches import refuse_caches
 from opsnb.core.checks import armed, cautions, refuse_checks
 from opsnb.core.config import Settings
 from opsnb.core.hooks import DEPLOY, Due, at, due
@@ -55,6 +56,7 @@ def plan_deploy(
     settings = wish.settings
     refuse_commands(site, settings)
     refuse_checks(site, settings)
+    refuse_caches(settings)
     source = _source(wish)
     carried = _carried(base, source, settings.base)
     tree = {**_standing(base, carried), **source.entries}
@@ -86,6 +88,8 @@ def plan_deploy(
         carried=tuple(sorted(carried)),
         overwritten=_overwritten(base, build),
         hooks=hooks,
+        opcache=settings.opcache,
+        purge=settings.purge,
         health=settings.health,
         watchdog=armed(site, settings),
         retention=retain(after, settings.keep_releases),
@@ -115,7 +119,9 @@ def _carried(base: Base | None, source: Manifest, kind: str) -> frozenset[bytes]
     if base is None or kind == "clean":
         return frozenset()
     return frozenset(
-        path for path in base.carried if path not in source and not _under_file(path, source)
+        path
+        for path in base.carried
+        if path not in source and not _under_file(path, source) and not layout.is_one_shot(path)
     )
 
 

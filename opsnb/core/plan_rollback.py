@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from opsnb.core.caches import refuse_caches
 from opsnb.core.checks import armed, cautions, refuse_checks
 from opsnb.core.config import Settings
 from opsnb.core.hooks import ROLLBACK, due
@@ -34,6 +35,7 @@ def plan_rollback(
     refuse_current(site)
     refuse_commands(site, settings)
     refuse_checks(site, settings)
+    refuse_caches(settings)
     target = _chosen(site, to) if to else _previous(site)
     live = site.live
     back = live is not None and live.record is not None and target.seq < live.seq
@@ -44,6 +46,8 @@ def plan_rollback(
         previous=site.current.name,
         state_id=site.state_id,
         hooks=due(settings, ROLLBACK, once_at=once_at),
+        opcache=settings.opcache,
+        purge=settings.purge,
         health=settings.health,
         watchdog=armed(site, settings),
         marks_bad=left,

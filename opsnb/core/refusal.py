@@ -65,6 +65,7 @@ def refuse_commands(site: Site, settings: Settings) -> None:
         return
     asked = [name for name, value in settings if _runs_there(value)]
     asked += ["watchdog"] if getattr(settings, "watchdog", 0) else []
+    asked += ["opcache"] if settings.opcache else []
     if asked:
         raise NotReady(
             f"what is missing: a shell; SFTP alone runs nothing for {', '.join(asked)}",

@@ -135,6 +135,7 @@ class Change:
         room: Bytes that its commands may still say at once; then their last words only.
         folder: Where its commands of this machine run.
         scripts: Texts of the scripts among its hooks, by file.
+        environment: What its commands are told, beside the secrets.
         after_failure: Told what went wrong once that has been settled, while the lock is held.
         armed: The mark of the watchdog of its switch; None when it has none.
         put_back_first: Whether a dead change's release was put back before this one began.
@@ -151,6 +152,7 @@ class Change:
     room: int = 16 << 20
     folder: Path = field(default_factory=Path)
     scripts: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
     after_failure: Callable[[OpsnbError], Coroutine[Any, Any, None]] | None = None
     held: Held | None = None
     site: Site | None = None

@@ -19,6 +19,7 @@ from opsnb.core.spare import meddled, plain
 from opsnb.core.text import plural, safe, size
 from opsnb.engine import cache
 from opsnb.engine.asked import Prepare
+from opsnb.engine.caches import prepare_caches
 from opsnb.engine.change import Change, Finished
 from opsnb.engine.chunking import Patch, patches, payload, remember
 from opsnb.engine.cutting import LARGE
@@ -82,6 +83,7 @@ class DeployWork:
         assert plan.build  # noqa: S101 - a deploy's plan has one
         env = environment(change, change.remote.deploy_to, self.wish.revision)
         prepare(change, plan.hooks, env)
+        prepare_caches(change, plan)
         await run_hooks(change, plan.hooks, "before_deploy", "", env)
         finished = await self._made(change, plan, plan.build, env)
         async with change.phase(Phase.PUBLISH):

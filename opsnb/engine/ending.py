@@ -12,6 +12,7 @@ from opsnb.core.events import Phase
 from opsnb.core.plan import Plan
 from opsnb.core.release import Record
 from opsnb.core.text import safe
+from opsnb.engine.caches import empty_opcache, purge
 from opsnb.engine.change import Change
 from opsnb.engine.health import check_health
 from opsnb.engine.hooks import run_hooks
@@ -64,22 +65,26 @@ async def confirm(change: Change, plan: Plan, record: Record, env: Mapping[str, 
         except OutcomeUnknown:
             raise
         except OpsnbError as error:
-            await _put_back(change, plan, record, error)
+            await _put_back(change, plan, record, error, env)
 
 
 async def _confirmed(change: Change, plan: Plan, env: Mapping[str, str]) -> None:
-    """Hooks and checks after the switch, sooner than the watchdog bites."""
+    """Caches, hooks and checks after the switch, sooner than the watchdog bites."""
     limit = change.armed.seconds * SOONER if change.armed else None
     try:
         async with asyncio.timeout(limit):
+            await empty_opcache(change, plan, plan.name)
             for point in ("after_publish", "after_rollback"):
                 await run_hooks(change, plan.hooks, point, plan.name, env)
+            await purge(change, plan, plan.name, env)
             await check_health(change, plan.health, "after", plan.name, env)
     except TimeoutError as error:
         raise CheckFailed(f"not confirmed within {limit:g} s") from error
 
 
-async def _put_back(change: Change, plan: Plan, record: Record, error: OpsnbError) -> None:
+async def _put_back(
+    change: Change, plan: Plan, record: Record, error: OpsnbError, env: Mapping[str, str]
+) -> None:
     """Publish what was live before, and whatever else a failure asks for. Always raises."""
     why = error.message
     change.log(f"{why}: putting the previous release back")
@@ -96,6 +101,7 @@ async def _put_back(change: Change, plan: Plan, record: Record, error: OpsnbErro
             f"Visitors see {safe(change.live)}. Mend it, or "
             f"`opsnb rollback {change.actor.server}`.",
         ) from error
+    await _caches_again(change, plan, env)
     raise _back(change, plan, why) from error
 
 
@@ -114,6 +120,15 @@ async def _is_back(change: Change, plan: Plan) -> bool:
     except OpsnbError:
         return False
     return change.live == plan.previous
+
+
+async def _caches_again(change: Change, plan: Plan, env: Mapping[str, str]) -> None:
+    """Tell the caches that the release before is live again; that they do not hear is a warning."""
+    try:
+        await empty_opcache(change, plan, change.live, again=True)
+        await purge(change, plan, change.live, env, again=True)
+    except OpsnbError as error:
+        change.warn(f"not all caches were told: {error.message}")
 
 
 async def _restore(change: Change, plan: Plan, bad: Record, why: str) -> None:
@@ -201,11 +216,12 @@ async def _unconfirmed(change: Change, plan: Plan, record: Record, error: OpsnbE
     change.log(f"{error.message}: looking whether it was confirmed")
     why = f"it was not confirmed: {error.message}"
     if await _regain(change, plan):
+        await _caches_again(change, plan, change.environment)
         raise _back(change, plan, why) from error
     marks = change.site.watches if change.site else ()
     if not any(change.armed and mark.token == change.armed.token for mark in marks):
         raise error
-    await _put_back(change, plan, record, CheckFailed(why))
+    await _put_back(change, plan, record, CheckFailed(why), change.environment)
 
 
 async def _finish(change: Change, plan: Plan, records: Sequence[Record]) -> None:

@@ -192,7 +192,7 @@ def prepare(change: Change, hooks: Sequence[Due], env: Mapping[str, str]) -> Non
     Raises:
         SourceError: A script cannot be read.
     """
-    change.scripts = scripts_of(hooks)
+    change.scripts, change.environment = scripts_of(hooks), env
     failed = at(hooks, "on_failure")
 
     async def after(error: OpsnbError) -> None:

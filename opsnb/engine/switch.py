@@ -10,6 +10,7 @@ from opsnb.core.plan import Plan
 from opsnb.core.plan_rollback import plan_prune, plan_rollback
 from opsnb.core.release import Record, Site
 from opsnb.core.text import safe
+from opsnb.engine.caches import prepare_caches
 from opsnb.engine.change import Change
 from opsnb.engine.ending import check_before, confirm, finish
 from opsnb.engine.hooks import environment, prepare, run_hooks
@@ -65,6 +66,7 @@ class RollbackWork:
         assert target and target.record  # noqa: S101, PT018 - a rollback's plan has a recorded one
         env = environment(change, change.remote.deploy_to, target.record.revision)
         prepare(change, plan.hooks, env)
+        prepare_caches(change, plan)
         if at(plan.hooks, "before_rollback"):
             async with change.phase(Phase.HOOKS):
                 await run_hooks(change, plan.hooks, "before_rollback", plan.name, env)

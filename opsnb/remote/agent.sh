@@ -648,14 +648,51 @@ disarm() {
     rm -f ".opsnb/tmp.$T"
 }
 
-# The payload sets the variables of a hook, which no argument shows, and `opsnb_hook`. All it says goes
-# where complaints go: what it leaves behind may go on talking there, and is in nobody's answer.
+# The payload sets the variables of a hook, which no argument shows, `opsnb_hook`, and a mark, which
+# ends what it says and tells its status. It has ended when its own shell has: what it leaves behind
+# has a pipe of its own for its words, and not our output.
 hook() {
     fence
     script=$(cat) || exit 1
     cd "$1" || exit 97
+    { ( hooked ) 2>&1 </dev/null; echo; } 3<&- 9>&- | heard
+}
+# In a shell of its own, whose number comes first.
+hooked() {
+    /bin/sh -c 'echo "$PPID"'
     eval "$script"
-    exec /bin/sh -c "$opsnb_hook" >&2 </dev/null 3<&- 9>&-
+    ( exec /bin/sh -c "$opsnb_hook" )
+    printf '\001%s %s\n' "$opsnb_mark" "$?"
+}
+# Copy what comes, as it comes, for as long as that shell is there, and then what it has left in the
+# pipe. The line break after its end wakes whoever waits for more. What is said later goes nowhere: it
+# must not end for that who says it.
+heard() {
+    read -r one || return
+    while dd bs=65536 count=1 2>/dev/null && kill -0 "$one" 2>/dev/null; do :; done
+    dd if=/dev/fd/0 iflag=nonblock bs=65536 count=16 2>/dev/null
+    exec 4<&0
+    $(command -v setsid) cat <&4 >/dev/null 2>&1 3<&- 4<&- 9>&- &
+}
+
+# A script that PHP runs once, in a directory below deploy_to. Where it stands is written down before it
+# does: whoever comes after a crash takes it away.
+place() {
+    fence
+    [ "$(cd "$1" 2>/dev/null && pwd -P)" = "$(pwd -P)/$1" ] || { say "$1 is no directory of its own"; exit 97; }
+    printf '%s\n' "$1/$2" >>.opsnb/tmp.placed && sync .opsnb/tmp.placed && cat >"$1/$2" && chmod a+r "$1/$2" ||
+        { say 'not written: is the disk full?'; displace; exit 1; }
+}
+unplace() { fence; displace; }
+displace() {
+    [ -f .opsnb/tmp.placed ] || return 0
+    while read -r p; do
+        case $p in
+        *..*) ;;
+        .opsnb/tmp.opsnb-*.php | releases/*/opsnb-*.php) rm -f "$p" || return ;;
+        esac
+    done <.opsnb/tmp.placed
+    rm -f .opsnb/tmp.placed
 }
 
 # A release leaves by one rename; what then remains is nobody's. What has no record is not ours.
@@ -713,6 +750,7 @@ retire() {
 }
 sweep() {
     fence
+    displace || exit 96
     rm -rf .current.opsnb.* .opsnb/tmp.*
     [ ! -d .opsnb/spare ] || [ -d .opsnb/spare/tree ] || rm -rf .opsnb/spare
     set -- .opsnb/trash/* .opsnb/trash/.[!.]*

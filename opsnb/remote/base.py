@@ -129,6 +129,19 @@ class Texts:
     closed: tuple[str, ...]
 
 
+class Line(Protocol):
+    """Bytes to and from something that listens on a server, or beside it."""
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes. Raises RemoteError."""
+
+    async def read(self) -> bytes:
+        """The next bytes; empty at the end. Raises RemoteError."""
+
+    async def close(self) -> None:
+        """Close it. Never raises."""
+
+
 class Held(Protocol):
     """A server whose lock is ours. Every method raises LockLost when it no longer is."""
 
@@ -294,6 +307,18 @@ class Held(Protocol):
     ) -> int:
         """Run a command in a directory of the site; its exit status."""
 
+    async def place(self, directory: str, name: str, content: bytes) -> None:
+        """Put a script in place that PHP runs once.
+
+        Args:
+            directory: Where, below ``deploy_to``.
+            name: Its name, as :func:`opsnb.core.layout.one_shot` gives it.
+            content: The script.
+        """
+
+    async def unplace(self) -> None:
+        """Remove every one that is in place. Whoever sweeps does the same."""
+
     async def discard(self, names: Sequence[str]) -> bool:
         """Remove releases and what is known of them; False when something could not be removed."""
 
@@ -371,6 +396,13 @@ class Remote(Protocol):
         ``deploy_to`` where there is none. What it starts ends with it, with this call (a
         cancellation waits for that) and with the connection; what leaves its process group
         (``setsid``) is not followed.
+        """
+
+    async def reach(self, address: str) -> Line:
+        """Connect to what listens on the server: an absolute path of a socket, or ``host:port``.
+
+        Raises:
+            RemoteError: Nothing listens there, or the login may not.
         """
 
     async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:

@@ -22,8 +22,9 @@ from opsnb.core.text import safe
 from opsnb.errors import OpsnbError, RemoteError
 from opsnb.remote import watchdog
 from opsnb.remote.base import Finish, Patched
+from opsnb.remote.hooked import Heard
 from opsnb.remote.pack import Packer
-from opsnb.remote.replies import LOCK_LOST, NOT_REMOVED, as_payload, cut, good
+from opsnb.remote.replies import NOT_REMOVED, as_payload, cut, good
 from opsnb.remote.shell import Call, Reply, Shell, quoted
 
 if TYPE_CHECKING:
@@ -82,7 +83,6 @@ class PosixHeld:
         self._series = False
         self._waiting: list[_Step] = []
         self._switches = 0
-        self._hooked = False
         self._gone = False
         self._alive = asyncio.create_task(self._beat())
 
@@ -282,12 +282,7 @@ class PosixHeld:
 
     async def finish(self, name: str) -> bytes:
         """See :meth:`Held.finish`."""
-        reply = await self._answer("list the release", "finish", name, "")
-        if not self._hooked:
-            return reply.out
-        # What a hook left running may be talking between the answers of this shell.
-        asked = await self._remote.ask("stats", name, timeout=self._step_timeout)
-        return good(asked, "list the release").out
+        return (await self._answer("list the release", "finish", name, "")).out
 
     async def store(self, path: str, content: bytes) -> None:
         """See :meth:`Held.store`."""
@@ -339,20 +334,28 @@ class PosixHeld:
         on_output: Callable[[bytes], None],
     ) -> int:
         """See :meth:`Held.hook`."""
-        self._hooked = True
         await self._take_all()
         # The values go as a part of the script: what stands in an argument, every user can see.
+        heard = Heard(on_output)
         script = [
             b"export %s=%s\n" % (key.encode(), quoted(environment[key])) for key in environment
         ]
-        script.append(b"opsnb_hook=" + quoted(command) + b"\n")
+        script.append(b"opsnb_hook=%s\nopsnb_mark=%s\n" % (quoted(command), heard.mark))
         reply = await self._shell.call(
-            "hook", directory, payload=script, timeout=timeout, on_output=on_output
+            "hook", directory, payload=script, timeout=timeout, on_output=heard.feed
         )
-        if reply.status == LOCK_LOST:
-            # The hook's own status may be the same: the lock itself knows.
-            await self._step("run a hook", "fence")
-        return reply.status
+        if heard.status is None:
+            good(reply, "run a hook")
+            raise RemoteError("the server did not say how a hook ended")
+        return heard.status
+
+    async def place(self, directory: str, name: str, content: bytes) -> None:
+        """See :meth:`Held.place`."""
+        await self._step("put a script in place", "place", directory, name, payload=[content])
+
+    async def unplace(self) -> None:
+        """See :meth:`Held.unplace`."""
+        await self._step("remove the script", "unplace")
 
     async def discard(self, names: Sequence[str]) -> bool:
         """See :meth:`Held.discard`."""
@@ -395,11 +398,7 @@ class PosixHeld:
         if not self._shell.broken:
             if not self._gone:
                 await self._shell.call("drop_lock", timeout=QUICK)
-            if self._hooked:
-                # What a hook left running may talk in between.
-                await self._shell.close()
-            else:
-                self._remote.give_back(self._shell)
+            self._remote.give_back(self._shell)
 
 
 def _inside(paths: Iterable[bytes]) -> list[bytes]:

@@ -22,10 +22,11 @@ from opsnb.errors import (
     OpsnbError,
     RemoteError,
 )
-from opsnb.remote.base import Changes, Exit, Glance, Held, OnOutput, Texts
+from opsnb.remote.base import Changes, Exit, Glance, Held, Line, OnOutput, Texts
 from opsnb.remote.command import Command
 from opsnb.remote.held import QUICK, PosixHeld
 from opsnb.remote.looked import seen
+from opsnb.remote.near import near
 from opsnb.remote.replies import (
     CHANGED_HANDS,
     LOCKED,
@@ -44,6 +45,7 @@ from opsnb.remote.replies import (
 from opsnb.remote.shell import Call, Pipes, Reply, Shell
 
 Dial = Callable[[], Awaitable[Pipes]]
+Reach = Callable[[str], Awaitable[Line]]
 
 
 class PosixRemote:
@@ -56,6 +58,7 @@ class PosixRemote:
         step_timeout: Seconds until a copying or flushing step has failed.
         connect_timeout: Seconds until connecting has failed.
         round_trip: Tells how many seconds it is to the server and back.
+        reach: Connects to what listens on the server.
     """
 
     def __init__(
@@ -66,7 +69,9 @@ class PosixRemote:
         step_timeout: float = 1800,
         connect_timeout: float = 15,
         round_trip: Callable[[], float | None] = lambda: 0.0,
+        reach: Reach = near,
     ) -> None:
+        self._reach = reach
         self.deploy_to = deploy_to
         self._round_trip = round_trip
         self._dial = dial
@@ -225,6 +230,10 @@ class PosixRemote:
         """See :meth:`Remote.run`."""
         command = Command(await self._dial(), on_output)
         return await command.run(script, self.deploy_to, directory, timeout, self._connect_timeout)
+
+    async def reach(self, address: str) -> Line:
+        """See :meth:`Remote.reach`."""
+        return await self._reach(address)
 
     async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
         """See :meth:`Remote.lock`."""

@@ -88,7 +88,7 @@ class Call:
         args: Its arguments; none may hold a line break or NUL.
         payload: What it reads, in pieces of any size.
         timeout: Seconds until it has failed, counted from the end of the call before it.
-        on_output: Told each piece of what it complains about as it comes.
+        on_output: Told each piece of output as it comes.
         regardless: Whether it runs even if the call before it, sent with it, has failed.
     """
 
@@ -185,7 +185,7 @@ class Shell:
             args: Its arguments; none may hold a line break or NUL.
             payload: What it reads, in pieces of any size.
             timeout: Seconds until it has failed.
-            on_output: Told each piece of what it complains about as it comes.
+            on_output: Told each piece of output as it comes.
 
         Raises:
             StepTimedOut: It did not end in time; the shell is closed.
@@ -237,7 +237,7 @@ class Shell:
             return replies
 
     async def _answer(self, call: Call) -> Reply:
-        self._err.listen(call.on_output)
+        self._out.listen(call.on_output)
         try:
             async with asyncio.timeout(call.timeout):
                 status, out = await self._out.reply()
@@ -359,8 +359,7 @@ class _Stream:
     def __init__(self, nonce: bytes, *, complaints: bool = False) -> None:
         self._nonce = nonce
         self._end = re.compile(rb"\n" + nonce + rb" (\d{1,10})\n")
-        # Anywhere in a line: what a hook says may have no end yet.
-        self._notes = re.compile(nonce + rb" (?:beat|stop (\d{1,10}))\n")
+        self._notes = re.compile(rb"^" + nonce + rb" (?:beat|stop (\d{1,10}))\n", re.MULTILINE)
         self._keep = len(nonce) + 16
         self._complaints = complaints
         self.limit = ERRORS_LIMIT if complaints else REPLY_LIMIT
@@ -387,9 +386,8 @@ class _Stream:
         if self._complaints:
             stop = max((int(note[1] or 0) for note in self._notes.finditer(self.taken)), default=0)
             self.taken = bytearray(self._notes.sub(b"", bytes(self.taken)))
-        self._tell()
-        if self._complaints and self._listener is None:
             self._shorten()
+        self._tell()
         if len(self.taken) > self.limit:
             self.taken.clear()
             raise RemoteError(f"the server's answer is larger than {self.limit:,} bytes")
@@ -414,13 +412,11 @@ class _Stream:
             self._told, self._seen = 1, 0
 
     def _plain(self) -> int:
-        """How far the output goes that cannot be the beginning of a reply's end, or of a note."""
-        at = self.taken.rfind(self._nonce)
-        if at < 0:
-            most = min(len(self._nonce) - 1, len(self.taken))
-            ends = (n for n in range(most, 0, -1) if self.taken.endswith(self._nonce[:n]))
-            return len(self.taken) - next(ends, 0)
-        return at - 1 if self.taken[at - 1 : at] == b"\n" else at
+        """How far the output goes that cannot be the beginning of a reply's end."""
+        line = self.taken.rfind(b"\n") + 1
+        tail = bytes(self.taken[line:])
+        held_back = self._nonce.startswith(tail) or tail.startswith(self._nonce)
+        return line if held_back else len(self.taken)
 
     def answered(self) -> bool:
         """Whether a reply waits here."""

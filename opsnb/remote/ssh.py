@@ -22,7 +22,9 @@ import asyncssh
 
 from opsnb.core.config import Address
 from opsnb.core.text import safe
-from opsnb.errors import ConnectError, Disconnected, HostKeyError, LoginError, NotReady
+from opsnb.errors import ConnectError, Disconnected, HostKeyError, LoginError, NotReady, RemoteError
+from opsnb.remote.base import Line
+from opsnb.remote.near import host_and_port
 from opsnb.remote.posix import PosixRemote
 from opsnb.remote.shell import START, Pipes
 
@@ -124,6 +126,30 @@ class SshConnection:
     async def sftp(self) -> asyncssh.SFTPClient:
         """Begin an SFTP session on the server. It raises what :meth:`dial` does."""
         return await self._session(lambda line: line.start_sftp_client())
+
+    async def reach(self, address: str) -> Line:
+        """Connect to what listens on the server, through the connection.
+
+        Args:
+            address: The absolute path of a socket, or ``host:port``.
+
+        Raises:
+            RemoteError: Nothing listens there, or the server forwards nothing for this login.
+            ConnectError: The server could not be reached.
+        """
+        async with self._connecting:
+            if not self._alive():
+                self._lines.append(await self._connect())
+            line = self._lines[0]
+        try:
+            async with asyncio.timeout(self._timeout):
+                return SshLine(*await _through(line, address))
+        except asyncssh.ChannelOpenError as error:
+            raise RemoteError(
+                f"the server gives no way to {safe(address)}: {safe(error.reason)}"
+            ) from error
+        except (TimeoutError, OSError, asyncssh.Error) as error:
+            raise RemoteError(f"{safe(address)} was not reached: {_said(error)}") from error
 
     async def _session(self, begin: Callable[[asyncssh.SSHClientConnection], Awaitable[T]]) -> T:
         """Begin a session on the server, connecting first when there is no connection."""
@@ -439,6 +465,48 @@ class SshPipes:
                 await self._process.wait_closed()
 
 
+class SshLine:
+    """A connection to what listens on the server.
+
+    Args:
+        reader: What reads from it, opened for bytes.
+        writer: What writes to it.
+    """
+
+    def __init__(
+        self, reader: asyncssh.SSHReader[bytes], writer: asyncssh.SSHWriter[bytes]
+    ) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def write(self, data: bytes) -> None:
+        """See :meth:`Line.write`."""
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except LOST as error:
+            raise RemoteError(f"the connection was lost: {_said(error)}") from error
+
+    async def read(self) -> bytes:
+        """See :meth:`Line.read`."""
+        try:
+            return await self._reader.read(1 << 16)
+        except LOST as error:
+            raise RemoteError(f"the connection was lost: {_said(error)}") from error
+
+    async def close(self) -> None:
+        """See :meth:`Line.close`."""
+        self._writer.channel.abort()
+
+
+async def _through(
+    line: asyncssh.SSHClientConnection, address: str
+) -> tuple[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]]:
+    if address.startswith("/"):
+        return await line.open_unix_connection(address, encoding=None)
+    host, port = host_and_port(address)
+    return await line.open_connection(host, port, encoding=None)
+
+
 def ssh_remote(
     address: Address, ssh_config: Path | None, step_timeout: float, connect_timeout: float
 ) -> PosixRemote:
@@ -463,4 +531,5 @@ def ssh_remote(
         step_timeout,
         connect_timeout,
         connection.round_trip,
+        connection.reach,
     )

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from opsnb.core import config
 from opsnb.core.config import Address, Config, Environment, Project, Settings
+from opsnb.core.settings.caches import Opcache, Purge
 from opsnb.core.settings.health import Health
 from opsnb.core.settings.hooks import Hook
 from opsnb.core.settings.notices import Notice
@@ -269,7 +270,7 @@ def test_the_default_file_is_read_and_says_nothing_but_its_one_server() -> None:
 
 
 def test_the_default_file_has_every_key_with_its_description() -> None:
-    for table in (Project, Environment, Settings, Hook, Health, Notice):
+    for table in (Project, Environment, Settings, Hook, Health, Notice, Purge, Opcache):
         for name, field in table.model_fields.items():
             assert field.description
             stands = f"# {field.description}\n# {field.alias or name} = "
@@ -293,6 +294,8 @@ NEEDS = {
     "[[project.before_publish]]": 'command = "x"',
     "[[project.health]]": 'command = "x"',
     "[[project.notices]]": 'url_env = "X"',
+    "[[project.purge]]": 'command = "x"',
+    "[project.opcache]": 'fastcgi = "/x"',
 }
 
 

@@ -372,6 +372,30 @@ async def test_a_process_left_by_a_hook_holds_neither_the_call_nor_the_lock_nor_
     assert time.monotonic() - began < 15
 
 
+async def test_what_a_hook_left_talks_into_no_later_answer_and_lives_on(
+    remote: Any, held: Any
+) -> None:
+    """It has the first hook's streams; it is ended here, and by nobody before."""
+    talk = "(while :; do echo noise; sleep 0.005; done) & echo $!"
+    await held.begin(ONE, record(ONE, 1))
+    first: list[bytes] = []
+    assert await held.hook(f"releases/{ONE}", talk, {}, SECONDS, first.append) == 0
+    pid = int(b"".join(first).replace(b"noise", b"").split()[0])
+    try:
+        said: list[bytes] = []
+        words = "sleep 0.1; echo mine; exit 3"
+        assert await held.hook(f"releases/{ONE}", words, {}, SECONDS, said.append) == 3
+        assert b"".join(said) == b"mine\n"
+        assert b"noise" not in await held.finish(ONE)
+        await held.release()
+        again = await taken(remote)
+        assert again.seen.releases
+        await again.release()
+        assert is_alive(pid)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
 async def test_a_hook_over_its_time_is_ended_on_the_server_with_its_children(
     remote: Any, held: Any
 ) -> None:

@@ -78,7 +78,7 @@ async def test_each_reply_is_told_before_the_next_call_has_ended(
 
 async def test_each_call_hears_its_own_output_alone(shell: Shell) -> None:
     heard: list[list[bytes]] = [[], [], []]
-    texts = ["echo one >&2", "printf 'two\\n\\ntwo' >&2", "echo three >&2"]
+    texts = ["echo one", "printf 'two\\n\\ntwo'", "echo three"]
     calls = [script(text, on_output=into.append) for text, into in zip(texts, heard, strict=True)]
     await shell.batch(calls)
     assert [b"".join(into) for into in heard] == [b"one\n", b"two\n\ntwo", b"three\n"]

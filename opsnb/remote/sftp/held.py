@@ -559,6 +559,14 @@ class SftpHeld:
         async with self._step("clear what is left"):
             return await self._sweep()
 
+    async def place(self, directory: str, name: str, content: bytes) -> None:
+        """See :meth:`Held.place`. A plan with one is refused before; so is this."""
+        del directory, name, content
+        raise NotReady(NO_SHELL, "PHP's cache is emptied over a login with a shell.")
+
+    async def unplace(self) -> None:
+        """See :meth:`Held.unplace`."""
+
     async def _sweep(self) -> bool:
         left = [name for name in await self._wire.names(b"") if name.startswith(LINK)]
         left += [

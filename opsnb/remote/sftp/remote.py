@@ -16,7 +16,7 @@ from opsnb.core.release import Holder, Site
 from opsnb.core.text import safe
 from opsnb.core.usage import Usage
 from opsnb.errors import Disconnected, NotReady, OpsnbError, RemoteError, StepTimedOut
-from opsnb.remote.base import Changes, Exit, Glance, Held, OnOutput, Texts
+from opsnb.remote.base import Changes, Exit, Glance, Held, Line, OnOutput, Texts
 from opsnb.remote.looked import seen
 from opsnb.remote.sftp import fetching
 from opsnb.remote.sftp import look as looking
@@ -174,6 +174,10 @@ class SftpRemote:
         raise NotReady(NO_SHELL, NEEDS_SHELL)
 
     # --- the lock ------------------------------------------------------------------------------
+
+    async def reach(self, address: str) -> Line:
+        """See :meth:`Remote.reach`."""
+        return await self._connection.reach(address)
 
     async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
         """See :meth:`Remote.lock`."""
