@@ -16,6 +16,7 @@ from opsnb.cli.streams import put
 from opsnb.core.text import safe
 
 if TYPE_CHECKING:
+    from opsnb.core.keepassets import Assets
     from opsnb.core.plan import Plan
     from opsnb.core.rows import Row
     from opsnb.server import DeployPlan
@@ -125,7 +126,13 @@ def _build(plan: Plan) -> dict[str, object]:
         "fill_shared": paths(build.seed) if build else [],
         "carried": paths(plan.carried),
         "overwritten": paths(plan.overwritten),
+        "assets": _assets(plan.assets),
     }
+
+
+def _assets(assets: Assets) -> dict[str, object]:
+    until = datetime.fromtimestamp(assets.until, UTC) if assets.left else None
+    return {"files": len(assets.left), "bytes": assets.size, "until": _plain(until)}
 
 
 def paths(listed: Iterable[bytes]) -> list[str]:

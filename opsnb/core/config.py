@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from opsnb.core.settings.assets import AssetSettings
 from opsnb.core.settings.connection import ConnectionSettings
 from opsnb.core.settings.health import Health, HealthSettings
 from opsnb.core.settings.hooks import Hook, HookSettings
@@ -28,6 +29,7 @@ from opsnb.errors import ConfigError
 
 
 class Settings(
+    AssetSettings,
     ConnectionSettings,
     HealthSettings,
     HookSettings,

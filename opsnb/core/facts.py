@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from opsnb.core.events import Outcome, Report
+from opsnb.core.keepassets import told
 from opsnb.core.manifest import Difference
 from opsnb.core.plan import Build, Plan
 from opsnb.core.text import plural, safe, size
@@ -128,6 +129,8 @@ def _build(plan: Plan, build: Build) -> list[Fact]:
         ("replace", "what was changed on the server: ", plan.overwritten, "warning"),
     )
     facts += [Fact(title, how + _named(paths), kind) for title, how, paths, kind in lists if paths]
+    if plan.assets.left:
+        facts.append(Fact("keep", told(plan.assets)))
     return facts + [Fact("before", f"run {safe(hook.command)}") for hook in build.before]
 
 

@@ -18,6 +18,7 @@
         ├── audit.jsonl     the audit log
         ├── records/NAME.json   what is known of a release
         ├── manifests/NAME      what a release was made to hold
+        ├── manifests/NAME.assets   since when a release holds files its source no longer has
         ├── stats/NAME          how its files looked to stat(2) when it was finished
         ├── spare/              the release that left last, for the next one to be made of
         └── trash/              what is being removed
@@ -54,6 +55,11 @@ def record(name: str) -> str:
 def manifest(name: str) -> str:
     """The manifest of a release."""
     return f"{OURS}/manifests/{name}"
+
+
+def assets(name: str) -> str:
+    """What is known of a release's old assets; see core/keepassets.py."""
+    return f"{manifest(name)}.assets"
 
 
 def is_name(text: str) -> bool:

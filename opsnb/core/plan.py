@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from opsnb.core.config import Settings
+from opsnb.core.keepassets import Assets
 from opsnb.core.manifest import Difference, Manifest
 from opsnb.core.release import Record
 from opsnb.core.retention import Retention
@@ -101,6 +102,7 @@ class Plan:
         aside: The pruned release that the next one is to be made of; empty for none.
         clears_spare: Whether the one that is aside is deleted: its room is needed, or no release
             will be made of it.
+        assets: Files of earlier releases that the new one keeps for a while.
         why: The reason given.
         nothing: Whether there is nothing to do.
         warnings: What the user should know before saying yes.
@@ -123,6 +125,7 @@ class Plan:
     marks_bad: str = ""
     aside: str = ""
     clears_spare: bool = False
+    assets: Assets = field(default_factory=Assets)
     why: str = ""
     nothing: bool = False
     warnings: tuple[str, ...] = ()

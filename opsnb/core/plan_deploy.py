@@ -13,8 +13,9 @@ from datetime import datetime
 from hashlib import sha256
 from urllib.parse import quote_from_bytes
 
-from opsnb.core import layout
+from opsnb.core import keepassets, layout
 from opsnb.core.config import Settings
+from opsnb.core.keepassets import Assets
 from opsnb.core.links import Linking, Listing, decide
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Entry, Kind, Manifest, compare, parents, topmost
@@ -52,7 +53,8 @@ def plan_deploy(
     refuse(site)
     settings = wish.settings
     refuse_commands(site, settings)
-    source = _source(wish)
+    assets = keepassets.decide(base, site.live, _source(wish), settings, now)
+    source = assets.beside(_source(wish))
     carried = _carried(base, source, settings.base)
     tree = {**_standing(base, carried), **source.entries}
     linking = decide(tree, shared, settings.linked_dirs, settings.linked_files)
@@ -64,7 +66,7 @@ def plan_deploy(
     carried = frozenset(path for path in carried if not _below(path, linked))
     name = layout.next_name(now, site.names)
     build = _build(base, source, settings, linking, carried, moved)
-    record = _record(site, wish, build, name, now)
+    record = _record(site, wish, build, name, now, keepassets.digest(assets.left))
     after = _with_live(site, record)
     live_tree = {} if base is None else base.manifest.entries
     entries = {**source.entries, **build.manifest.entries}
@@ -84,7 +86,8 @@ def plan_deploy(
         health=settings.health,
         retention=retain(after, settings.keep_releases),
         keep_releases=settings.keep_releases,
-        nothing=not wish.force and _nothing(site, base, wish, build, linking, carried),
+        assets=assets,
+        nothing=not wish.force and _nothing(site, base, wish, build, linking, carried, assets),
     )
     needs = _needs(base, plan)
     _refuse_space(site, needs, plan)
@@ -285,7 +288,7 @@ def _to_drop(
     return topmost(gone)
 
 
-def _record(site: Site, wish: Wish, build: Build, name: str, now: datetime) -> Record:
+def _record(site: Site, wish: Wish, build: Build, name: str, now: datetime, assets: str) -> Record:
     return Record(
         name=name,
         seq=site.counter + 1,
@@ -300,6 +303,7 @@ def _record(site: Site, wish: Wish, build: Build, name: str, now: datetime) -> R
         size=build.manifest.size,
         manifest=build.manifest.id,
         links=tuple(quote_from_bytes(path) for path in build.links),
+        assets=assets,
     )
 
 
@@ -325,8 +329,12 @@ def _nothing(
     build: Build,
     linking: Linking,
     carried: frozenset[bytes],
+    assets: Assets,
 ) -> bool:
-    """Whether the live release already is what is asked for; a new revision alone is no change."""
+    """Whether the live release already is what is asked for.
+
+    A new revision alone is no change, and neither is it that the time of an old asset is over.
+    """
     if base is None or site.live is None or site.live.state is State.BAD:
         return False
     here, there = dict(build.manifest.entries), dict(base.manifest.entries)
@@ -335,6 +343,8 @@ def _nothing(
     if layout.REVISION in wish.source:
         here[layout.REVISION] = wish.source[layout.REVISION]
         there |= {path: e for path, e in base.manifest.items() if path == layout.REVISION}
+    for path in assets.gone:
+        there.pop(path, None)
     drifted = base.drifted - carried
     links_same = frozenset(build.links) == base.links
     return here == there and not drifted and links_same and not (linking.make or linking.seed)
@@ -392,6 +402,7 @@ def _warnings(
     if base is not None and settings.base == "previous":
         lost = sorted(path for path in base.carried if path in source)
         said += [f"{safe(path)}, written on the server, gives way to the source's" for path in lost]
+    said += keepassets.warnings(plan.assets)
     if site.hold:
         said.append(f"held by {site.hold}")
     if not plan.health:

@@ -113,6 +113,7 @@ class Record:
         size: Bytes in those files.
         manifest: The manifest's id (SHA-256).
         links: Paths linked to ``shared/``, as text with ``%XX`` for what is not plain.
+        assets: SHA-256 of what is known of its old assets; empty when it has none.
         pinned: Whether prune must leave it alone.
         adopted: Whether another tool made it.
         verdict: Why it is bad, when it is.
@@ -131,6 +132,7 @@ class Record:
     size: int = 0
     manifest: str = ""
     links: tuple[str, ...] = ()
+    assets: str = ""
     pinned: bool = False
     adopted: bool = False
     verdict: Verdict | None = None

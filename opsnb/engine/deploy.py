@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from opsnb.core import layout, listing
+from opsnb.core import keepassets, layout, listing
 from opsnb.core.events import Outcome, Phase
 from opsnb.core.manifest import Entry, Kind, Manifest, edits, parents
 from opsnb.core.plan import Build, Plan, Wish
@@ -196,6 +196,8 @@ class DeployWork:
             await self._keep_manifest(change, name, build)
             carried = await self._check(change, name, build)
         files = {f"{layout.OURS}/carried/{name}": carried}
+        if plan.assets.left:
+            files[layout.assets(name)] = keepassets.encode(plan.assets.left)
         return Finished(replace(record, state=State.UNCONFIRMED), files)
 
     async def _keep_manifest(self, change: Change, name: str, build: Build) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import unquote_to_bytes
 
-from opsnb.core import listing
+from opsnb.core import layout, listing
+from opsnb.core.keepassets import believed
 from opsnb.core.links import Listing
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Kind, Manifest
@@ -51,8 +52,19 @@ async def grounds(remote: Remote, glance: Glance, like: Manifest) -> Grounds:
     if glance.live != live.name:
         # Somebody has switched between the two halves of the glance.
         base = await look_at_live(remote, site)
-        return Grounds(site, base)
-    return Grounds(site, await _base(remote, site, live, glance.changes, like))
+        return Grounds(site, base and await _with_assets(remote, live, base))
+    base = await _base(remote, site, live, glance.changes, like)
+    return Grounds(site, await _with_assets(remote, live, base))
+
+
+async def _with_assets(remote: Remote, live: Release, base: Base) -> Base:
+    """The live release, and since when it holds what its source no longer had."""
+    named = live.record.assets if live.record else ""
+    if not named:
+        return base
+    # Beside the manifests, and so read like one.
+    text = await remote.manifest(layout.assets(live.name).rpartition("/")[2])
+    return replace(base, assets=believed(text, named))
 
 
 class Recent:

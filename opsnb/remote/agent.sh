@@ -609,7 +609,8 @@ discard() {
             [ -w "$p" ] || chmod u+rwx "$p"
             mv -T "$p" ".opsnb/trash/$name.$T" || exit 96
         fi
-        rm -f ".opsnb/records/$name.json" ".opsnb/manifests/$name" ".opsnb/stats/$name" ".opsnb/carried/$name"
+        rm -f ".opsnb/records/$name.json" ".opsnb/manifests/$name" ".opsnb/manifests/$name.assets" \
+            ".opsnb/stats/$name" ".opsnb/carried/$name"
     done
     sweep
 }

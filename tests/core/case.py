@@ -6,11 +6,11 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from opsnb.core import listing
+from opsnb.core import layout, listing
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Entry, Kind, Manifest
 from opsnb.core.plan import Plan, Unlisted, Wish
@@ -40,6 +40,7 @@ DEPLOY: Facts = {
     "links": [],
     "carried": [],
     "overwritten": [],
+    "assets": {},
     "prune": {},
     "warnings": [],
     "nothing": False,
@@ -128,10 +129,10 @@ def site(said: Mapping[str, Any], live: bool) -> Site:
 
 def base(said: Mapping[str, Any], name: str) -> Base:
     """A live release from a case, put together as the engine does it."""
-    unknown = set(said) - {"source", "carried", "now", "gone", "links"}
+    unknown = set(said) - {"source", "carried", "now", "gone", "links", "assets"}
     assert not unknown, f"a live release has no {unknown}"
     now = said.get("now", [])
-    return listing.base(
+    made = listing.base(
         name,
         DEPLOY_TO,
         tree(said.get("source", [])),
@@ -141,6 +142,8 @@ def base(said: Mapping[str, Any], name: str) -> Base:
         gone=lines(said.get("gone", [])),
         digests={item.path: item.sha256 for item in map(entry, now) if item.sha256},
     )
+    left = {path.encode(): int(at.timestamp()) for path, at in said.get("assets", {}).items()}
+    return replace(made, assets=left)
 
 
 def run(case: Mapping[str, Any]) -> Facts:
@@ -188,6 +191,10 @@ def _texts(paths: Iterable[bytes]) -> list[str]:
     return [path.decode() for path in paths]
 
 
+def _moment(at: int) -> str:
+    return layout.stamp(datetime.fromtimestamp(at, UTC))
+
+
 def deployed(plan: Plan) -> Facts:
     build, difference = plan.build, plan.difference
     assert build
@@ -211,6 +218,8 @@ def deployed(plan: Plan) -> Facts:
         "carried": _texts(plan.carried),
         "strict": build.carried is not None,
         "overwritten": _texts(plan.overwritten),
+        "assets": {path.decode(): _moment(at) for path, at in plan.assets.left.items()},
+        "until": _moment(plan.assets.until) if plan.assets.left else "",
         "added": _texts(difference.added),
         "changed": _texts(difference.changed),
         "mode_changes": _texts(difference.modes),

@@ -488,7 +488,8 @@ class SftpHeld:
                 raise StepFailed(f"{safe(name)} is live", LIVE)
             if not await self._aside(path, found.mode):
                 return False
-        for known in (record, *(f".opsnb/{kind}/{name}".encode() for kind in KNOWN)):
+        known_of = (layout.assets(name), *(f".opsnb/{kind}/{name}" for kind in KNOWN))
+        for known in (record, *map(str.encode, known_of)):
             await self._away(known)
         return True
 
