@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from opsnb.core.config import Config, Environment, parse
+from opsnb.core.config import Config, Environment, Settings, parse
 from opsnb.errors import ConfigError
 from opsnb.server import Server
 
@@ -61,9 +61,9 @@ class Project:
 
     def _made(self, name: str) -> Server:
         if "://" in name and name not in self.config.servers:
-            settings: Any = self.config.project
-            return Server(name, settings=settings, ssh_config=self._ssh_config)
-        settings = self.config.settings(name)
+            settings: Any = _located(self.config.project, self._folder)
+            return Server(name, settings=settings, ssh_config=self._ssh_config, **self._about)
+        settings = _located(self.config.settings(name), self._folder)
         if settings.source and not Path(settings.source).is_absolute():
             source = str(self._folder / settings.source)
             settings = settings.model_copy(update={"source": source})
@@ -75,7 +75,12 @@ class Project:
             environment=self.config.environment(name),
             environment_name=table.environment,
             ssh_config=self._ssh_config,
+            **self._about,
         )
+
+    @property
+    def _about(self) -> Any:
+        return {"project": self.name, "folder": self._folder}
 
     @property
     def sources(self) -> tuple[Path, ...]:
@@ -94,6 +99,23 @@ class Project:
 
     def __repr__(self) -> str:
         return f"<Project {self.name}: {', '.join(self.config.servers) or 'no servers'}>"
+
+
+def _located(settings: Settings, folder: Path) -> Settings:
+    """Settings whose configuration files are found from wherever one is."""
+    if not settings.files:
+        return settings
+    files = tuple(
+        file.model_copy(
+            update={
+                key: str(folder / getattr(file, key))
+                for key in ("template", "copied")
+                if getattr(file, key)
+            }
+        )
+        for file in settings.files
+    )
+    return settings.model_copy(update={"files": files})
 
 
 def load(

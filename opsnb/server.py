@@ -91,6 +91,8 @@ class Server:
         environment: The environment it belongs to.
         environment_name: That environment's name.
         ssh_config: The ssh_config file to read; None for the user's own.
+        project: The project's name, for templates of configuration files.
+        folder: Where commands for their secrets run.
 
     Attributes:
         jobs: The changes that run, and the last 20 that ended, the newest last.
@@ -108,6 +110,8 @@ class Server:
         environment: Environment | None = None,
         environment_name: str = "",
         ssh_config: str | os.PathLike[str] | None = None,
+        project: str = "",
+        folder: Path | None = None,
     ) -> None:
         try:
             self._address = Address.parse(url)
@@ -120,6 +124,7 @@ class Server:
         self.settings = settings or Settings.model_validate({})
         self.environment = environment or Environment.model_validate({})
         self.environment_name = environment_name
+        self._project, self._folder = project, folder or Path()
         self.jobs: list[Job] = []
         self._ssh_config = Path(ssh_config).expanduser() if ssh_config is not None else None
         self._remote_: PosixRemote | SftpRemote | None = None
@@ -338,7 +343,9 @@ class Server:
         self, source: str | os.PathLike[str], revision: str, keep: int | None, force: bool
     ) -> Asked:
         from opsnb.engine.asked import Asked  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.engine.configfiles import About  # noqa: PLC0415 - as above
 
+        names = (self.name, self.environment_name, self._project)
         return Asked(
             where=self._source(source),
             settings=self._keeping(keep),
@@ -347,6 +354,7 @@ class Server:
             host=platform.node(),
             force=force,
             memory=self._seen_before(),
+            about=About(*names, self.deploy_to, self._folder),
         )
 
     def _seen_before(self) -> Memory | None:

@@ -52,7 +52,7 @@ MAY = {
 OUTSIDE = {
     "core": {"pydantic"},
     "remote": {"asyncssh", "zstandard"},
-    "engine": {"fastcdc", "pathspec"},
+    "engine": {"fastcdc", "jinja2", "pathspec"},
     "tables": {"pandas"},
     "server": {"pandas"},
     "embedded": {"asyncssh"},
@@ -75,6 +75,8 @@ HOMES = {
     "asyncssh": ("remote/ssh.py", "embedded/"),
     "pandas": ("tables.py",),
     "fastcdc": ("engine/cutting.py",),
+    "jinja2": ("engine/templates.py",),
+    "keyring": (),
     "pathspec": ("engine/ignore.py",),
     "pydantic": ("core/config.py", "core/settings/"),
     "rich": ("cli/",),

@@ -18,8 +18,10 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from opsnb.core.settings.assets import AssetSettings
 from opsnb.core.settings.connection import ConnectionSettings
+from opsnb.core.settings.files import File, FileSettings, SecretVar
 from opsnb.core.settings.health import Health, HealthSettings
 from opsnb.core.settings.hooks import Hook, HookSettings
+from opsnb.core.settings.merging import merged
 from opsnb.core.settings.release import ReleaseSettings
 from opsnb.core.settings.retention import RetentionSettings
 from opsnb.core.settings.source import SourceSettings
@@ -31,6 +33,7 @@ from opsnb.errors import ConfigError
 class Settings(
     AssetSettings,
     ConnectionSettings,
+    FileSettings,
     HealthSettings,
     HookSettings,
     RetentionSettings,
@@ -107,9 +110,8 @@ class Config(Table):
             known = ", ".join(self.servers) or "none is defined"
             raise ConfigError(f"no server is called {safe(server)!r}", f"Known servers: {known}.")
         layers = [self.project, self.environment(server), table]
-        merged = {key: value for layer in layers for key, value in _said(layer).items()}
         try:
-            return Settings.model_validate(merged)
+            return Settings.model_validate(merged(map(_said, layers)))
         except ValidationError as error:
             raise ConfigError(f"server {server!r}: {_reason(error.errors()[0])}") from error
 
@@ -275,6 +277,10 @@ def default_file() -> str:
         *_keys(Hook),
         "# [[project.health]]",
         *_keys(Health),
+        "# [[project.files]]",
+        *_keys(File),
+        "# [project.secret_vars.NAME]",
+        *_keys(SecretVar),
     ]
     return "\n".join(sections) + "\n"
 
@@ -291,6 +297,8 @@ def _keys(table: type[BaseModel], but: type[BaseModel] | None = None) -> Iterabl
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return "{}"
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, (int, float)):

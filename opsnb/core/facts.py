@@ -117,6 +117,7 @@ def _reasons(title: str, reasons: Mapping[str, str], kind: str) -> Iterable[Fact
 
 def _build(plan: Plan, build: Build) -> list[Fact]:
     facts = [Fact("files", counts(plan))]
+    facts += [Fact("config", str(change)) for change in plan.config]
     facts.append(Fact("send", f"{plural(len(build.send), 'path')}, {size(plan.send_bytes)}"))
     if build.base:
         how = "hard links to" if build.hardlink else "a copy of"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from opsnb.core.config import Settings
+from opsnb.core.configfiles import ConfigChange, ConfigFile
 from opsnb.core.keepassets import Assets
 from opsnb.core.manifest import Difference, Manifest
 from opsnb.core.release import Record
@@ -33,6 +34,7 @@ class Wish:
         by: Who asks.
         host: The machine they ask from.
         force: Whether to make a release that changes nothing.
+        config: Configuration files that were made for it; those for the release are in the source.
     """
 
     source: Manifest
@@ -42,6 +44,7 @@ class Wish:
     by: str = ""
     host: str = ""
     force: bool = False
+    config: tuple[ConfigFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ class Plan:
         clears_spare: Whether the one that is aside is deleted: its room is needed, or no release
             will be made of it.
         assets: Files of earlier releases that the new one keeps for a while.
+        config: Configuration files, and what becomes of each.
         why: The reason given.
         nothing: Whether there is nothing to do.
         warnings: What the user should know before saying yes.
@@ -126,6 +130,7 @@ class Plan:
     aside: str = ""
     clears_spare: bool = False
     assets: Assets = field(default_factory=Assets)
+    config: tuple[ConfigChange, ...] = ()
     why: str = ""
     nothing: bool = False
     warnings: tuple[str, ...] = ()
@@ -139,7 +144,15 @@ class Plan:
             if build
             else (self.name,)
         )
-        return (self.verb, self.previous, self.state_id, steps, tuple(self.retention.remove))
+        config = tuple((change.file, change.how, change.before) for change in self.config)
+        return (
+            self.verb,
+            self.previous,
+            self.state_id,
+            steps,
+            tuple(self.retention.remove),
+            config,
+        )
 
 
 @dataclass(frozen=True, slots=True)

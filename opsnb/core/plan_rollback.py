@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from opsnb.core.config import Settings
+from opsnb.core.configfiles import newer
 from opsnb.core.plan import Plan
 from opsnb.core.refusal import refuse, refuse_commands, refuse_current
 from opsnb.core.release import Release, Site, State, rollback_targets
@@ -85,6 +86,8 @@ def _rollback_warnings(site: Site, target: Release) -> tuple[str, ...]:
         said.append(f"{target.name} was left by {safe(verdict.by)}: {safe(verdict.why)}")
     if target.state is State.UNCONFIRMED:
         said.append(f"{target.name} was never confirmed to work")
+    if site.live and site.live.record and target.record:
+        said += newer(site.live.record.config, target.record.config)
     if site.hold:
         said.append(f"held by {site.hold}")
     return tuple(said)

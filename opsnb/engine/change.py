@@ -36,9 +36,11 @@ from opsnb.core.layout import stamp
 from opsnb.core.plan import Plan
 from opsnb.core.recovery import plan_recovery
 from opsnb.core.refusal import refuse_missing
-from opsnb.core.release import Current, CurrentKind, Intent, Record, Site
-from opsnb.core.secrets import Secrets
+from opsnb.core.release import Current, CurrentKind, Intent, Pending, Record, Site
+from opsnb.core.secrets import Masker, Secrets
 from opsnb.core.text import safe
+from opsnb.engine import placing
+from opsnb.engine.placing import Placing
 from opsnb.errors import (
     ConnectError,
     DeployFailed,
@@ -90,10 +92,12 @@ class Finished:
     Attributes:
         record: Its record, as of a complete release.
         files: What is to be written below ``.opsnb`` before it is published, by path.
+        config: Configuration files that are placed in ``shared/`` with it.
     """
 
     record: Record
     files: Mapping[str, bytes]
+    config: Placing | None = None
 
 
 @dataclass
@@ -139,6 +143,7 @@ class Change:
     size: int = 0
     removed: Mapping[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    _config: Pending | None = None
     _phases: list[tuple[str, float]] = field(default_factory=list)
     _tail: bytes | None = b""
     _begun: bool = False
@@ -146,10 +151,22 @@ class Change:
     _began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self._masker = self.secrets.masker()
+        self._masker, self._unsaid = self.secrets.masker(), self.secrets
         emit = self.actor.emit
-        told = replace(self.actor, emit=lambda event: emit(masked(event, self.hidden)))
-        self.actor = told if self.secrets else self.actor
+        self.actor = replace(
+            self.actor,
+            emit=lambda event: emit(masked(event, self.hidden) if self._unsaid else event),
+        )
+
+    def hide(self, secrets: Secrets) -> None:
+        """Show these nowhere either, from now on; commands are not given them."""
+        self._unsaid = self._unsaid.beside(secrets)
+        self._masker = self.masker()
+
+    def masker(self) -> Masker:
+        """What masks all that must not be shown, in a stream of its own."""
+        values = [*self.secrets.values(), *self._unsaid.values()]
+        return Masker(dict.fromkeys(values))
 
     # --- words ---------------------------------------------------------------------------------
 
@@ -283,8 +300,10 @@ class Change:
         """Clear what a dead change left, and look again when that changed anything."""
         recovery = plan_recovery(site, self.actor.now())
         gone = [*recovery.discard, *recovery.forget]
-        if not (gone or site.debris or site.intent):
+        if not (gone or site.debris or site.intent or site.pending):
             return site
+        self._config = site.pending
+        await self.settle_config()
         for record in recovery.records:
             await self.put(record)
         for name in recovery.discard:
@@ -294,6 +313,13 @@ class Change:
         if site.intent:
             await self._settled(site.intent, bool(recovery.settled))
         return await self.remote.look()
+
+    async def settle_config(self) -> None:
+        """What was placed in ``shared/`` stays if its release is live; else what was there is."""
+        pending, self._config = self._config, None
+        if pending is not None:
+            for said in await placing.settle(self.remote, self.lock, pending, self.live):
+                self.warn(said)
 
     async def _settled(self, intent: Intent, happened: bool) -> None:
         said = "had happened" if happened else "had not happened"
@@ -362,8 +388,12 @@ class Change:
         verb = verb or self.verb
         intent = Intent(verb, name, before, actor.by, stamp(actor.now()), why)
         self._earlier, self.switched = self.switched, None
+        config = finished.config if finished else None
+        self._config = config.pending if config else self._config
         try:
             async with self.series():
+                if config:
+                    await config.stage(self.lock)
                 for path, content in (finished.files if finished else {}).items():
                     await self.lock.store(path, content)
                 await self.lock.store(layout.INTENT, self._hidden_in(intent.encode()))
@@ -371,6 +401,8 @@ class Change:
                 if finished:
                     await self.put(finished.record)
                 await self.lock.flush()
+                if config:
+                    await config.place(self.lock)
                 await self.lock.publish(name, site.current.target)
         except LockLost:
             self.switched = self._earlier
@@ -587,6 +619,7 @@ class Change:
             return
         try:
             async with asyncio.timeout(CLEANUP):
+                await self.settle_config()
                 # First of all what may fill the disk, on which the log is to be written.
                 if self.building and self.building != self.live:
                     await self.lock.discard([self.building])

@@ -63,7 +63,7 @@ class _Lines:
     def __init__(self, change: Change, stream: Stream) -> None:
         self._change = change
         self._stream = stream
-        self._masker = change.secrets.masker()
+        self._masker = change.masker()
         self._output = Output(SAID_LINES, change.room, SAID_LAST)
 
     def feed(self, data: bytes) -> None:

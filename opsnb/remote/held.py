@@ -22,6 +22,7 @@ from opsnb.core.text import safe
 from opsnb.errors import OpsnbError, RemoteError
 from opsnb.remote.base import Finish, Patched
 from opsnb.remote.pack import Packer
+from opsnb.remote.placed import Placed
 from opsnb.remote.replies import LOCK_LOST, NOT_REMOVED, as_payload, cut, good
 from opsnb.remote.shell import Call, Reply, Shell, quoted
 
@@ -50,7 +51,7 @@ class Beside(Protocol):
         """Keep a shell whose lock has been given back for the next change."""
 
 
-class PosixHeld:
+class PosixHeld(Placed):
     """The lock of a server, and the shell whose steps run under it.
 
     Args:

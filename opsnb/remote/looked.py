@@ -13,6 +13,7 @@ from opsnb.core.release import (
     CurrentKind,
     Holder,
     Intent,
+    Pending,
     Record,
     Release,
     Site,
@@ -173,6 +174,7 @@ def _with_records(site: Site, found: _Found) -> Site:
         holder=_holder(holder) if "holder" in found.one else None,
         hold=_holder(hold) if hold else None,
         intent=_intent(intent),
+        pending=_pending(found.one.get("pending", b"")),
         spare=_record(found.one.get("spare", b"")),
         broken=tuple(dict.fromkeys(broken)),
     )
@@ -200,3 +202,15 @@ def _intent(text: bytes) -> Intent | None:
         return Intent.decode(text) if text else None
     except ValueError:
         return None
+
+
+def _pending(text: bytes) -> Pending | None:
+    """Configuration that is not settled; its description appears as a whole.
+
+    Raises:
+        RemoteError: It makes no sense: what was there before must not be lost to that.
+    """
+    try:
+        return Pending.decode(text) if text else None
+    except ValueError as error:
+        raise RemoteError(".opsnb/config/pending/journal on the server makes no sense") from error
