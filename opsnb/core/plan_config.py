@@ -31,7 +31,7 @@ def wished(site: Site, base: Base | None, wish: Wish, standing: Standing) -> Wis
         )
     live = {} if base is None else base.manifest.entries
     found = configfiles.changes(wish.config, live, standing)
-    unsettled = site.pending is not None and site.pending.release != site.current.name
+    unsettled = site.pending is not None and site.pending.release != (site.current.name or None)
     return replace(wish, force=wish.force or bool(configfiles.placed(found)) or unsettled)
 
 

@@ -337,7 +337,7 @@ class Pending:
     """Configuration files in ``shared/`` that came with a release, until that is settled.
 
     Attributes:
-        release: The release.
+        release: The release; empty when the description could not be read.
         before: What was there before; a path that is missing was not there.
         after: What was placed, or was to be.
     """

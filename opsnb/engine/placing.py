@@ -80,6 +80,9 @@ async def settle(remote: Remote, held: Held, pending: Pending, live: str) -> lis
     Returns:
         Warnings.
     """
+    if not pending.release:
+        await held.config_done([])
+        return ["what a dead change had placed in shared/ is not known: look at the files there"]
     paths = list(pending.after)
     standing = await remote.standing(paths)
     decided = settlement(pending.before, pending.after, standing, keep=live == pending.release)

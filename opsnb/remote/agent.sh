@@ -753,7 +753,7 @@ config_back() {
     fence
     umask 077
     old=$(pwd -P)/.opsnb/config/pending/old.$1
-    into "$2" look || exit 90
+    into "$2" look && ! [ -L "$leaf" ] || exit 90
     if [ "$3" = was ]; then [ -f "$old" ] && swap "$old"; else rm -f -- "$leaf" && sync .; fi
 }
 config_done() {

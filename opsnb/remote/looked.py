@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from opsnb.core.manifest import check_name
+from opsnb.core.manifest import Manifest, check_name
 from opsnb.core.numbers import number
 from opsnb.core.release import (
     Current,
@@ -205,12 +205,8 @@ def _intent(text: bytes) -> Intent | None:
 
 
 def _pending(text: bytes) -> Pending | None:
-    """Configuration that is not settled; its description appears as a whole.
-
-    Raises:
-        RemoteError: It makes no sense: what was there before must not be lost to that.
-    """
+    """Configuration that is not settled; of one whose description was lost nothing is known."""
     try:
         return Pending.decode(text) if text else None
-    except ValueError as error:
-        raise RemoteError(".opsnb/config/pending/journal on the server makes no sense") from error
+    except ValueError:
+        return Pending("", Manifest(), Manifest())

@@ -109,7 +109,9 @@ async def struck(lab: Lab, check: str, kind: str, at: int) -> tuple[Plot, list[s
     before = live(site)
     plot = Plot({at: kind} if kind else {})
     remote = folder(site)
-    await change(Faulty(remote, plot), "deploy", await deploying(lab.base / "new", check))
+    work = await deploying(lab.base / "new", check)
+    # In a task of its own: a cancellation that comes with its last call is no longer felt in it.
+    await asyncio.create_task(change(Faulty(remote, plot), "deploy", work))
     await remote.close()
     return plot, await after(lab, site, before)
 
