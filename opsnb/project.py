@@ -9,12 +9,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from opsnb.core.config import Config, Environment, Settings, parse
+from opsnb.core.settings.table import Table
 from opsnb.core.text import safe
 from opsnb.errors import ConfigError
 from opsnb.server import Server
 
 if TYPE_CHECKING:
-    from opsnb.core.settings.hooks import Hook
     from opsnb.embedded.demo import Demo
     from opsnb.job import Job
     from opsnb.server import PromotePlan
@@ -68,11 +68,9 @@ class Project:
 
     def _made(self, name: str) -> Server:
         if "://" in name and name not in self.config.servers:
-            settings: Any = self.config.project
-            return Server(
-                name, settings=settings, ssh_config=self._ssh_config, read_only=self._read_only
-            )
-        settings = self._placed(self.config.settings(name))
+            settings: Any = _located(self.config.project, self._folder)
+            return Server(name, settings=settings, ssh_config=self._ssh_config, **self._about)
+        settings = _located(self.config.settings(name), self._folder)
         table = self.config.servers[name]
         return Server(
             table.url,
@@ -81,24 +79,9 @@ class Project:
             environment=self.config.environment(name),
             environment_name=table.environment,
             ssh_config=self._ssh_config,
-            folder=self._folder,
             once_at=self._once_at(name),
-            read_only=self._read_only,
+            **self._about,
         )
-
-    def _placed(self, settings: Settings) -> Settings:
-        """The same, with paths that are relative to the configuration made absolute."""
-        changed: dict[str, object] = {}
-        if settings.source:
-            changed["source"] = str(self._folder / settings.source)
-        for name, value in settings:
-            if isinstance(value, tuple) and any(getattr(item, "file", "") for item in value):
-                changed[name] = tuple(map(self._placed_hook, value))
-        return settings.model_copy(update=changed)
-
-    def _placed_hook(self, hook: Hook) -> Hook:
-        file = str(self._folder.absolute() / hook.file) if hook.file else ""
-        return hook.model_copy(update={"file": file})
 
     def _once_at(self, name: str) -> str:
         """The server that runs what runs once in a server's environment; empty for itself."""
@@ -193,6 +176,14 @@ class Project:
         return self.one_server(to).promote(origin, keep=keep, force=force, outside_window=why)
 
     @property
+    def _about(self) -> Any:
+        return {
+            "project": self.name,
+            "folder": self._folder,
+            "read_only": self._read_only,
+        }
+
+    @property
     def sources(self) -> tuple[Path, ...]:
         """Folders that can be released, as far as the project knows any."""
         configured = [self.server(name).settings.source for name in self.config.servers]
@@ -209,6 +200,25 @@ class Project:
 
     def __repr__(self) -> str:
         return f"<Project {self.name}: {', '.join(self.config.servers) or 'no servers'}>"
+
+
+def _located(settings: Settings, folder: Path) -> Settings:
+    """Settings whose files are found from wherever one is."""
+    changed: dict[str, object] = {}
+    if settings.source:
+        changed["source"] = str(folder / settings.source)
+    for name, value in settings:
+        if isinstance(value, tuple):
+            changed[name] = tuple(_found_from(item, folder.absolute()) for item in value)
+    return settings.model_copy(update=changed)
+
+
+def _found_from(item: object, folder: Path) -> object:
+    """A hook or a configuration file whose own files are found from wherever one is."""
+    if not isinstance(item, Table):
+        return item
+    keys = [key for key in ("file", "template", "copied") if getattr(item, key, "")]
+    return item.model_copy(update={key: str(folder / getattr(item, key)) for key in keys})
 
 
 def load(

@@ -112,7 +112,9 @@ class Server:
         environment: The environment it belongs to.
         environment_name: That environment's name.
         ssh_config: The ssh_config file to read; None for the user's own.
-        folder: Where hooks of this machine run; where the process runs when not given.
+        project: The project's name, for templates of configuration files.
+        folder: Where hooks of this machine and commands for secrets run; where the process runs
+            when not given.
         once_at: The server that runs the hooks that run once in its environment; empty for this.
         read_only: Whether every change is refused: for looking only.
 
@@ -132,6 +134,7 @@ class Server:
         environment: Environment | None = None,
         environment_name: str = "",
         ssh_config: str | os.PathLike[str] | None = None,
+        project: str = "",
         folder: Path | None = None,
         once_at: str = "",
         read_only: bool = False,
@@ -147,8 +150,8 @@ class Server:
         self.settings = settings or Settings.model_validate({})
         self.environment = environment or Environment.model_validate({})
         self.environment_name = environment_name
+        self._project, self._folder = project, folder or Path()
         self.jobs: list[Job] = []
-        self._folder = folder or Path()
         self._once_at = once_at
         self._read_only = read_only
         self._ssh_config = Path(ssh_config).expanduser() if ssh_config is not None else None
@@ -434,7 +437,9 @@ class Server:
         self, source: str | os.PathLike[str], revision: str, keep: int | None, force: bool
     ) -> Asked:
         from opsnb.engine.asked import Asked  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.engine.configfiles import About  # noqa: PLC0415 - as above
 
+        names = (self.name, self.environment_name, self._project)
         return Asked(
             where=self._source(source),
             settings=self._keeping(keep),
@@ -444,6 +449,7 @@ class Server:
             force=force,
             once_at=self._once_at,
             memory=self._seen_before(),
+            about=About(*names, self.deploy_to, self._folder),
         )
 
     def _seen_before(self) -> Memory | None:

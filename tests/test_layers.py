@@ -53,7 +53,7 @@ MAY = {
 OUTSIDE = {
     "core": {"pydantic"},
     "remote": {"asyncssh", "zstandard"},
-    "engine": {"fastcdc", "h11", "pathspec"},
+    "engine": {"fastcdc", "h11", "jinja2", "pathspec"},
     "tables": {"pandas"},
     "notices": {"apprise"},
     "server": {"pandas"},
@@ -79,6 +79,8 @@ HOMES = {
     "pandas": ("tables.py",),
     "fastcdc": ("engine/cutting.py",),
     "h11": ("engine/http.py",),
+    "jinja2": ("engine/templates.py",),
+    "keyring": (),
     "pathspec": ("engine/ignore.py",),
     "pydantic": ("core/config.py", "core/settings/"),
     "rich": ("cli/",),

@@ -16,6 +16,8 @@ from opsnb.cli.streams import put
 from opsnb.core.text import safe
 
 if TYPE_CHECKING:
+    from opsnb.core.configfiles import ConfigChange
+    from opsnb.core.keepassets import Assets
     from opsnb.core.plan import Plan
     from opsnb.core.rows import Row
     from opsnb.core.settings.caches import Purge
@@ -130,7 +132,20 @@ def _build(plan: Plan) -> dict[str, object]:
         "fill_shared": paths(build.seed) if build else [],
         "carried": paths(plan.carried),
         "overwritten": paths(plan.overwritten),
+        "assets": _assets(plan.assets),
+        "config": [_config(change) for change in plan.config],
     }
+
+
+def _assets(assets: Assets) -> dict[str, object]:
+    until = datetime.fromtimestamp(assets.until, UTC) if assets.left else None
+    return {"files": len(assets.left), "bytes": assets.size, "until": _plain(until)}
+
+
+def _config(change: ConfigChange) -> dict[str, object]:
+    file = change.file
+    told = {"path": safe(file.path), "to": file.to, "mode": f"{file.mode:o}"}
+    return {**told, "digest": file.digest, "how": change.how}
 
 
 def paths(listed: Iterable[bytes]) -> list[str]:

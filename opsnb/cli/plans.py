@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from opsnb.cli import show
-from opsnb.core import caches, checks
+from opsnb.core import caches, checks, keepassets
 from opsnb.core.facts import SPARE, hook_title
 from opsnb.core.text import plural, safe, size
 
@@ -40,6 +40,9 @@ def lines(plan: Plan, server: Server, most: int | None = None) -> list[Text]:
         told.append(_item("current", _switch(plan)))
     if plan.build:
         told += _build(plan, plan.build, most)
+    told += [_item("config", str(change)) for change in plan.config]
+    if plan.assets.left:
+        told.append(_item("keep", keepassets.told(plan.assets)))
     told += _hooks(plan, "before")
     if plan.opcache:
         told.append(_item("opcache", caches.opcache_shown(plan.opcache)))

@@ -16,11 +16,14 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from opsnb.core.settings.assets import AssetSettings
 from opsnb.core.settings.caches import CacheSettings, Opcache, Purge
 from opsnb.core.settings.connection import ConnectionSettings
+from opsnb.core.settings.files import File, FileSettings, SecretVar
 from opsnb.core.settings.gates import GateSettings
 from opsnb.core.settings.health import Health, HealthSettings
 from opsnb.core.settings.hooks import Hook, HookSettings
+from opsnb.core.settings.merging import merged
 from opsnb.core.settings.notices import Notice, NoticeSettings
 from opsnb.core.settings.release import ReleaseSettings
 from opsnb.core.settings.retention import RetentionSettings
@@ -31,8 +34,10 @@ from opsnb.errors import ConfigError
 
 
 class Settings(
+    AssetSettings,
     CacheSettings,
     ConnectionSettings,
+    FileSettings,
     GateSettings,
     HealthSettings,
     HookSettings,
@@ -128,9 +133,8 @@ class Config(Table):
             known = ", ".join(self.servers) or "none is defined"
             raise ConfigError(f"no server is called {safe(server)!r}", f"Known servers: {known}.")
         layers = [self.project, self.environment(server), table]
-        merged = {key: value for layer in layers for key, value in _said(layer).items()}
         try:
-            return Settings.model_validate(merged)
+            return Settings.model_validate(merged(map(_said, layers)))
         except ValidationError as error:
             raise ConfigError(f"server {server!r}: {_reason(error.errors()[0])}") from error
 
@@ -302,6 +306,10 @@ def default_file() -> str:
         *_keys(Purge),
         "# [project.opcache]",
         *_keys(Opcache),
+        "# [[project.files]]",
+        *_keys(File),
+        "# [project.secret_vars.NAME]",
+        *_keys(SecretVar),
     ]
     return "\n".join(sections) + "\n"
 
@@ -318,6 +326,8 @@ def _keys(table: type[BaseModel], but: type[BaseModel] | None = None) -> Iterabl
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return "{}"
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, (int, float)):

@@ -14,6 +14,7 @@ from opsnb.core.caches import opcache_shown, purge_shown
 from opsnb.core.checks import shown, watchdog_shown
 from opsnb.core.events import SWITCHES, Outcome, Report
 from opsnb.core.hooks import Due
+from opsnb.core.keepassets import told
 from opsnb.core.manifest import Difference
 from opsnb.core.plan import Build, Plan
 from opsnb.core.text import plural, safe, size
@@ -126,6 +127,7 @@ def _reasons(title: str, reasons: Mapping[str, str], kind: str) -> Iterable[Fact
 
 def _build(plan: Plan, build: Build) -> list[Fact]:
     facts = [Fact("files", counts(plan))]
+    facts += [Fact("config", str(change)) for change in plan.config]
     facts.append(Fact("send", f"{plural(len(build.send), 'path')}, {size(plan.send_bytes)}"))
     if build.base:
         how = "hard links to" if build.hardlink else "a copy of"
@@ -138,6 +140,8 @@ def _build(plan: Plan, build: Build) -> list[Fact]:
         ("replace", "what was changed on the server: ", plan.overwritten, "warning"),
     )
     facts += [Fact(title, how + _named(paths), kind) for title, how, paths, kind in lists if paths]
+    if plan.assets.left:
+        facts.append(Fact("keep", told(plan.assets)))
     return facts
 
 

@@ -20,7 +20,10 @@
         ├── audit.jsonl     the audit log
         ├── records/NAME.json   what is known of a release
         ├── manifests/NAME      what a release was made to hold
+        ├── manifests/NAME.assets   since when a release holds files its source no longer has
         ├── stats/NAME          how its files looked to stat(2) when it was finished
+        ├── config/written      what was last placed in shared/ (private, as manifests are)
+        ├── config/pending/     what a change places there, and what was there before it
         ├── spare/              the release that left last, for the next one to be made of
         ├── tmp.placed          where a script stands that PHP runs once, in a release or here
         └── trash/              what is being removed
@@ -39,6 +42,8 @@ CURRENT = "current"
 OURS = ".opsnb"
 HOLD = f"{OURS}/hold.json"
 INTENT = f"{OURS}/intent.json"
+WRITTEN = f"{OURS}/config/written"
+PENDING = f"{OURS}/config/pending"
 REVISION = b"REVISION"
 
 _NAME = re.compile(r"[0-9]{14}")
@@ -77,6 +82,16 @@ def one_shot(chance: str) -> str:
 def is_one_shot(path: bytes) -> bool:
     """Whether a path of a release is such a script, which a dead change may have left."""
     return _ONE_SHOT.fullmatch(path) is not None
+
+
+def assets(name: str) -> str:
+    """What is known of a release's old assets; see core/keepassets.py."""
+    return f"{manifest(name)}.assets"
+
+
+def gathered(name: str) -> str:
+    """What becomes a part of :data:`PENDING`, all at once."""
+    return f"{OURS}/tmp.config/{name}"  # noqa: S108 - below deploy_to
 
 
 def is_name(text: str) -> bool:

@@ -9,13 +9,28 @@ Rule 3: what is listed is linked, whatever the source has there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from opsnb.core.manifest import Entry, Kind, parents
 from opsnb.core.text import safe
 
 # What one directory of shared/ holds: name by name, the letter of its kind (find's %y).
 Listing = Mapping[bytes, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is in ``shared/`` where configuration files belong.
+
+    Attributes:
+        found: The files that are there, by path.
+        odd: Why a path can hold none of ours, by path.
+        written: What was last placed there.
+    """
+
+    found: Mapping[bytes, Entry] = field(default_factory=dict)
+    odd: Mapping[bytes, str] = field(default_factory=dict)
+    written: Mapping[bytes, Entry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

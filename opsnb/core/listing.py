@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from opsnb.core.links import link_target
 from opsnb.core.manifest import Entry, Kind, Manifest, check_path, parents
@@ -129,6 +129,8 @@ class Base:
         carried: Paths in it that its source did not have and that are no links into ``shared/``.
         altered: Its source's paths whose content, kind or mode is no longer the source's.
         drifted: Paths that have come, gone or changed since it was finished.
+        assets: Files that its source no longer had, with when they left one, in seconds since the
+            epoch; see core/keepassets.py.
     """
 
     name: str
@@ -138,6 +140,7 @@ class Base:
     carried: frozenset[bytes]
     altered: frozenset[bytes]
     drifted: frozenset[bytes]
+    assets: Mapping[bytes, int] = field(default_factory=dict)
 
 
 def base(

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from opsnb.core.config import Settings
+from opsnb.core.configfiles import ConfigChange, ConfigFile
 from opsnb.core.hooks import Due
+from opsnb.core.keepassets import Assets
 from opsnb.core.manifest import Difference, Manifest, parents
 from opsnb.core.release import Record
 from opsnb.core.retention import Retention
@@ -35,6 +37,7 @@ class Wish:
         host: The machine they ask from.
         force: Whether to make a release that changes nothing.
         once_at: The server that runs the hooks that run once in its environment; empty for this.
+        config: Configuration files that were made for it; those for the release are in the source.
     """
 
     source: Manifest
@@ -45,6 +48,7 @@ class Wish:
     host: str = ""
     force: bool = False
     once_at: str = ""
+    config: tuple[ConfigFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,8 @@ class Plan:
         aside: The pruned release that the next one is to be made of; empty for none.
         clears_spare: Whether the one that is aside is deleted: its room is needed, or no release
             will be made of it.
+        assets: Files of earlier releases that the new one keeps for a while.
+        config: Configuration files, and what becomes of each.
         why: The reason given.
         nothing: Whether there is nothing to do.
         warnings: What the user should know before saying yes.
@@ -144,6 +150,8 @@ class Plan:
     marks_bad: str = ""
     aside: str = ""
     clears_spare: bool = False
+    assets: Assets = field(default_factory=Assets)
+    config: tuple[ConfigChange, ...] = ()
     why: str = ""
     nothing: bool = False
     warnings: tuple[str, ...] = ()
@@ -157,7 +165,15 @@ class Plan:
             if build
             else (self.name,)
         )
-        return (self.verb, self.previous, self.state_id, steps, tuple(self.retention.remove))
+        config = tuple((change.file, change.how, change.before) for change in self.config)
+        return (
+            self.verb,
+            self.previous,
+            self.state_id,
+            steps,
+            tuple(self.retention.remove),
+            config,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from datetime import datetime
 from hashlib import sha256
 from urllib.parse import quote_from_bytes
 
-from opsnb.core import layout
+from opsnb.core import keepassets, layout
 from opsnb.core.caches import refuse_caches
 from opsnb.core.checks import armed, cautions, refuse_checks
 from opsnb.core.config import Settings
 from opsnb.core.hooks import DEPLOY, Due, at, due
+from opsnb.core.keepassets import Assets
 from opsnb.core.links import Linking, Listing, decide
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Entry, Kind, Manifest, compare, parents, topmost
@@ -57,7 +58,8 @@ def plan_deploy(
     refuse_commands(site, settings)
     refuse_checks(site, settings)
     refuse_caches(settings)
-    source = _source(wish)
+    assets = keepassets.decide(base, site.live, _source(wish), settings, now)
+    source = assets.beside(_source(wish))
     carried = _carried(base, source, settings.base)
     tree = {**_standing(base, carried), **source.entries}
     linking = decide(tree, shared, settings.linked_dirs, settings.linked_files)
@@ -71,7 +73,7 @@ def plan_deploy(
     first = not any(release.complete for release in site.releases)
     hooks = due(settings, DEPLOY, first=first, once_at=wish.once_at)
     build = _build(base, source, settings, linking, carried, moved, hooks)
-    record = _record(site, wish, build, name, now)
+    record = _record(site, wish, build, name, now, keepassets.digest(assets.left))
     after = _with_live(site, record)
     live_tree = {} if base is None else base.manifest.entries
     entries = {**source.entries, **build.manifest.entries}
@@ -94,7 +96,8 @@ def plan_deploy(
         watchdog=armed(site, settings),
         retention=retain(after, settings.keep_releases),
         keep_releases=settings.keep_releases,
-        nothing=not wish.force and _nothing(site, base, wish, build, linking, carried),
+        assets=assets,
+        nothing=not wish.force and _nothing(site, base, wish, build, linking, carried, assets),
     )
     needs = _needs(base, plan)
     _refuse_space(site, needs, plan)
@@ -301,7 +304,7 @@ def _to_drop(
     return topmost(gone)
 
 
-def _record(site: Site, wish: Wish, build: Build, name: str, now: datetime) -> Record:
+def _record(site: Site, wish: Wish, build: Build, name: str, now: datetime, assets: str) -> Record:
     return Record(
         name=name,
         seq=site.counter + 1,
@@ -316,6 +319,7 @@ def _record(site: Site, wish: Wish, build: Build, name: str, now: datetime) -> R
         size=build.manifest.size,
         manifest=build.manifest.id,
         links=tuple(quote_from_bytes(path) for path in build.links),
+        assets=assets,
     )
 
 
@@ -341,8 +345,12 @@ def _nothing(
     build: Build,
     linking: Linking,
     carried: frozenset[bytes],
+    assets: Assets,
 ) -> bool:
-    """Whether the live release already is what is asked for; a new revision alone is no change."""
+    """Whether the live release already is what is asked for.
+
+    A new revision alone is no change, and neither is it that the time of an old asset is over.
+    """
     if base is None or site.live is None or site.live.state is State.BAD:
         return False
     here, there = dict(build.manifest.entries), dict(base.manifest.entries)
@@ -351,6 +359,8 @@ def _nothing(
     if layout.REVISION in wish.source:
         here[layout.REVISION] = wish.source[layout.REVISION]
         there |= {path: e for path, e in base.manifest.items() if path == layout.REVISION}
+    for path in assets.gone:
+        there.pop(path, None)
     drifted = base.drifted - carried
     links_same = frozenset(build.links) == base.links
     return here == there and not drifted and links_same and not (linking.make or linking.seed)
@@ -408,6 +418,7 @@ def _warnings(
     if base is not None and settings.base == "previous":
         lost = sorted(path for path in base.carried if path in source)
         said += [f"{safe(path)}, written on the server, gives way to the source's" for path in lost]
+    said += keepassets.warnings(plan.assets)
     if site.hold:
         said.append(site.hold.words)
     said += cautions(site, settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from opsnb.core.caches import refuse_caches
 from opsnb.core.checks import armed, cautions, refuse_checks
 from opsnb.core.config import Settings
+from opsnb.core.configfiles import newer
 from opsnb.core.hooks import ROLLBACK, due
 from opsnb.core.plan import Plan
 from opsnb.core.refusal import refuse, refuse_commands, refuse_current
@@ -96,6 +97,8 @@ def _rollback_warnings(site: Site, target: Release) -> tuple[str, ...]:
         said.append(f"{target.name} was left by {safe(verdict.by)}: {safe(verdict.why)}")
     if target.state is State.UNCONFIRMED:
         said.append(f"{target.name} was never confirmed to work")
+    if site.live and site.live.record and target.record:
+        said += newer(site.live.record.config, target.record.config)
     if site.hold:
         said.append(site.hold.words)
     return tuple(said)

@@ -7,6 +7,7 @@ Rule 2: releases are ordered by the counter in their records, never by a time.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from opsnb.core import layout
-from opsnb.core.manifest import check_name, check_path
+from opsnb.core.manifest import Manifest, check_name, check_path
 from opsnb.core.text import safe
 
 
@@ -56,6 +57,16 @@ def _link(value: object) -> str:
     """A linked path: what a record says of it ends in what is removed from a copy."""
     text = _text(value)
     check_path(unquote_to_bytes(text))
+    return text
+
+
+def _config(value: object) -> str:
+    """A configuration file and its short digest."""
+    text = _text(value)
+    path, _, digest = text.rpartition(" ")
+    check_path(path.encode("utf-8", "surrogatepass"))
+    if not re.fullmatch(r"[0-9a-f]{8}", digest):
+        raise ValueError("no short digest")
     return text
 
 
@@ -115,6 +126,9 @@ class Record:
         size: Bytes in those files.
         manifest: The manifest's id (SHA-256).
         links: Paths linked to ``shared/``, as text with ``%XX`` for what is not plain.
+        config: Its configuration files, each as its path (``shared/`` before one that is there), a
+            space and a short digest.
+        assets: SHA-256 of what is known of its old assets; empty when it has none.
         pinned: Whether prune must leave it alone.
         adopted: Whether another tool made it.
         verdict: Why it is bad, when it is.
@@ -133,6 +147,8 @@ class Record:
     size: int = 0
     manifest: str = ""
     links: tuple[str, ...] = ()
+    config: tuple[str, ...] = ()
+    assets: str = ""
     pinned: bool = False
     adopted: bool = False
     verdict: Verdict | None = None
@@ -152,6 +168,7 @@ class Record:
             known = _known(cls, json.loads(line))
             known["name"] = _name(known["name"])
             known["links"] = tuple(map(_link, known.get("links", ())))
+            known["config"] = tuple(map(_config, known.get("config", ())))
             known["state"] = State(known["state"])
             verdict = known.get("verdict")
             known["verdict"] = Verdict(**_known(Verdict, verdict)) if verdict else None
@@ -404,6 +421,40 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """Configuration files in ``shared/`` that came with a release, until that is settled.
+
+    Attributes:
+        release: The release; empty when the description could not be read.
+        before: What was there before; a path that is missing was not there.
+        after: What was placed, or was to be.
+    """
+
+    release: str
+    before: Manifest
+    after: Manifest
+
+    def encode(self) -> bytes:
+        """As one line of JSON."""
+        texts = {"before": self.before.encode().decode(), "after": self.after.encode().decode()}
+        return json.dumps({"release": self.release, **texts}, sort_keys=True).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, line: str | bytes) -> Pending:
+        """Read what :meth:`encode` gave.
+
+        Raises:
+            ValueError: It is not that.
+        """
+        try:
+            said = json.loads(line)
+            before, after = (Manifest.decode(said[key].encode()) for key in ("before", "after"))
+            return cls(_name(said["release"]), before, after)
+        except _UNREADABLE as error:
+            raise ValueError("not a list of placed configuration files") from error
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """Everything one look at a server tells.
 
@@ -421,6 +472,7 @@ class Site:
         lapsed: The one that has ended by itself and still lies there; see :meth:`at`.
         intent: A switch that nobody has settled, when there is one.
         watches: Marks of watchdogs, the latest last; more than one only where changes have died.
+        pending: Configuration that a dead change has placed, or was about to, when there is some.
         debris: How many things in ``.opsnb`` a dead change left.
         free_bytes: Free space for this user, bytes.
         free_inodes: Free inodes; 0 where the file system does not count them.
@@ -450,6 +502,7 @@ class Site:
     lapsed: Holder | None = None
     intent: Intent | None = None
     watches: tuple[Watch, ...] = ()
+    pending: Pending | None = None
     debris: int = 0
     free_bytes: int = 0
     free_inodes: int = 0

@@ -1,6 +1,7 @@
 """What somebody asks to be deployed, and how it becomes content.
 
-Rule 1: whatever makes content of what was asked (so far: reading a folder) is called from here.
+Rule 1: whatever makes content of what was asked (reading a folder, filling in templates) is called
+from here.
 Rule 2: nothing here touches a server, so it may begin before there is a connection.
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from opsnb.core.config import Settings
 from opsnb.core.plan import Wish
+from opsnb.engine.configfiles import About, configured
 from opsnb.engine.source import Memory, Source, scan
 
 Tell = Callable[[str], None]
@@ -32,6 +34,7 @@ class Asked:
         force: Whether to make a release that changes nothing.
         once_at: The server that runs the hooks that run once in its environment; empty for this.
         memory: What the last reading left; None when every file is to be read.
+        about: What templates of configuration files are told.
     """
 
     where: str
@@ -42,6 +45,7 @@ class Asked:
     force: bool = False
     once_at: str = ""
     memory: Memory | None = None
+    about: About = field(default_factory=About)
 
 
 async def read(asked: Asked, tell: Tell) -> tuple[Wish, Source]:
@@ -69,7 +73,7 @@ async def read(asked: Asked, tell: Tell) -> tuple[Wish, Source]:
         force=asked.force,
         once_at=asked.once_at,
     )
-    return wish, source
+    return await configured(wish, source, asked.about, tell)
 
 
 def given(wish: Wish, source: Source) -> Prepare:

@@ -38,9 +38,11 @@ from opsnb.core.layout import stamp
 from opsnb.core.plan import Plan
 from opsnb.core.recovery import plan_recovery
 from opsnb.core.refusal import refuse_missing
-from opsnb.core.release import Current, CurrentKind, Intent, Record, Site, Watch
-from opsnb.core.secrets import Secrets
+from opsnb.core.release import Current, CurrentKind, Intent, Pending, Record, Site, Watch
+from opsnb.core.secrets import Masker, Secrets
 from opsnb.core.text import safe
+from opsnb.engine import placing
+from opsnb.engine.placing import Placing
 from opsnb.engine.watch import guarded, put_back_first, tell_of
 from opsnb.errors import (
     ConnectError,
@@ -100,10 +102,12 @@ class Finished:
     Attributes:
         record: Its record, as of a complete release.
         files: What is to be written below ``.opsnb`` before it is published, by path.
+        config: Configuration files that are placed in ``shared/`` with it.
     """
 
     record: Record
     files: Mapping[str, bytes]
+    config: Placing | None = None
 
 
 @dataclass
@@ -169,6 +173,7 @@ class Change:
     warnings: list[str] = field(default_factory=list)
     armed: Watch | None = None
     put_back_first: bool = False
+    _config: Pending | None = None
     _phases: list[tuple[str, float]] = field(default_factory=list)
     _tail: bytes | None = b""
     _begun: bool = False
@@ -177,11 +182,23 @@ class Change:
 
     def __post_init__(self) -> None:
         self.called = self.called or self.verb
-        hidden = self.secrets.beside(self.hush)
-        self._masker = hidden.masker()
+        self._unsaid = self.secrets.beside(self.hush)
+        self._masker = self.masker()
         emit = self.actor.emit
-        told = replace(self.actor, emit=lambda event: emit(masked(event, self.hidden)))
-        self.actor = told if hidden else self.actor
+        self.actor = replace(
+            self.actor,
+            emit=lambda event: emit(masked(event, self.hidden) if self._unsaid else event),
+        )
+
+    def hide(self, secrets: Secrets) -> None:
+        """Show these nowhere either, from now on; commands are not given them."""
+        self._unsaid = self._unsaid.beside(secrets)
+        self._masker = self.masker()
+
+    def masker(self) -> Masker:
+        """What masks all that must not be shown, in a stream of its own."""
+        values = [*self.secrets.values(), *self._unsaid.values()]
+        return Masker(dict.fromkeys(values))
 
     # --- words ---------------------------------------------------------------------------------
 
@@ -339,11 +356,13 @@ class Change:
         if found := watch.waiting(site):
             await put_back_first(self, site, found)
             self.put_back_first = True
-            site = await self.remote.look()
+            site = self.saw(await self.remote.look())
         recovery = plan_recovery(site, self.actor.now())
         gone = [*recovery.discard, *recovery.forget]
-        if not (gone or site.debris or site.intent or recovery.marks):
+        if not (gone or site.debris or site.intent or site.pending or recovery.marks):
             return site
+        self._config = site.pending
+        await self.settle_config()
         for record in recovery.records:
             await self.put(record)
         for name in recovery.discard:
@@ -361,6 +380,13 @@ class Change:
         """Write down what a watchdog did with this change's release, under a lock taken again."""
         self._tail = site.audit_tail
         await self._recover(site)
+
+    async def settle_config(self) -> None:
+        """What was placed in ``shared/`` stays if its release is live; else what was there is."""
+        pending, self._config = self._config, None
+        if pending is not None:
+            for said in await placing.settle(self.remote, self.lock, pending, self.live):
+                self.warn(said)
 
     async def _settled(self, intent: Intent, happened: bool) -> None:
         said = "had happened" if happened else "had not happened"
@@ -435,8 +461,12 @@ class Change:
         record = finished.record if finished else None
         guard = guarded(self, name, watchdog, record) if watchdog else None
         facts = {"watchdog": watchdog} if guard else {}
+        config = finished.config if finished else None
+        self._config = config.pending if config else self._config
         try:
             async with self.series():
+                if config:
+                    await config.stage(self.lock)
                 for path, content in (finished.files if finished else {}).items():
                     await self.lock.store(path, content)
                 await self.lock.store(layout.INTENT, self._hidden_in(intent.encode()))
@@ -444,6 +474,8 @@ class Change:
                 if finished:
                     await self.put(finished.record)
                 await self.lock.flush()
+                if config:
+                    await config.place(self.lock)
                 if guard:
                     self.armed = guard.watch
                     await self.lock.publish_guarded(name, site.current.target, guard)
@@ -709,6 +741,7 @@ class Change:
             return
         try:
             async with asyncio.timeout(CLEANUP):
+                await self.settle_config()
                 # First of all what may fill the disk, on which the log is to be written.
                 if self.building and self.building != self.live:
                     await self.lock.discard([self.building])

@@ -9,7 +9,7 @@ from typing import Literal
 from opsnb.core import layout
 from opsnb.core.events import Log
 from opsnb.core.output import Output, Said
-from opsnb.core.secrets import Secrets
+from opsnb.core.secrets import Masker
 from opsnb.core.text import safe
 from opsnb.engine import process
 from opsnb.engine.change import Change
@@ -84,13 +84,13 @@ class Lines:
     """Output cut into lines, each said as it is whole; of very much the last lines at the end.
 
     Args:
-        secrets: What is masked in it.
+        masker: What masks what must not be shown in it.
         say: Is told each line.
         room: Bytes that may be said at once.
     """
 
-    def __init__(self, secrets: Secrets, say: Callable[[Said], None], room: int = ROOM) -> None:
-        self._masker = secrets.masker()
+    def __init__(self, masker: Masker, say: Callable[[Said], None], room: int = ROOM) -> None:
+        self._masker = masker
         self._each = say
         self._output = Output(SAID_LINES, room, SAID_LAST)
 
@@ -121,7 +121,7 @@ class _OfChange(Lines):
     """
 
     def __init__(self, change: Change, say: Callable[[Said], None]) -> None:
-        super().__init__(change.secrets, say, change.room)
+        super().__init__(change.masker(), say, change.room)
         self._change = change
 
     def feed(self, data: bytes) -> None:

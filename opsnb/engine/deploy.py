@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from opsnb.core import layout, listing
+from opsnb.core import keepassets, layout, listing
+from opsnb.core.configfiles import placed
 from opsnb.core.events import Outcome, Phase
 from opsnb.core.hooks import at
 from opsnb.core.manifest import Entry, Kind, Manifest, edits, parents
@@ -27,6 +28,7 @@ from opsnb.engine.ending import check_before, confirm, finish
 from opsnb.engine.hooks import environment, prepare, run_hooks
 from opsnb.engine.look import RECENT, Grounds, grounds, plan_for, spare_of
 from opsnb.engine.meter import Meter
+from opsnb.engine.placing import placing
 from opsnb.engine.source import Source, modified, pieces, stream
 from opsnb.errors import (
     DeployFailed,
@@ -91,7 +93,10 @@ class DeployWork:
             change.building = ""
         record = finished.record
         change.log(f"current leads to releases/{plan.name}")
+        for file in placed(plan.config):
+            change.log(f"configuration: {file}")
         await confirm(change, plan, record, env)
+        await change.settle_config()
         await finish(change, plan, record.good())
         if self._cutting is not None:
             await self._cutting
@@ -135,6 +140,7 @@ class DeployWork:
         self.wish, source = read
         self.source = _with_revision(source, self.wish)
         change.revision = self.wish.revision
+        change.hide(self.source.secrets)
         change.saw(glance.site)
         return glance
 
@@ -184,7 +190,10 @@ class DeployWork:
         name, lock, record = plan.name, change.lock, plan.record
         assert record  # noqa: S101 - a deploy's plan has one
         revision = self.wish.revision
-        await change.audit("deploy.begin", release=name, previous=plan.previous, revision=revision)
+        facts = {"config": list(record.config)} if record.config else {}
+        await change.audit(
+            "deploy.begin", release=name, previous=plan.previous, revision=revision, **facts
+        )
         async with change.phase(Phase.BUILD):
             change.building = name
             if plan.clears_spare:
@@ -203,12 +212,16 @@ class DeployWork:
             carried = await self._check(change, name, build)
             await check_before(change, plan, env)
         files = {f"{layout.OURS}/carried/{name}": carried}
-        return Finished(replace(record, state=State.UNCONFIRMED), files)
+        if plan.assets.left:
+            files[layout.assets(name)] = keepassets.encode(plan.assets.left)
+        config = placing(plan, self.source.shared)
+        return Finished(replace(record, state=State.UNCONFIRMED), files, config)
 
     async def _keep_manifest(self, change: Change, name: str, build: Build) -> None:
         """Write the manifest down, there and here; there by what differs, if that is little."""
         made, base = build.manifest, self.on.base
-        cache.keep_manifest(made.id, made.encode())
+        if not self.wish.config:  # their digests stay off this disk
+            cache.keep_manifest(made.id, made.encode())
         RECENT.keep(made.id, made)
         if base is not None and base.manifest and self._edits:
             told = edits(base.manifest.encode(), made.encode())
@@ -393,7 +406,10 @@ def _written(build: Build) -> list[bytes]:
 
 def _same(now: Site, before: Site) -> bool:
     """Whether a plan that was made on one site holds for the other."""
-    parts = [(site.state_id, site.current, site.shared, site.spare) for site in (now, before)]
+    parts = [
+        (site.state_id, site.current, site.shared, site.spare, site.pending)
+        for site in (now, before)
+    ]
     return parts[0] == parts[1]
 
 
@@ -412,5 +428,5 @@ def _with_revision(source: Source, wish: Wish) -> Source:
     entry = revision_entry(wish.revision)
     return replace(
         source,
-        extra={entry.path: layout.revision_text(wish.revision)},
+        extra={**source.extra, entry.path: layout.revision_text(wish.revision)},
     )

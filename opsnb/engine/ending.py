@@ -154,6 +154,7 @@ async def _restore(change: Change, plan: Plan, bad: Record, why: str) -> None:
         except (ConnectError, Disconnected, StepTimedOut):
             if last:
                 raise
+    await _noting(change, change.settle_config())
     facts = {"release": plan.name, "live": change.live, "why": why}
     await _noting(change, _restored(change, plan.verb, facts))
 

@@ -168,7 +168,7 @@ async def run_local(
     """
     for hook in hooks:
         tell(f"hook: {safe(hook.text)}")
-        lines = Lines(secrets, lambda said: tell(said.text))
+        lines = Lines(secrets.masker(), lambda said: tell(said.text))
         try:
             status = await process.run(
                 _argv(hook), directory, secrets.beside(env), hook.timeout, lines.feed

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import unquote_to_bytes
 
-from opsnb.core import listing
-from opsnb.core.links import Listing
+from opsnb.core import layout, listing
+from opsnb.core.configfiles import overlaid
+from opsnb.core.configfiles import shared as shared_files
+from opsnb.core.keepassets import believed
+from opsnb.core.links import Listing, Standing
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Kind, Manifest
 from opsnb.core.plan import Plan, Unlisted, Wish
+from opsnb.core.plan_config import wished, with_config
 from opsnb.core.plan_deploy import plan_deploy
 from opsnb.core.refusal import refuse
 from opsnb.core.release import Record, Release, Site
@@ -51,8 +55,19 @@ async def grounds(remote: Remote, glance: Glance, like: Manifest) -> Grounds:
     if glance.live != live.name:
         # Somebody has switched between the two halves of the glance.
         base = await look_at_live(remote, site)
-        return Grounds(site, base)
-    return Grounds(site, await _base(remote, site, live, glance.changes, like))
+        return Grounds(site, base and await _with_assets(remote, live, base))
+    base = await _base(remote, site, live, glance.changes, like)
+    return Grounds(site, await _with_assets(remote, live, base))
+
+
+async def _with_assets(remote: Remote, live: Release, base: Base) -> Base:
+    """The live release, and since when it holds what its source no longer had."""
+    named = live.record.assets if live.record else ""
+    if not named:
+        return base
+    # Beside the manifests, and so read like one.
+    text = await remote.manifest(layout.assets(live.name).rpartition("/")[2])
+    return replace(base, assets=believed(text, named))
 
 
 class Recent:
@@ -136,7 +151,9 @@ async def manifest_of(remote: Remote, release: Release, like: Manifest | None = 
             f"the manifest of {safe(release.name)} cannot be read: {error}"
         ) from error
     if digest and manifest.id == digest:
-        cache.keep_manifest(digest, text)
+        # That of a release with configuration files stays off this disk: it holds their digests.
+        if not (release.record and release.record.config):
+            cache.keep_manifest(digest, text)
         RECENT.keep(digest, manifest)
     return manifest
 
@@ -197,11 +214,20 @@ async def plan_for(remote: Remote, on: Grounds, wish: Wish, now: datetime) -> Pl
         now: The present time, aware.
     """
     shared: dict[bytes, Listing] = {b"": dict(on.site.shared)}
+    standing = await _standing(remote, on.site, wish)
+    wish = wished(on.site, on.base, wish, standing)
     while True:
-        planned = plan_deploy(on.site, on.base, shared, wish, now)
+        listings = overlaid(shared, wish.config)
+        planned = plan_deploy(on.site, on.base, listings, wish, now)
         if not isinstance(planned, Unlisted):
-            return planned
+            return with_config(planned, on.base, wish, standing)
         _learn(shared, await remote.shared(planned.paths), planned.paths)
+
+
+async def _standing(remote: Remote, site: Site, wish: Wish) -> Standing:
+    """What is in ``shared/`` where the configuration files belong that are asked for."""
+    paths = [file.path for file in shared_files(wish.config)]
+    return await remote.standing(paths) if paths and site.exists and site.commands else Standing()
 
 
 def _learn(

@@ -28,6 +28,7 @@ async def run(
     environment: Mapping[str, str],
     timeout: float,
     on_output: Callable[[bytes], None],
+    on_error: Callable[[bytes], None] | None = None,
 ) -> int:
     """Run a program until it ends; what it says comes as it comes, both streams as one.
 
@@ -37,6 +38,7 @@ async def run(
         environment: All that it finds in its environment.
         timeout: Seconds until it is ended and has failed.
         on_output: Takes what it says.
+        on_error: Takes what it says on its standard error, when that is to be told apart.
 
     Returns:
         Its exit status; minus the signal's number when a signal ended it.
@@ -46,6 +48,7 @@ async def run(
         StepTimedOut: It did not end in time, and was ended.
     """
     read, write = os.pipe()
+    complaints, complain = os.pipe() if on_error else (-1, write)
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
@@ -53,28 +56,33 @@ async def run(
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=write,
-            stderr=write,
+            stderr=complain,
             start_new_session=True,
         )
     except OSError as error:
-        os.close(read)
+        for end in {read, complaints} - {-1}:
+            os.close(end)
         raise SourceError(f"{safe(argv[0])} cannot be started: {error.strerror}") from error
     finally:
-        os.close(write)
-    # A pipe of our own: asyncio's would keep wait() until whoever was left behind closes it.
-    hearing = asyncio.create_task(_hear(read, on_output))
+        for end in {write, complain}:
+            os.close(end)
+    # Pipes of our own: asyncio's would keep wait() until whoever was left behind closes them.
+    hearing = [asyncio.create_task(_hear(read, on_output))]
+    if on_error:
+        hearing.append(asyncio.create_task(_hear(complaints, on_error)))
     try:
         async with asyncio.timeout(timeout):
             status = await process.wait()
-        await asyncio.wait([hearing], timeout=LAST)
+        await asyncio.wait(hearing, timeout=LAST)
         return status
     except TimeoutError:
         raise StepTimedOut(f"{safe(argv[0])} did not end within {timeout:g} s: ended") from None
     finally:
         await _end(process)
-        hearing.cancel()
-        with suppress(asyncio.CancelledError):
-            await hearing
+        for task in hearing:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 async def _hear(descriptor: int, on_output: Callable[[bytes], None]) -> None:

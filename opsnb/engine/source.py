@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from opsnb.core.manifest import Entry, Kind, Manifest
+from opsnb.core.secrets import Secrets
 from opsnb.core.text import safe
 from opsnb.engine import cache
 from opsnb.engine.cutting import LARGE, digested
@@ -39,12 +40,16 @@ class Source:
         manifest: What it holds.
         excluded: How many paths the rules kept out (a directory counts once).
         extra: Content that is not in the folder, by path (``REVISION``).
+        shared: Content of configuration files that belong in ``shared/``, by path.
+        secrets: What stands in them and is shown nowhere.
     """
 
     root: Path
     manifest: Manifest
     excluded: int = 0
-    extra: Mapping[bytes, bytes] = field(default_factory=dict)
+    extra: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
+    shared: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
+    secrets: Secrets = field(default_factory=Secrets)
 
 
 @dataclass
@@ -259,7 +264,7 @@ def pieces(
         entry, place = entries[path], root + b"/" + path
         if path in source.extra:
             yield tar.header(entry, int(time.time()))
-            sent(1, entry.size)
+            sent(entry.kind is Kind.FILE, entry.size)
             yield source.extra[path] + tar.padding(entry.size)
         elif entry.kind is Kind.FILE:
             content = _file(place, entry)

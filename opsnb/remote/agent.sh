@@ -127,7 +127,8 @@ ours() {
     elif by_sftp; then
         field holder "$(text "$h/holder.json")"
     fi
-    told hold .opsnb/hold.json && told intent .opsnb/intent.json || return
+    told hold .opsnb/hold.json && told intent .opsnb/intent.json &&
+        told pending .opsnb/config/pending/journal || return
     if [ -f .opsnb/audit.jsonl ]; then t=$(tail -n 1 .opsnb/audit.jsonl) && field tail "$t" || return; fi
     [ -w .opsnb ] || field readonly 1
     watched
@@ -415,10 +416,13 @@ break_lock() {
 # What is short comes as an argument, without its last line break: a payload costs four processes.
 store() {
     fence
+    private "$1"
     if [ $# -gt 1 ]; then printf '%s\n' "$2"; else cat; fi >".opsnb/tmp.$T" ||
         { say 'not written: is the disk full?'; return 1; }
     placed "$1"
 }
+# A digest of a file that holds a secret says whether a guess is right: nobody else may read it.
+private() { case $1 in manifests/* | config/* | tmp.config/*) umask 077 ;; esac }
 # What takes the place of something is on the disk before it does: after a power cut there must be
 # the one or the other, and not an empty file.
 placed() {
@@ -429,6 +433,7 @@ placed() {
 # SHA-256 says whether the other was what it was taken for.
 edit() {
     fence
+    private "$1"
     [ -f ".opsnb/$2" ] || exit 90
     awk 'NR == FNR && $1 == "-" { gone[$2]; next }
          NR == FNR { n = $2; sub(/^[^ ]* [^ ]* /, ""); more[n] = more[n] $0 "\n"; next }
@@ -706,7 +711,8 @@ discard() {
             [ -w "$p" ] || chmod u+rwx "$p"
             mv -T "$p" ".opsnb/trash/$name.$T" || exit 96
         fi
-        rm -f ".opsnb/records/$name.json" ".opsnb/manifests/$name" ".opsnb/stats/$name" ".opsnb/carried/$name"
+        rm -f ".opsnb/records/$name.json" ".opsnb/manifests/$name" ".opsnb/manifests/$name.assets" \
+            ".opsnb/stats/$name" ".opsnb/carried/$name"
     done
     sweep
 }
@@ -760,6 +766,104 @@ sweep() {
     find .opsnb/trash -mindepth 1 -type d \( ! -perm -700 -exec chmod u+rwx {} + -o -true \) \
         \( ! -user "$U" -o -perm /022 \) -prune 2>/dev/null
     find .opsnb/trash -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system {} + || exit 96
+}
+
+# --- configuration files in shared/ -----------------------------------------------------------
+
+# Go to where a path below shared/ is, through no link; "leaf" is then its name there. Status 3: the
+# directory is not there, 90: something else is. The path is opsnb's, and has no line break.
+into() {
+    cd -P "$D" 2>/dev/null || return 3
+    top=$(pwd -P) rest=shared/$1
+    while :; do
+        case $rest in */*) part=${rest%%/*} rest=${rest#*/} ;; *) break ;; esac
+        ! [ -L "./$part" ] || return 90
+        if ! [ -d "./$part" ]; then
+            ! [ -e "./$part" ] || return 90
+            [ "$2" = make ] || return 3
+            made "./$part" || return 90
+        fi
+        cd -P "./$part" || return 90
+    done
+    # Whoever has put a link there meanwhile has led us elsewhere.
+    leaf=./$rest up=shared/$1
+    [ "$(pwd -P)" = "$top/${up%/*}" ] || return 90
+}
+# For each path a line: "-" for nothing, "x WHY", or "f MODE SIZE SHA256"; then what was written last.
+standing() {
+    for path; do ( stands "$path" ) || return; done
+    told written "$D/.opsnb/config/written"
+}
+stands() {
+    into "$1" look
+    case $? in
+    0) ;;
+    3) printf -- '-\0'; return ;;
+    *) printf 'x a directory above it is a link, or none\0'; return ;;
+    esac
+    if [ -L "$leaf" ]; then printf 'x there is a link\0'
+    elif ! [ -e "$leaf" ]; then printf -- '-\0'
+    elif ! [ -f "$leaf" ]; then printf 'x there is no regular file\0'
+    else
+        set -- $(stat -c '%a %s %u' -- "$leaf") $(id -u)
+        if [ "$3" != "$4" ] && [ "$4" != 0 ]; then printf 'x the file there is another user'"'"'s\0'
+        elif ! h=$(sha256sum <"$leaf"); then printf 'x the file there cannot be read\0'
+        else printf 'f %s %s %s\0' "$1" "$2" "${h%% *}"; fi
+    fi
+}
+# What is to be placed, and what is there, are gathered in a place of ours; one rename says that they
+# are whole. From then on whoever finds them puts back what was there, or leaves what came.
+config_begin() {
+    fence
+    umask 077
+    ! [ -e .opsnb/config/pending/journal ] || { say 'another change of it is not settled'; exit 1; }
+    rm -rf .opsnb/tmp.config .opsnb/config/pending && mkdir -p .opsnb/config && mkdir .opsnb/tmp.config
+}
+# $1 its number, $2 the path, $3 the SHA-256 that it must have; empty for nothing there.
+config_keep() {
+    fence
+    umask 077
+    kept=$(pwd -P)/.opsnb/tmp.config/old.$1
+    into "$2" look
+    case $? in 0) ;; 3) [ -z "$3" ] || exit 99; return 0 ;; *) exit 90 ;; esac
+    if [ -z "$3" ]; then ! [ -e "$leaf" ] && ! [ -L "$leaf" ] || exit 99; return 0; fi
+    ours_there && cp -p -- "$leaf" "$kept" || exit 90
+    h=$(sha256sum <"$kept") && [ "${h%% *}" = "$3" ] || { say "$2 has changed meanwhile"; exit 99; }
+}
+config_commit() {
+    fence
+    [ -f .opsnb/tmp.config/journal ] && sync .opsnb/tmp.config/* .opsnb/tmp.config &&
+        mv -T .opsnb/tmp.config .opsnb/config/pending
+}
+ours_there() { ! [ -L "$leaf" ] && [ -f "$leaf" ]; }
+# $1 its number, $2 its mode, $3 the path. Owner and group stay what they were.
+config_place() {
+    fence
+    umask 077
+    new=$(pwd -P)/.opsnb/config/pending/new.$1
+    into "$3" make || { say "$3 is not where a file of ours can be"; exit 90; }
+    { ! [ -e "$leaf" ] && ! [ -L "$leaf" ]; } || ours_there || exit 90
+    { ! [ -e "$leaf" ] || chown --reference="$leaf" -- "$new"; } && chmod "$2" "$new" && swap "$new"
+}
+# A file takes the place of another: beside it under a name of its own first, so that it is a rename.
+swap() {
+    temporary=./.opsnb.$T.config
+    rm -f "$temporary" && cp -p -- "$1" "$temporary" && sync "$temporary" &&
+        mv -T "$temporary" "$leaf" && sync .
+}
+# $1 its number, $2 the path, $3 "was" when something was there.
+config_back() {
+    fence
+    umask 077
+    old=$(pwd -P)/.opsnb/config/pending/old.$1
+    into "$2" look && ! [ -L "$leaf" ] || exit 90
+    if [ "$3" = was ]; then [ -f "$old" ] && swap "$old"; else rm -f -- "$leaf" && sync .; fi
+}
+config_done() {
+    fence
+    for path; do ( into "$path" look && rm -f ./.opsnb.*.config ); done
+    rm -rf .opsnb/tmp.done || return
+    ! [ -e .opsnb/config/pending ] || mv -T .opsnb/config/pending .opsnb/tmp.done && rm -rf .opsnb/tmp.done
 }
 
 # --- the loop --------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from opsnb.core.links import Listing
+from opsnb.core.links import Listing, Standing
 from opsnb.core.release import Holder, Site
 from opsnb.core.usage import Usage
 from opsnb.remote.pack import Packer
@@ -271,6 +271,27 @@ class Held(Protocol):
             StepFailed: With status 90, the other file is not what it was taken for.
         """
 
+    async def private(self, path: str, content: bytes) -> None:
+        """The same for what nobody else may read; it stands in no argument of any program."""
+
+    async def config_begin(self) -> None:
+        """Begin to gather configuration files that are to be placed in ``shared/``."""
+
+    async def config_keep(self, number: int, path: bytes, digest: str) -> None:
+        """Keep what is there, which must have a SHA-256; nothing may be there when it is empty."""
+
+    async def config_commit(self) -> None:
+        """They are whole; from now on they are unsettled."""
+
+    async def config_place(self, number: int, path: bytes, mode: int) -> None:
+        """Put one where it belongs, by a rename, through no link."""
+
+    async def config_back(self, number: int, path: bytes, *, was: bool) -> None:
+        """Put back what was there; remove what came when nothing was."""
+
+    async def config_done(self, paths: Iterable[bytes]) -> None:
+        """They are settled."""
+
     async def forget(self, paths: Iterable[str]) -> None:
         """Remove files below ``.opsnb``."""
 
@@ -379,6 +400,9 @@ class Remote(Protocol):
             paths: The files; at the end of a path no link is followed.
             take: Told each piece as it comes; it must not wait. A RemoteError of its ends it.
         """
+
+    async def standing(self, paths: Sequence[bytes]) -> Standing:
+        """What is in ``shared/`` where configuration files belong, and what was last placed."""
 
     async def usage(self) -> tuple[Site, list[Usage]]:
         """A look, and what each release, the one kept aside, and ``shared/`` take on the disk."""

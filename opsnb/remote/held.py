@@ -24,6 +24,7 @@ from opsnb.remote import watchdog
 from opsnb.remote.base import Finish, Patched
 from opsnb.remote.hooked import Heard
 from opsnb.remote.pack import Packer
+from opsnb.remote.placed import Placed
 from opsnb.remote.replies import NOT_REMOVED, as_payload, cut, good
 from opsnb.remote.shell import Call, Reply, Shell, quoted
 
@@ -55,7 +56,7 @@ class Beside(Protocol):
         """Keep a shell whose lock has been given back for the next change."""
 
 
-class PosixHeld:
+class PosixHeld(Placed):
     """The lock of a server, and the shell whose steps run under it.
 
     Args:

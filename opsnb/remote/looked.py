@@ -8,13 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from opsnb.core.manifest import check_name
+from opsnb.core.manifest import Manifest, check_name
 from opsnb.core.numbers import number
 from opsnb.core.release import (
     Current,
     CurrentKind,
     Holder,
     Intent,
+    Pending,
     Record,
     Release,
     Site,
@@ -187,6 +188,7 @@ def _with_records(site: Site, found: _Found) -> Site:
         holder=_holder(holder) if "holder" in found.one else None,
         hold=_holder(hold) if hold else None,
         intent=_intent(intent),
+        pending=_pending(found.one.get("pending", b"")),
         spare=_record(found.one.get("spare", b"")),
         broken=tuple(dict.fromkeys(broken)),
     )
@@ -226,3 +228,11 @@ def _watches(one: dict[str, bytes]) -> tuple[Watch, ...]:
                 fired, alive = key.endswith(".fired"), state == b"a"
                 found.append(Watch.decode(text, fired=fired, alive=alive))
     return tuple(sorted(found, key=lambda watch: watch.token))
+
+
+def _pending(text: bytes) -> Pending | None:
+    """Configuration that is not settled; of one whose description was lost nothing is known."""
+    try:
+        return Pending.decode(text) if text else None
+    except ValueError:
+        return Pending("", Manifest(), Manifest())

@@ -12,7 +12,7 @@ from collections.abc import (
 )
 from contextlib import suppress
 
-from opsnb.core.links import Listing
+from opsnb.core.links import Listing, Standing
 from opsnb.core.release import Holder, Site
 from opsnb.core.usage import Usage
 from opsnb.errors import (
@@ -27,6 +27,7 @@ from opsnb.remote.command import Command
 from opsnb.remote.held import QUICK, PosixHeld
 from opsnb.remote.looked import seen
 from opsnb.remote.near import near
+from opsnb.remote.placed import standing_in
 from opsnb.remote.replies import (
     CHANGED_HANDS,
     LOCKED,
@@ -210,6 +211,11 @@ class PosixRemote:
             good(await call, "read files")
         finally:
             await shell.close()
+
+    async def standing(self, paths: Sequence[bytes]) -> Standing:
+        """See :meth:`Remote.standing`."""
+        reply = good(await self.ask("standing", *paths), "look at configuration files")
+        return standing_in(reply.out, paths)
 
     async def usage(self) -> tuple[Site, list[Usage]]:
         """See :meth:`Remote.usage`."""

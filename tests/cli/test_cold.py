@@ -49,7 +49,16 @@ OURS = {
     ),
     *(
         f"opsnb.core{name}"
-        for name in ("", ".config", ".layout", ".links", ".manifest", ".numbers", ".release")
+        for name in (
+            "",
+            ".config",
+            ".durations",
+            ".layout",
+            ".links",
+            ".manifest",
+            ".numbers",
+            ".release",
+        )
     ),
     *("opsnb.core.text", "opsnb.core.usage"),
 }

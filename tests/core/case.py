@@ -6,14 +6,17 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from opsnb.core import listing
+from opsnb.core import configfiles, layout, listing
+from opsnb.core.configfiles import ConfigFile, beside, overlaid
+from opsnb.core.links import Standing
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Entry, Kind, Manifest
 from opsnb.core.plan import Plan, Unlisted, Wish
+from opsnb.core.plan_config import wished, with_config
 from opsnb.core.plan_deploy import plan_deploy
 from opsnb.core.plan_rollback import plan_prune, plan_rollback
 from opsnb.core.recovery import Recovery, plan_recovery
@@ -24,6 +27,7 @@ from tests.core import worlds
 HOME = Path(__file__).parent / "cases"
 DEPLOY_TO = "/srv/shop"
 TOP = {"says", "verb", "now", "site", "live", "source", "shared", "config", "wish", "expect"}
+TOP |= {"files", "standing"}
 # A check is configured unless a case says otherwise: its absence is a warning of its own.
 CONFIG = {"health": [{"command": "true"}]}
 
@@ -40,6 +44,8 @@ DEPLOY: Facts = {
     "links": [],
     "carried": [],
     "overwritten": [],
+    "assets": {},
+    "files": {},
     "prune": {},
     "warnings": [],
     "nothing": False,
@@ -128,10 +134,10 @@ def site(said: Mapping[str, Any], live: bool) -> Site:
 
 def base(said: Mapping[str, Any], name: str) -> Base:
     """A live release from a case, put together as the engine does it."""
-    unknown = set(said) - {"source", "carried", "now", "gone", "links"}
+    unknown = set(said) - {"source", "carried", "now", "gone", "links", "assets"}
     assert not unknown, f"a live release has no {unknown}"
     now = said.get("now", [])
-    return listing.base(
+    made = listing.base(
         name,
         DEPLOY_TO,
         tree(said.get("source", [])),
@@ -141,6 +147,8 @@ def base(said: Mapping[str, Any], name: str) -> Base:
         gone=lines(said.get("gone", [])),
         digests={item.path: item.sha256 for item in map(entry, now) if item.sha256},
     )
+    left = {path.encode(): int(at.timestamp()) for path, at in said.get("assets", {}).items()}
+    return replace(made, assets=left)
 
 
 def run(case: Mapping[str, Any]) -> Facts:
@@ -166,26 +174,48 @@ def run(case: Mapping[str, Any]) -> Facts:
     raise AssertionError("no such verb")
 
 
+def config_file(path: str, to: Any = "release", content: str = "", mode: str = "640") -> ConfigFile:
+    return configfiles.made(path, to, int(mode, 8), content.encode())
+
+
+def standing(said: Mapping[str, Any]) -> Standing:
+    """What is in shared/ where configuration files belong."""
+    unknown = set(said) - {"found", "written", "odd"}
+    assert not unknown, f"there is no {unknown}"
+    trees = [{e.path: e for e in map(entry, said.get(key, []))} for key in ("found", "written")]
+    return Standing(trees[0], {p.encode(): why for p, why in said.get("odd", {}).items()}, trees[1])
+
+
 def _deploy(case: Mapping[str, Any], where: Site, now: datetime) -> Plan:
     """Plan as the engine does: what must be listed of ``shared/`` is asked for, no more."""
     config = worlds.settings(**{**CONFIG, **case.get("config", {})})
     live = base(case["live"], where.current.name) if "live" in case else None
-    wish = Wish(tree(case["source"]), "dist", config, by="ops", host="jump", **case.get("wish", {}))
+    files = [config_file(path, **file) for path, file in case.get("files", {}).items()]
+    source = tree(case["source"])
+    files = [replace(file, over=file.to == "release" and file.path in source) for file in files]
+    more = {**case.get("wish", {}), "config": tuple(files)}
+    wish = Wish(beside(source, files), "dist", config, by="ops", host="jump", **more)
+    there = standing(case.get("standing", {}))
+    wish = wished(where, live, wish, there)
     listings = {
         path.encode(): {name.rstrip("/").encode(): "d" if name[-1] == "/" else "f" for name in held}
         for path, held in case.get("shared", {}).items()
     }
     known = {b"": listings.get(b"", {})}
     while True:
-        plan = plan_deploy(where, live, known, wish, now)
+        plan = plan_deploy(where, live, overlaid(known, files), wish, now)
         if not isinstance(plan, Unlisted):
-            return plan
+            return with_config(plan, live, wish, there)
         assert not set(plan.paths) & set(known), "asked again for what is known"
         known |= {path: listings.get(path, {}) for path in plan.paths}
 
 
 def _texts(paths: Iterable[bytes]) -> list[str]:
     return [path.decode() for path in paths]
+
+
+def _moment(at: int) -> str:
+    return layout.stamp(datetime.fromtimestamp(at, UTC))
 
 
 def deployed(plan: Plan) -> Facts:
@@ -211,6 +241,9 @@ def deployed(plan: Plan) -> Facts:
         "carried": _texts(plan.carried),
         "strict": build.carried is not None,
         "overwritten": _texts(plan.overwritten),
+        "assets": {path.decode(): _moment(at) for path, at in plan.assets.left.items()},
+        "files": {change.file.shown: change.how for change in plan.config},
+        "until": _moment(plan.assets.until) if plan.assets.left else "",
         "added": _texts(difference.added),
         "changed": _texts(difference.changed),
         "mode_changes": _texts(difference.modes),

@@ -296,6 +296,8 @@ NEEDS = {
     "[[project.notices]]": 'url_env = "X"',
     "[[project.purge]]": 'command = "x"',
     "[project.opcache]": 'fastcgi = "/x"',
+    "[[project.files]]": 'path = "x"\ncontent = "x"',
+    "[project.secret_vars.NAME]": 'command = "x"',
 }
 
 
@@ -304,7 +306,8 @@ def test_every_commented_key_can_be_used_as_it_stands(table: str) -> None:
     keys = _sections()[table]
     need = NEEDS.get(table)
     if need:
-        keys = [key for key in keys if key.split(" = ")[0] != need.split(" = ")[0]]
+        given = {line.partition(" =")[0] for line in need.splitlines()}
+        keys = [key for key in keys if key.partition(" =")[0] not in given]
     wanted = [need] if need else []
     text = "\n".join([table, *wanted, *keys]) + "\n"
     plain: Any = config.parse("\n".join([table, *wanted]) + "\n").model_dump()

@@ -29,6 +29,7 @@ from opsnb.errors import (
 )
 from opsnb.remote.base import Finish, Patched
 from opsnb.remote.pack import Packer
+from opsnb.remote.placed import NotPlaced
 from opsnb.remote.sftp import lock as locking
 from opsnb.remote.sftp.build import Tree, inside, parts
 from opsnb.remote.sftp.editing import edited
@@ -58,7 +59,7 @@ class Beside(Protocol):
         """Begin a session."""
 
 
-class SftpHeld:
+class SftpHeld(NotPlaced):
     """The lock of a server, and the session whose steps run under it.
 
     A look that was taken under the lock is to be put into ``seen``.
@@ -375,7 +376,9 @@ class SftpHeld:
     # --- what is known -------------------------------------------------------------------------
 
     async def _put(self, path: str, content: bytes) -> None:
-        await locking.put(self._wire, self._place, path.encode(), content)
+        # A digest of a file that holds a secret says whether a guess is right.
+        mode = 0o600 if path.startswith(f"{layout.OURS}/manifests/") else 0o644
+        await locking.put(self._wire, self._place, path.encode(), content, mode)
 
     async def store(self, path: str, content: bytes) -> None:
         """See :meth:`Held.store`."""
@@ -519,7 +522,8 @@ class SftpHeld:
                 raise StepFailed(f"{safe(name)} is live", LIVE)
             if not await self._aside(path, found.mode):
                 return False
-        for known in (record, *(f".opsnb/{kind}/{name}".encode() for kind in KNOWN)):
+        known_of = (layout.assets(name), *(f".opsnb/{kind}/{name}" for kind in KNOWN))
+        for known in (record, *map(str.encode, known_of)):
             await self._away(known)
         return True
 

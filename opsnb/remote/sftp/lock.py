@@ -195,11 +195,11 @@ async def _described(wire: Wire, place: bytes, body: Holder) -> Taken:
     return Taken(place, token)
 
 
-async def put(wire: Wire, place: bytes, path: bytes, content: bytes) -> None:
+async def put(wire: Wire, place: bytes, path: bytes, content: bytes, mode: int = 0o644) -> None:
     """Write a file through a holder's directory, so that it appears as a whole, if at all."""
     new = place + b"/new." + secrets.token_hex(4).encode()
     try:
-        await wire.write(new, [content])
+        await wire.write(new, [content], mode=mode)
         await wire.rename(new, path)
     except StepFailed:
         with suppress(RemoteError):

@@ -14,7 +14,8 @@ from opsnb.remote.base import Changes
 from opsnb.remote.sftp.wire import Item, Wire, each
 
 LISTED = (b"releases", b"shared", b".opsnb", b".opsnb/trash")
-SINGLE = {"hold": b".opsnb/hold.json", "intent": b".opsnb/intent.json"}
+PENDING = b".opsnb/config/pending/journal"
+SINGLE = {"hold": b".opsnb/hold.json", "intent": b".opsnb/intent.json", "pending": PENDING}
 TAIL = 1 << 16
 
 

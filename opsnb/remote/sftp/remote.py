@@ -18,6 +18,7 @@ from opsnb.core.usage import Usage
 from opsnb.errors import Disconnected, NotReady, OpsnbError, RemoteError, StepTimedOut
 from opsnb.remote.base import Changes, Exit, Glance, Held, Line, OnOutput, Texts
 from opsnb.remote.looked import seen
+from opsnb.remote.placed import NotStanding
 from opsnb.remote.sftp import fetching
 from opsnb.remote.sftp import look as looking
 from opsnb.remote.sftp.held import NO_SHELL, SftpHeld
@@ -31,7 +32,7 @@ SETTLING = 20.0  # seconds to end a lock whose taking was cut short
 NEEDS_SHELL = "Use an address that begins with ssh://, of an account with a shell."
 
 
-class SftpRemote:
+class SftpRemote(NotStanding):
     """A server that is reached by SFTP alone.
 
     Args:
