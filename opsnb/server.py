@@ -204,7 +204,7 @@ class Server:
         """The releases, the newest first; see :func:`opsnb.tables.releases` for the columns."""
         from opsnb import tables  # noqa: PLC0415 - pandas only when a table is wanted
 
-        return tables.releases(self.look(), _now())
+        return tables.releases(self.look(), _now(), self.settings.rules)
 
     def usage(self) -> pd.DataFrame:
         """What each release takes on the disk; see :func:`opsnb.tables.usage` for the columns."""
@@ -375,7 +375,10 @@ class Server:
         """What a prune would remove; reads only. The argument is that of :meth:`prune`."""
         from opsnb.core.plan_rollback import plan_prune  # noqa: PLC0415 - import opsnb stays quick
 
-        return plan_prune(self.look(), self._keeping(keep).keep_releases)
+        rules = self._keeping(keep).rules
+        sizes = bool(rules.bytes)
+        site = self._ask(lambda remote: remote.state(users=rules.in_use, sizes=sizes))
+        return plan_prune(site, rules, _now())
 
     # --- commands ------------------------------------------------------------------------------
 
@@ -509,8 +512,8 @@ class Server:
         from opsnb.engine.switch import PruneWork  # noqa: PLC0415 - as above
 
         if isinstance(keep, Plan):
-            return self._change("prune", PruneWork(keep.keep_releases, keep))
-        return self._change("prune", PruneWork(self._keeping(keep).keep_releases))
+            return self._change("prune", PruneWork(keep.rules, keep))
+        return self._change("prune", PruneWork(self._keeping(keep).rules))
 
     def pin(self, name: str) -> Job:
         """Keep a release from ever being pruned."""
@@ -603,7 +606,7 @@ async def _planned(remote: Remote, wish: Wish) -> Plan:
     from opsnb.engine.look import grounds, plan_for  # noqa: PLC0415 - import opsnb stays quick
 
     on = await grounds(remote, await remote.glance(), wish.source)
-    return await plan_for(remote, on, wish, _now())
+    return await plan_for(remote, on, wish, _now(), thorough=True)
 
 
 def _recorded(site: Site, name: str) -> Release:

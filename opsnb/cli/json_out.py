@@ -97,6 +97,7 @@ def switch_plan(plan: Plan, server: str) -> dict[str, object]:
         "keep_releases": plan.keep_releases,
         "keep": _reasons(plan.retention.keep),
         "remove": _reasons(plan.retention.remove),
+        "remove_first": [safe(name) for name in plan.early],
         "clears_spare": plan.clears_spare,
         "marks_bad": safe(plan.marks_bad),
         "why": safe(plan.why),

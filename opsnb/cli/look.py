@@ -82,7 +82,11 @@ def releases(setup: Setup, server: str, as_json: bool) -> None:
     from opsnb.core import rows  # noqa: PLC0415 - meanwhile the connection is made
 
     nothing = f"no releases at {safe(on.deploy_to)} yet"
-    _answer(lambda: rows.releases(on.look(), datetime.now(UTC)), as_json, "releases", nothing)
+
+    def ask() -> list[Row]:
+        return rows.releases(on.look(), datetime.now(UTC), on.settings.rules)
+
+    _answer(ask, as_json, "releases", nothing)
 
 
 @click.command()

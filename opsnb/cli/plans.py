@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from opsnb.cli import show
-from opsnb.core.facts import SPARE
+from opsnb.core.facts import SPARE, early, late
 from opsnb.core.text import plural, safe, size
 
 if TYPE_CHECKING:
@@ -43,11 +43,13 @@ def lines(plan: Plan, server: Server, most: int | None = None) -> list[Text]:
     told += [_item("check", safe(check.url or check.command)) for check in plan.health]
     if plan.marks_bad:
         told.append(_item("mark bad", safe(plan.marks_bad)))
-    told += _reasons("remove", plan.retention.remove, "red")
+    told += _reasons("remove", late(plan), "red")
     if plan.clears_spare:
         told.append(_item("remove", SPARE))
     if plan.verb == "prune":
         told += _reasons("keep", plan.retention.keep, "")
+    if plan.unseen:
+        told.append(_item("in use", plan.unseen))
     return told + [show.note(warning) for warning in plan.warnings]
 
 
@@ -73,7 +75,10 @@ def _switch(plan: Plan) -> Text:
 
 def _build(plan: Plan, build: Build, most: int | None) -> list[Text]:
     difference = plan.difference
-    told = [_item("changes", _counts(plan))]
+    first = {
+        name: f"removed before the new one is made, {why}" for name, why in early(plan).items()
+    }
+    told = [*_reasons("first", first, "red"), _item("changes", _counts(plan))]
     kinds = zip(
         SIGNS,
         (difference.added, difference.changed, difference.modes, difference.removed),

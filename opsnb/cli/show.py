@@ -209,6 +209,7 @@ def releases(rows: Sequence[Shown]) -> list[Column]:
         Column("files", [Text(_count(row["files"])) for row in rows], right=True, rank=6),
         Column("made (UTC)", [Text(_time(row["at"])) for row in rows], rank=7),
         Column("note", [Text(row["note"] or "") for row in rows], rank=3),
+        Column("next prune", [Text(row["retention"] or "") for row in rows], rank=8),
     ]
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 from opsnb.core.config import Settings
 from opsnb.core.manifest import Difference, Manifest
 from opsnb.core.release import Record
-from opsnb.core.retention import Retention
+from opsnb.core.retention import Retention, Rules
 from opsnb.core.settings.health import Health
 from opsnb.core.settings.hooks import Hook
 from opsnb.core.spare import Reuse
@@ -96,6 +96,10 @@ class Plan:
         health: What must answer after the switch.
         retention: What is pruned, and what stays, with reasons.
         keep_releases: How many good releases the retention keeps.
+        rules: What it was decided by.
+        early: Those of its releases that go before the new one is made, to make room for it.
+        needs: Bytes and inodes that the new one takes.
+        unseen: What cannot be known of processes that may use what is pruned.
         marks_bad: The release that a rollback leaves and marks bad; empty for none, as when it
             goes forward again.
         aside: The pruned release that the next one is to be made of; empty for none.
@@ -120,6 +124,10 @@ class Plan:
     health: tuple[Health, ...] = ()
     retention: Retention = field(default_factory=lambda: Retention({}, {}))
     keep_releases: int = 0
+    rules: Rules = Rules()
+    early: tuple[str, ...] = ()
+    needs: tuple[int, int] = (0, 0)
+    unseen: str = ""
     marks_bad: str = ""
     aside: str = ""
     clears_spare: bool = False
@@ -136,7 +144,7 @@ class Plan:
             if build
             else (self.name,)
         )
-        return (self.verb, self.previous, self.state_id, steps, tuple(self.retention.remove))
+        return (self.verb, self.previous, self.state_id, steps, self.retention.meaning)
 
 
 @dataclass(frozen=True, slots=True)

@@ -343,6 +343,10 @@ class Site:
         spare: The release that is kept aside, when there is one.
         packers: What the server can unpack: ``zstd``, ``gzip``.
         commands: Whether commands can be run there; not where there is SFTP only.
+        users: A process that uses a release, by the release's name, where that was asked for.
+        unseen: Whether there are processes that could not be looked into.
+        measured: Bytes that releases take on the disk, where that was asked for.
+        adoption: What an adoption has made here, as it wrote it down; None without one.
     """
 
     deploy_to: str
@@ -368,6 +372,10 @@ class Site:
     spare: Record | None = None
     packers: frozenset[str] = frozenset()
     commands: bool = True
+    users: Mapping[str, str] = field(default_factory=dict)
+    unseen: bool = False
+    measured: Mapping[str, int] = field(default_factory=dict)
+    adoption: bytes | None = None
 
     def find(self, name: str) -> Release | None:
         """The release of that name, when there is one."""

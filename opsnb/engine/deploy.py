@@ -21,7 +21,7 @@ from opsnb.engine.asked import Prepare
 from opsnb.engine.change import Change, Finished
 from opsnb.engine.chunking import Patch, patches, payload, remember
 from opsnb.engine.cutting import LARGE
-from opsnb.engine.ending import confirm, finish
+from opsnb.engine.ending import confirm, finish, make_room
 from opsnb.engine.hooks import environment, run_hooks
 from opsnb.engine.look import RECENT, Grounds, grounds, plan_for, spare_of
 from opsnb.engine.meter import Meter
@@ -108,6 +108,8 @@ class DeployWork:
                 f"{change.actor.server} is no longer as the plan saw it: nothing was changed",
                 "Plan again, look, and deploy that plan.",
             )
+        if self.agreed:
+            plan = replace(plan, retention=plan.retention.within(self.agreed.retention))
         change.planned(plan)
         return plan
 
@@ -183,6 +185,8 @@ class DeployWork:
             change.building = name
             if plan.clears_spare:
                 await lock.clear_spare()
+            if plan.early:
+                await make_room(change, plan)
             await lock.begin(name, record.encode())
             await self._fill(change, name, build)
         async with change.phase(Phase.UPLOAD):

@@ -18,6 +18,7 @@ from opsnb.core.release import Record, Release, Site
 from opsnb.core.spare import Spare
 from opsnb.core.text import safe
 from opsnb.engine import cache
+from opsnb.engine.holding import informed
 from opsnb.errors import RemoteError
 from opsnb.remote.base import Aside, Changes, Glance, Remote
 
@@ -187,15 +188,31 @@ async def _base(
         raise RemoteError(f"the server's listing makes no sense: {safe(str(error))}") from error
 
 
-async def plan_for(remote: Remote, on: Grounds, wish: Wish, now: datetime) -> Plan:
+async def plan_for(
+    remote: Remote, on: Grounds, wish: Wish, now: datetime, *, thorough: bool = False
+) -> Plan:
     """Plan a deploy, asking the server for whatever the plan turns out to need.
+
+    Which releases are in use is asked where one must go before the new one is made: what goes in
+    the end is looked at once more when it goes.
 
     Args:
         remote: The server.
         on: What it rests on.
         wish: What is asked for.
         now: The present time, aware.
+        thorough: Whether to ask, too, who uses what goes in the end.
     """
+    rules = wish.settings.rules
+    site = await informed(remote, on.site, rules, users=False)
+    plan = await _plan_on(remote, Grounds(site, on.base), wish, now)
+    if rules.in_use and (plan.early or (thorough and plan.retention.remove)):
+        site = await informed(remote, site, rules, users=True)
+        plan = await _plan_on(remote, Grounds(site, on.base), wish, now)
+    return plan
+
+
+async def _plan_on(remote: Remote, on: Grounds, wish: Wish, now: datetime) -> Plan:
     shared: dict[bytes, Listing] = {b"": dict(on.site.shared)}
     while True:
         planned = plan_deploy(on.site, on.base, shared, wish, now)

@@ -266,6 +266,42 @@ sizes() {
          END { out() }'
 }
 
+# --- who uses what: reads only ----------------------------------------------------------------
+
+# What processes use of releases and of what is kept aside: what they work in, run, have open or have
+# mapped. A line each: the path below deploy_to, the process's number, and its name, with tabs between
+# them. A line with "!" when some could not be looked into. Where nothing could go, nobody looks.
+used() {
+    real=$(cd "$D" 2>/dev/null && pwd -P) && cd "$D" && [ -d .opsnb ] || return 0
+    set -- releases/*/ .opsnb/spare/tree/
+    [ $# -gt 2 ] || [ -d "$2" ] || return 0
+    [ -e /proc/1/stat ] || echo '!'
+    for p in /proc/[0-9]*; do printf '%s\0' "$p"; done |
+        timeout --foreground 10 xargs -0 -r -n 100 /bin/sh -c "$USED" "$real" 2>/dev/null |
+        below="$real/" awk -F '\t' '
+            BEGIN { b = ENVIRON["below"] }
+            $2 == "" && $1 ~ /cwd$/ { unseen = 1 }
+            index($2, b "releases/") == 1 || index($2, b ".opsnb/spare/") == 1 {
+                split($1, at, "/")
+                rest = substr($2, length(b) + 1)
+                n = split(rest, part, "/")
+                path = part[1] "/" part[2]
+                if (n > 1 && !((path, at[3]) in told)) {
+                    told[path, at[3]] = 1
+                    name = ""
+                    getline name <("/proc/" at[3] "/comm")
+                    close("/proc/" at[3] "/comm")
+                    print path "\t" at[3] "\t" name
+                }
+            }
+            END { if (unseen) print "!" }'
+}
+# Line breaks in what is told become what no name is looked for with.
+USED='for p do shift; set -- "$@" "$p/cwd" "$p/root" "$p/exe" "$p/fd"; done
+    find "$@" -maxdepth 1 -type l -printf "%p\t%l\0" | tr "\n\0" "\1\n"
+    for p do shift; case $p in */cwd) set -- "$@" "${p%cwd}maps" ;; esac; done
+    grep -aFH -e "$0/releases/" -e "$0/.opsnb/spare/" "$@" | sed "s|:[^/]*|\t|"'
+
 # --- the lock --------------------------------------------------------------------------------
 
 # Whoever changes the site by SFTP alone has a directory in .opsnb/held, with a sign of life in it;
@@ -647,6 +683,17 @@ retire() {
         mv -T "$p" "$s/tree" || exit 96
     fi
     discard "$1"
+}
+# Remove releases, in one way or the other, but for those that a process uses: these are told.
+idle() {
+    fence
+    how=$1 busy="$NL$(used | cut -f 1)$NL"
+    shift
+    for name; do
+        shift
+        case $busy in *"${NL}releases/$name$NL"*) printf '%s\n' "$name" ;; *) set -- "$@" "$name" ;; esac
+    done
+    [ $# = 0 ] || "$how" "$@"
 }
 sweep() {
     fence

@@ -254,6 +254,17 @@ class Held(Protocol):
     async def retire(self, name: str) -> bool:
         """Remove a release and keep it aside; False when something could not be removed."""
 
+    async def remove_idle(self, names: Sequence[str], *, aside: bool) -> tuple[bool, list[str]]:
+        """Remove releases that no process uses, as far as can be seen.
+
+        Args:
+            names: The releases; one, when it is kept aside.
+            aside: Whether to keep it aside (:meth:`retire`).
+
+        Returns:
+            Whether all could be removed that nobody uses, and those that somebody does.
+        """
+
     async def clear_spare(self) -> bool:
         """Delete the release that is kept aside; False when something could not be removed."""
 
@@ -281,6 +292,14 @@ class Remote(Protocol):
 
     async def look(self) -> Site:
         """Everything a plan needs, in one round trip. Raises ConnectError."""
+
+    async def state(self, *, users: bool = False, sizes: bool = False) -> Site:
+        """A look and, in the same round trip, what a retention may want to know besides.
+
+        Args:
+            users: Whether to look for processes that use releases.
+            sizes: Whether to measure what releases take on the disk.
+        """
 
     async def glance(self) -> Glance:
         """A look, and what has changed in the live release, in one round trip."""

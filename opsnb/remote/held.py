@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -343,6 +344,15 @@ class PosixHeld:
     async def clear_spare(self) -> bool:
         """See :meth:`Held.clear_spare`."""
         return await self._removing("clear_spare")
+
+    async def remove_idle(self, names: Sequence[str], *, aside: bool) -> tuple[bool, list[str]]:
+        """See :meth:`Held.remove_idle`."""
+        await self._take_all()
+        how = "retire" if aside else "discard"
+        reply = await self._shell.call("idle", how, *names, timeout=self._step_timeout)
+        told = {os.fsdecode(line) for line in reply.out.splitlines()}
+        well = reply.status != NOT_REMOVED and bool(good(reply, "remove releases"))
+        return well, [name for name in names if name in told]
 
     async def _removing(self, name: str, *names: str) -> bool:
         await self._take_all()

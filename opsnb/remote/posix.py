@@ -11,6 +11,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import suppress
+from dataclasses import replace
 
 from opsnb.core.links import Listing
 from opsnb.core.release import Holder, Site
@@ -36,8 +37,10 @@ from opsnb.remote.replies import (
     good,
     holding_in,
     listings_in,
+    measured_in,
     texts_in,
     usage_in,
+    users_in,
     whole,
 )
 from opsnb.remote.shell import Call, Pipes, Reply, Shell
@@ -152,6 +155,20 @@ class PosixRemote:
         """See :meth:`Remote.look`."""
         reply = good(await self.ask("look"), "look")
         return read_site(reply.out, self.deploy_to)
+
+    async def state(self, *, users: bool = False, sizes: bool = False) -> Site:
+        """See :meth:`Remote.state`."""
+        names = ["used"] * users + ["usage"] * sizes
+        others = [Call(name, timeout=self._step_timeout) for name in names]
+        look, *replies = await self.asks([Call("look"), *others])
+        site = read_site(good(look, "look").out, self.deploy_to)
+        if users:
+            found, unseen = users_in(good(replies[0], "look for processes").out)
+            site = replace(site, users=found, unseen=unseen)
+        if sizes:
+            used = usage_in(good(replies[-1], "measure").out)
+            site = replace(site, measured=measured_in(used, site.current.name))
+        return site
 
     async def glance(self) -> Glance:
         """See :meth:`Remote.glance`."""

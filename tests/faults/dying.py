@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from opsnb.core.config import Address
+from opsnb.core.retention import Rules
 from opsnb.engine.switch import PruneWork, RollbackWork
 from opsnb.remote.ssh import ssh_remote
 from tests.faults.faulty import Faulty, Plot
@@ -28,7 +29,7 @@ from tests.faults.lab import SETTINGS, change, deploying, folder
 WORKS = {
     "deploy": lambda source: deploying(Path(source)),
     "rollback": lambda _source: RollbackWork(SETTINGS),
-    "prune": lambda _source: PruneWork(1),
+    "prune": lambda _source: PruneWork(Rules(1)),
 }
 
 

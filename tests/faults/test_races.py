@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from opsnb.core.events import Outcome
+from opsnb.core.retention import Rules
 from opsnb.engine.manage import AdoptWork
 from opsnb.engine.switch import PruneWork, RollbackWork
 from opsnb.errors import OpsnbError
@@ -71,7 +72,7 @@ def work(lab: Lab, verb: str, number: int) -> Any:
         return deploying(lab.base / ("new", "other", "v")[number])
     return {
         "rollback": lambda: RollbackWork(SETTINGS),
-        "prune": lambda: PruneWork(1),
+        "prune": lambda: PruneWork(Rules(1)),
         "adopt": AdoptWork,
     }[verb]()
 

@@ -24,6 +24,7 @@ import pytest
 from opsnb.core.config import Address, Settings
 from opsnb.core.events import Outcome
 from opsnb.core.plan import Wish
+from opsnb.core.retention import Rules
 from opsnb.engine.asked import given
 from opsnb.engine.change import Actor, Change
 from opsnb.engine.deploy import DeployWork, Order
@@ -77,7 +78,7 @@ class SftpLab(Lab):
             Scenario("first deploy", "empty", "deploy", new),
             Scenario("redeploy", "site", "deploy", new, 3),
             Scenario("rollback", "site", "rollback", lambda: RollbackWork(SETTINGS)),
-            Scenario("prune", "site", "prune", lambda: PruneWork(1)),
+            Scenario("prune", "site", "prune", lambda: PruneWork(Rules(1))),
         ]
         return {scenario.name: scenario for scenario in made}
 

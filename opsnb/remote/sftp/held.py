@@ -515,6 +515,11 @@ class SftpHeld:
         """See :meth:`Held.retire`. Nothing is kept aside: it could not be listed exactly."""
         return await self.discard([name])
 
+    async def remove_idle(self, names: Sequence[str], *, aside: bool) -> tuple[bool, list[str]]:
+        """See :meth:`Held.remove_idle`. SFTP tells nothing of processes."""
+        del aside
+        return await self.discard(names), []
+
     async def clear_spare(self) -> bool:
         """See :meth:`Held.clear_spare`."""
         async with self._step("remove the release kept aside"):

@@ -101,6 +101,11 @@ class SftpRemote:
         told = await looking.look(wire, self._user, holder)
         return replace(read_site(told, self.deploy_to), commands=False)
 
+    async def state(self, *, users: bool = False, sizes: bool = False) -> Site:
+        """See :meth:`Remote.state`. SFTP tells nothing of processes, nor of what files take."""
+        del sizes
+        return replace(await self.look(), unseen=users)
+
     async def glance(self) -> Glance:
         """See :meth:`Remote.glance`."""
         site = await self.look()
