@@ -6,7 +6,7 @@ import asyncio
 import getpass
 import os
 import platform
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from opsnb.loop import LOOP
 if TYPE_CHECKING:
     import pandas as pd
 
+    from opsnb.core.adoption import AdoptPlan, Request, Verb
     from opsnb.core.audit import Fault
     from opsnb.core.doctor import Finding
     from opsnb.core.events import Event
@@ -527,11 +528,53 @@ class Server:
 
         return self._change("unpin", PinWork(name, pinned=False))
 
-    def adopt(self) -> Job:
-        """Give the releases of another tool their records, changing nothing of theirs."""
-        from opsnb.engine.manage import AdoptWork  # noqa: PLC0415 - import opsnb stays quick
+    def plan_adopt(
+        self, *, shared: Sequence[str] = (), undo: bool = False, finish: bool = False
+    ) -> AdoptPlan:
+        """What :meth:`adopt` would do; reads only. The arguments are its own."""
+        from opsnb.engine.adopt import plan_adopt  # noqa: PLC0415 - import opsnb stays quick
 
-        return self._change("adopt", AdoptWork())
+        request = self._adoption(shared, undo=undo, finish=finish)
+        return self._ask(lambda remote: plan_adopt(remote, request, _now()))
+
+    def adopt(
+        self,
+        plan: AdoptPlan | None = None,
+        *,
+        shared: Sequence[str] = (),
+        undo: bool = False,
+        finish: bool = False,
+    ) -> Job:
+        """Take a site over that opsnb did not make, changing nothing of it.
+
+        Releases of another tool get records. A site without releases is copied into a first one.
+
+        Args:
+            plan: A plan of :meth:`plan_adopt`, carried out exactly; None for whatever is right.
+            shared: Paths of a site without releases that are to be in ``shared/``.
+            undo: Take away again what the adoption made.
+            finish: Remove the old files that were copied and have not changed since.
+        """
+        from opsnb.engine.adopt import AdoptWork  # noqa: PLC0415 - import opsnb stays quick
+
+        if plan:
+            undo, finish = plan.verb == "undo", plan.verb == "finish"
+            shared = [os.fsdecode(path) for path in plan.shared] if plan.verb == "adopt" else ()
+        request = self._adoption(shared, undo=undo, finish=finish)
+        return self._change(request.verb, AdoptWork(request, plan))
+
+    def _adoption(self, shared: Sequence[str], *, undo: bool, finish: bool) -> Request:
+        from opsnb.core.adoption import Request  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.core.settings.table import inside  # noqa: PLC0415 - as above
+
+        if undo + finish + bool(shared) > 1:
+            raise ConfigError("undo, finish and shared exclude each other")
+        try:
+            paths = tuple(os.fsencode(inside(path)) for path in shared)
+        except ValueError as error:
+            raise ConfigError(safe(str(error))) from None
+        verb: Verb = "undo" if undo else "finish" if finish else "adopt"
+        return Request(verb, paths, self.settings.web_config)
 
     def hold(self, why: str) -> Job:
         """Hold the server back: no change until :meth:`unhold`.

@@ -31,6 +31,7 @@ from opsnb.core.text import safe
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from opsnb.core.adoption import AdoptPlan
     from opsnb.core.plan import Plan
     from opsnb.core.release import Holder
     from opsnb.job import Job
@@ -168,21 +169,49 @@ def _run(setup: Setup, server: str, start: Callable[[Server], Job], as_json: boo
 
 @click.command()
 @server_argument
+@click.option(
+    "--shared",
+    multiple=True,
+    metavar="PATH",
+    help="What of a site without releases is to be in shared/; may be given several times.",
+)
+@click.option("--undo", is_flag=True, help="Take away again what the adoption made.")
+@click.option("--finish", is_flag=True, help="Remove the old files that were copied.")
+@dry_run_option
 @yes_option
 @json_option
 @with_setup
-def adopt(setup: Setup, server: str, yes: bool, as_json: bool) -> int:
-    """Give the releases of another tool their records.
+def adopt(
+    setup: Setup, /, server: str, dry_run: bool, yes: bool, as_json: bool, **asked: Any
+) -> int:
+    """Take over a site that opsnb did not make.
 
-    Nothing of theirs is changed."""
+    Releases of another tool get records; a site without releases is copied into a first one.
+    Nothing of it is changed."""
     on = setup.server(server)
-    if must_ask(on, "adopt", yes=yes):
+    if dry_run:
+        return _told_adoption(on, on.plan_adopt(**asked), as_json)
+    if not must_ask(on, "adopt", yes=yes):
+        return live.run(on, lambda: on.adopt(**asked), as_json=as_json)
+    planned = on.plan_adopt(**asked)
+    if not planned.nothing:
         from opsnb.cli import plans  # noqa: PLC0415 - rich only for a person
 
-        site = on.look()
-        if plans.strangers(site):
-            ask(on, plans.adoption(site, on))
-    return live.run(on, on.adopt, as_json=as_json)
+        ask(on, plans.adoption(planned, on))
+    return live.run(on, lambda: on.adopt(planned), as_json=as_json)
+
+
+def _told_adoption(server: Server, plan: AdoptPlan, as_json: bool) -> int:
+    """Say what an adoption would do."""
+    if as_json:
+        from opsnb.core.adoption_text import data  # noqa: PLC0415 - only when it is asked for
+
+        json_out.document(data(plan, server.name))
+    else:
+        from opsnb.cli import plans, show  # noqa: PLC0415 - rich only for a person
+
+        show.out().lines(plans.adoption(plan, server))
+    return 0
 
 
 @click.group()

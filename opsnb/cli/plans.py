@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from opsnb.cli import show
+from opsnb.core import adoption_text
 from opsnb.core.facts import SPARE, early, late
 from opsnb.core.text import plural, safe, size
 
 if TYPE_CHECKING:
+    from opsnb.core.adoption import AdoptPlan
     from opsnb.core.plan import Build, Plan
-    from opsnb.core.release import Release, Site
     from opsnb.server import Server
 
 MOST = 20
@@ -128,27 +129,20 @@ def _reasons(title: str, reasons: Mapping[str, str], style: str) -> Iterable[Tex
         yield _item(title, Text.assemble((safe(name), style), (f": {safe(why)}", "dim")))
 
 
-def strangers(site: Site) -> list[Release]:
-    """The releases that an adoption gives a record.
+def adoption(plan: AdoptPlan, server: Server) -> list[Text]:
+    """What an adoption, its undoing or its end would do, as lines.
 
     Args:
-        site: What a look told.
-    """
-    return [release for release in site.releases if release.record is None and release.real]
-
-
-def adoption(site: Site, server: Server) -> list[Text]:
-    """What an adoption would do, as lines.
-
-    Args:
-        site: What a look told.
+        plan: The plan.
         server: The server.
     """
-    found = strangers(site)
-    made_by = "" if site.ours else f", made by {site.made_by}"
-    told = [Text.assemble(("adopt ", "bold"), show.where(server))]
-    told.append(_item("records", f"for {plural(len(found), 'release')}{made_by}"))
-    for release in found:
-        what = "live, so it counts as good" if release.live else "unconfirmed: nobody knows"
-        told.append(_item("", Text.assemble(safe(release.name), (f": {what}", "dim"))))
-    return [*told, _item("touch", "nothing of theirs")]
+    if plan.nothing:
+        return [Text.assemble(("✓ ", "green"), adoption_text.nothing(plan, server.name))]
+    title = "adopt" if plan.verb == "adopt" else f"adopt --{plan.verb}"
+    told = [Text.assemble((f"{title} ", "bold"), show.where(server))]
+    for fact in adoption_text.facts(plan):
+        if fact.kind == "warning":
+            told.append(show.note(fact.text))
+        else:
+            told.append(Text.assemble("  ", (f"{fact.title:<11}", "dim"), fact.text))
+    return told

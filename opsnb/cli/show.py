@@ -43,6 +43,8 @@ NOW = {
     "hold": "held back: no change until `opsnb lock {1} release`",
     "release": "free: a change can begin",
     "adopt": "every release has a record",
+    "undo": "what the adoption made is gone",
+    "finish": "what the adoption copied is gone from the old place",
     "prune": "old releases are removed",
 }
 ASCII = str.maketrans("●✓✕→▸−·○◐◓◑◒│├└─", "*+x>>--.....||`-") | {ord("…"): "..."}

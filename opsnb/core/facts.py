@@ -171,6 +171,8 @@ _NOW = {
     "hold": "{server} is held back: no change until it is released",
     "release": "{server} is free: a change can begin",
     "adopt": "every release has a record",
+    "undo": "what the adoption made is gone",
+    "finish": "what the adoption copied is gone from the old place",
     "prune": "old releases are removed",
 }
 

@@ -35,7 +35,7 @@ class State(StrEnum):
 
 T = TypeVar("T")
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
-_SWITCHES = ("deploy", "rollback", "restore")
+_SWITCHES = ("deploy", "rollback", "restore", "adopt")
 _KINDS: dict[str, type] = {"str": str, "int": int, "bool": bool, "State": State}
 
 
@@ -278,7 +278,8 @@ class Intent:
     """A switch that has been begun: written before it, removed when its result is recorded.
 
     Attributes:
-        verb: ``deploy``, ``rollback``, or ``restore`` (what was live before is put back).
+        verb: ``deploy``, ``rollback``, ``adopt``, or ``restore`` (what was live before is put
+            back).
         name: The release that is to be live.
         previous: The release that was live; empty when none was.
         by: Who.
@@ -393,25 +394,29 @@ class Site:
 
     @property
     def in_the_way(self) -> tuple[str, ...]:
-        """What stands in ``deploy_to`` that a first deploy must not touch."""
-        if self.ours:
+        """What stands in ``deploy_to`` that a first deploy must not touch.
+
+        Where opsnb has been and nothing of its own is left, an adoption was cut off.
+        """
+        if self.ours and (self.counter or self.broken or self.adoption):
             return ()
-        foreign = [safe(path) for path in self.entries if path not in (b"releases", b"shared")]
+        own = (b"releases", b"shared", b".opsnb")
+        foreign = [safe(path) for path in self.entries if path not in own]
+        foreign = [name for name in foreign if not name.startswith(".current.opsnb.")]
+        if self.ours and not foreign:
+            return ()
         unknown = [layout.release(safe(release.name)) for release in self.releases]
         return tuple(sorted(foreign + unknown))
 
     @property
     def made_by(self) -> str:
-        """The tool whose layout this is: opsnb, Capistrano, Deployer, another tool, or nobody's."""
-        if self.ours:
-            return "opsnb"
-        if not self.releases:
-            return ""
-        if b".dep" in self.entries:
-            return "Deployer"
-        if b"revisions.log" in self.entries or b"repo" in self.entries:
-            return "Capistrano"
-        return "another tool"
+        """The tool whose layout this is, ``another tool``, or nothing for nobody's."""
+        return "opsnb" if self.ours else self.maker
+
+    @property
+    def maker(self) -> str:
+        """The same, whoever has come since."""
+        return _maker(self.entries, [release.name for release in self.releases])
 
     @property
     def state_id(self) -> str:
@@ -423,6 +428,20 @@ class Site:
                 [(r.name, r.seq, r.state, r.pinned, r.present) for r in self.releases],
             ]
         )
+
+
+def _maker(entries: Mapping[bytes, str], names: list[str]) -> str:
+    """The tool that laid a site out, by the names that stand there."""
+    with_zone = [name for name in names if name.endswith("Z") and layout.is_name(name[:-1])]
+    marks = {
+        "": not names,
+        "Deployer": b".dep" in entries,
+        "Capistrano": b"revisions.log" in entries,
+        "Ansistrano": len(with_zone) == len(names),
+        "Capistrano ": b"repo" in entries,
+        "Envoyer": b"storage" in entries and all(map(layout.is_name, names)),
+    }
+    return next((tool.strip() for tool, found in marks.items() if found), "another tool")
 
 
 def order(releases: list[Release]) -> tuple[Release, ...]:

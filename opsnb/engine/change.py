@@ -341,6 +341,7 @@ class Change:
         *,
         finished: Finished | None = None,
         verb: str = "",
+        by: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         """Publish a release, with the intent written before; settle it when it is unknown.
 
@@ -351,6 +352,7 @@ class Change:
                 after the intent: whoever finds it complete but not live then knows that it never
                 was.
             verb: What the intent is called, when it is not the change's own verb.
+            by: Another step that makes it live, where no link can be replaced.
 
         Raises:
             RemoteError: It did not happen.
@@ -371,7 +373,7 @@ class Change:
                 if finished:
                     await self.put(finished.record)
                 await self.lock.flush()
-                await self.lock.publish(name, site.current.target)
+                await (by() if by else self.lock.publish(name, site.current.target))
         except LockLost:
             self.switched = self._earlier
             raise

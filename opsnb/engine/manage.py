@@ -1,16 +1,14 @@
-"""Pins, holds and taking over: the changes that switch nothing."""
+"""Pins and holds: the changes that switch nothing."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from urllib.parse import quote_from_bytes
 
-from opsnb.core import layout, listing
+from opsnb.core import layout
 from opsnb.core.events import Outcome
 from opsnb.core.layout import stamp
-from opsnb.core.manifest import Kind, Manifest
-from opsnb.core.release import CurrentKind, Holder, Record, Release, Site, State
-from opsnb.core.text import plural, safe
+from opsnb.core.release import Holder, Record, Site
+from opsnb.core.text import safe
 from opsnb.engine.change import Change
 from opsnb.errors import Locked, NoSuchRelease, NotReady
 
@@ -114,79 +112,3 @@ class UnholdWork:
         change.log(f"taking the lock from {holder}")
         await change.remote.break_lock(holder)
         self._broken = holder
-
-
-class AdoptWork:
-    """Give the releases of another tool their records, for :meth:`Change.run`.
-
-    Nothing of theirs is changed. The live release counts as good, since visitors use it; of the
-    others nobody knows whether they were ever completed, so they become ``unconfirmed``: a
-    rollback goes there only when they are named.
-    """
-
-    async def __call__(self, change: Change) -> None:
-        """Carry it out under the lock."""
-        first = _adoptable(await change.look())
-        made_by = first.made_by or "another tool"
-        if not _strangers(first):
-            change.outcome = Outcome.NOTHING
-            return
-        site = _adoptable(await change.take("adopt"))
-        strangers = _strangers(site)
-        counter = site.counter
-        names = [release.name for release in strangers]
-        await change.audit("adopt.begin", releases=names, made_by=made_by)
-        for release in strangers:
-            counter += 1
-            await _adopt(change, site, release, counter, made_by)
-        change.warnings += [f"{safe(name)} is adopted" for name in names]
-        await change.audit("adopt.done", releases=names)
-        await change.lock.flush()
-
-
-def _adoptable(site: Site) -> Site:
-    if site.current.kind not in (CurrentKind.RELEASE, CurrentKind.NONE):
-        raise NotReady(
-            f"current of {site.deploy_to} is no link to a release ({site.current.kind})",
-            "Point it at a directory in releases/, then adopt again.",
-        )
-    return site
-
-
-def _strangers(site: Site) -> list[Release]:
-    """Releases without a record; a name that is no plain text is left alone, as prune does."""
-    return [
-        release
-        for release in site.releases
-        if release.real and release.record is None and safe(release.name) == release.name
-    ]
-
-
-async def _adopt(change: Change, site: Site, release: Release, seq: int, made_by: str) -> None:
-    name = release.name
-    seen = listing.read(await change.lock.finish(name))
-    links = [path for path in seen if listing.leads_to_shared(seen[path].entry, site.deploy_to)]
-    files = [path for path, item in seen.items() if item.entry.kind is Kind.FILE and not item.odd]
-    digests = await change.remote.hashes(name, files) if files else {}
-    kept = [item.entry for path, item in seen.items() if path not in links and not item.odd]
-    manifest = Manifest(replace(entry, sha256=digests.get(entry.path, "")) for entry in kept)
-    carried = listing.beyond(seen, manifest, links)
-    await change.lock.store(layout.manifest(name), manifest.encode())
-    await change.lock.store(f"{layout.OURS}/carried/{name}", carried)
-    await change.put(
-        Record(
-            name=name,
-            seq=seq,
-            state=State.GOOD if release.live else State.UNCONFIRMED,
-            at=stamp(change.actor.now()),
-            by=change.actor.by,
-            host=change.actor.host,
-            source=f"adopted from {made_by}",
-            files=manifest.files,
-            size=manifest.size,
-            manifest=manifest.id,
-            links=tuple(quote_from_bytes(path) for path in links),
-            adopted=True,
-        )
-    )
-    change.log(f"adopted {safe(name)}: {plural(manifest.files, 'file')}")

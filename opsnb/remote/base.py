@@ -126,6 +126,25 @@ class Texts:
     closed: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Theirs:
+    """What was there before opsnb; lines as core/listing.py reads them.
+
+    Attributes:
+        able: What the server can do, a word each; see ``able`` of agent.sh.
+        now: How the old files look.
+        then: How they looked when they were copied.
+        shared_now: How ``shared/`` looks.
+        shared_then: How it looked when the adoption ended.
+    """
+
+    able: frozenset[str] = frozenset()
+    now: bytes = b""
+    then: bytes = b""
+    shared_now: bytes = b""
+    shared_then: bytes = b""
+
+
 class Held(Protocol):
     """A server whose lock is ours. Every method raises LockLost when it no longer is."""
 
@@ -268,6 +287,23 @@ class Held(Protocol):
     async def clear_spare(self) -> bool:
         """Delete the release that is kept aside; False when something could not be removed."""
 
+    async def copy_theirs(self, name: str, kind: str) -> None:
+        """See :class:`opsnb.remote.adopting.Adopting`, as of those that follow."""
+
+    async def share(self, name: str, paths: Sequence[bytes]) -> None: ...
+
+    async def unshare(self, paths: Sequence[bytes]) -> None: ...
+
+    async def exchange(self, name: str, how: str) -> None: ...
+
+    async def exchange_back(self, name: str, how: str) -> None: ...
+
+    async def unpublish(self, name: str) -> None: ...
+
+    async def remove_theirs(self, kind: str, lines: bytes, links: Sequence[bytes]) -> None: ...
+
+    async def dissolve(self, made: Sequence[str]) -> None: ...
+
     async def sweep(self) -> bool:
         """Clear what dead changes left in ``.opsnb``; False when something could not be removed."""
 
@@ -327,6 +363,9 @@ class Remote(Protocol):
 
     async def texts(self, patterns: Sequence[str]) -> Texts:
         """Files whose absolute names match patterns, with their texts; at most 1 MB in all."""
+
+    async def theirs(self, kind: str) -> Theirs:
+        """What was there before opsnb: ``plain`` or ``directory``. Raises NotReady by SFTP."""
 
     async def run(self, script: str, directory: str, timeout: float, on_output: OnOutput) -> Exit:
         """Run a script with ``/bin/sh`` below ``deploy_to``, in a session of its own.

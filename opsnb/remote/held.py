@@ -21,6 +21,7 @@ from opsnb.core.manifest import check_paths, parents
 from opsnb.core.release import Site
 from opsnb.core.text import safe
 from opsnb.errors import OpsnbError, RemoteError
+from opsnb.remote.adopting import Adopting
 from opsnb.remote.base import Finish, Patched
 from opsnb.remote.pack import Packer
 from opsnb.remote.replies import LOCK_LOST, NOT_REMOVED, as_payload, cut, good
@@ -51,7 +52,7 @@ class Beside(Protocol):
         """Keep a shell whose lock has been given back for the next change."""
 
 
-class PosixHeld:
+class PosixHeld(Adopting):
     """The lock of a server, and the shell whose steps run under it.
 
     Args:

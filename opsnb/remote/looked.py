@@ -83,6 +83,7 @@ def read_site(out: bytes, deploy_to: str) -> Site:
         audit_tail=one.get("tail", b""),
         packers=frozenset(safe(one.get("packers", b"")).split()),
         current=current,
+        adoption=one.get("adoption"),
     )
     return _with_records(site, found)
 

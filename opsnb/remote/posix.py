@@ -23,7 +23,7 @@ from opsnb.errors import (
     OpsnbError,
     RemoteError,
 )
-from opsnb.remote.base import Changes, Exit, Glance, Held, OnOutput, Texts
+from opsnb.remote.base import Changes, Exit, Glance, Held, OnOutput, Texts, Theirs
 from opsnb.remote.command import Command
 from opsnb.remote.held import QUICK, PosixHeld
 from opsnb.remote.looked import read_site
@@ -226,6 +226,14 @@ class PosixRemote:
     async def texts(self, patterns: Sequence[str]) -> Texts:
         """See :meth:`Remote.texts`."""
         return texts_in(good(await self.ask("texts", *patterns), "read files").out)
+
+    async def theirs(self, kind: str) -> Theirs:
+        """See :meth:`Remote.theirs`."""
+        long = self._step_timeout
+        asked = [Call("able"), Call("there", (kind,), timeout=long), Call("kept", ("adopted",))]
+        asked += [Call("shared_there", timeout=long), Call("kept", ("adopted.shared",))]
+        able, *rest = [good(reply, "look").out for reply in await self.asks(asked)]
+        return Theirs(frozenset(able.decode("ascii", "replace").split()), *rest)
 
     async def run(self, script: str, directory: str, timeout: float, on_output: OnOutput) -> Exit:
         """See :meth:`Remote.run`."""

@@ -18,9 +18,10 @@ from opsnb.core.events import Outcome, Report
 from opsnb.core.plan import Wish
 from opsnb.core.release import rollback_targets
 from opsnb.core.retention import Rules
+from opsnb.engine.adopt import AdoptWork
 from opsnb.engine.asked import given
 from opsnb.engine.deploy import DeployWork, Order
-from opsnb.engine.manage import AdoptWork, HoldWork, PinWork, UnholdWork
+from opsnb.engine.manage import HoldWork, PinWork, UnholdWork
 from opsnb.engine.source import scan
 from opsnb.engine.switch import PruneWork, RollbackWork
 from tests.faults.conftest import Tell

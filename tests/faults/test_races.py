@@ -18,7 +18,7 @@ import pytest
 
 from opsnb.core.events import Outcome
 from opsnb.core.retention import Rules
-from opsnb.engine.manage import AdoptWork
+from opsnb.engine.adopt import AdoptWork
 from opsnb.engine.switch import PruneWork, RollbackWork
 from opsnb.errors import OpsnbError
 from tests.faults.baton import Baton, InTurn

@@ -27,6 +27,7 @@ from opsnb.errors import (
     StepFailed,
     StepTimedOut,
 )
+from opsnb.remote.adopting import NotAdopting
 from opsnb.remote.base import Finish, Patched
 from opsnb.remote.pack import Packer
 from opsnb.remote.sftp import lock as locking
@@ -55,7 +56,7 @@ class Beside(Protocol):
         """Begin a session."""
 
 
-class SftpHeld:
+class SftpHeld(NotAdopting):
     """The lock of a server, and the session whose steps run under it.
 
     A look that was taken under the lock is to be put into ``seen``.

@@ -13,7 +13,11 @@ from opsnb.remote.base import Changes
 from opsnb.remote.sftp.wire import Item, Wire, each
 
 LISTED = (b"releases", b"shared", b".opsnb", b".opsnb/trash")
-SINGLE = {"hold": b".opsnb/hold.json", "intent": b".opsnb/intent.json"}
+SINGLE = {
+    "hold": b".opsnb/hold.json",
+    "intent": b".opsnb/intent.json",
+    "adoption": b".opsnb/adoption.json",
+}
 TAIL = 1 << 16
 
 

@@ -16,7 +16,7 @@ from opsnb.core.release import Holder, Site
 from opsnb.core.text import safe
 from opsnb.core.usage import Usage
 from opsnb.errors import Disconnected, NotReady, OpsnbError, RemoteError, StepTimedOut
-from opsnb.remote.base import Changes, Exit, Glance, Held, OnOutput, Texts
+from opsnb.remote.base import Changes, Exit, Glance, Held, OnOutput, Texts, Theirs
 from opsnb.remote.looked import read_site
 from opsnb.remote.sftp import look as looking
 from opsnb.remote.sftp.held import NO_SHELL, SftpHeld
@@ -159,6 +159,11 @@ class SftpRemote:
     async def texts(self, patterns: Sequence[str]) -> Texts:
         """See :meth:`Remote.texts`."""
         return await self._ask(lambda wire: _texts(wire, patterns))
+
+    async def theirs(self, kind: str) -> Theirs:
+        """See :meth:`Remote.theirs`."""
+        del kind
+        raise NotReady("SFTP alone cannot copy a site on the server", NEEDS_SHELL)
 
     async def run(self, script: str, directory: str, timeout: float, on_output: OnOutput) -> Exit:
         """See :meth:`Remote.run`. There is nothing that could run it."""
