@@ -21,10 +21,12 @@ from opsnb.loop import LOOP
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opsnb.core.adoption import AdoptPlan, Request, Verb
+    from opsnb.core.adopt_plan import AdoptPlan, Verb
+    from opsnb.core.adoption import Request
     from opsnb.core.audit import Fault
     from opsnb.core.doctor import Finding
     from opsnb.core.events import Event
+    from opsnb.core.intended import Intended
     from opsnb.core.listing import Base
     from opsnb.core.manifest import Manifest
     from opsnb.core.output import Said
@@ -366,11 +368,45 @@ class Server:
             raise ConfigError("keep must be at least 1: the live release stays")
         return self.settings.model_copy(update={"keep_releases": keep})
 
-    def plan_rollback(self, to: str = "", why: str = "") -> Plan:
-        """What a rollback would do; reads only. The arguments are those of :meth:`rollback`."""
+    def plan_rollback(self, to: str = "", why: str = "", *, files: bool = False) -> Plan:
+        """What a rollback would do; reads only.
+
+        Args:
+            to: As of :meth:`rollback`.
+            why: As of :meth:`rollback`.
+            files: Whether to look, too, which files visitors gain and lose.
+        """
         from opsnb.core.plan_rollback import plan_rollback  # noqa: PLC0415 - import opsnb stays quick
 
-        return plan_rollback(self.look(), self.settings, to, why)
+        site = self.look()
+        plan = plan_rollback(site, self.settings, to, why)
+        if not files or plan.nothing:
+            return plan
+        return self._ask(lambda remote: _with_files(remote, site, plan))
+
+    def plan_pin(self, name: str) -> Intended:
+        """What :meth:`pin` would do; reads only."""
+        from opsnb.core.intended import pin  # noqa: PLC0415 - import opsnb stays quick
+
+        return pin(self.look(), name, pinned=True)
+
+    def plan_unpin(self, name: str) -> Intended:
+        """What :meth:`unpin` would do; reads only."""
+        from opsnb.core.intended import pin  # noqa: PLC0415 - import opsnb stays quick
+
+        return pin(self.look(), name, pinned=False)
+
+    def plan_hold(self, why: str) -> Intended:
+        """What :meth:`hold` would do; reads only."""
+        from opsnb.core.intended import hold  # noqa: PLC0415 - import opsnb stays quick
+
+        return hold(self.look(), why)
+
+    def plan_unhold(self, *, force: bool = False) -> Intended:
+        """What :meth:`unhold` would do; reads only."""
+        from opsnb.core.intended import unhold  # noqa: PLC0415 - import opsnb stays quick
+
+        return unhold(self.look(), who(), force=force)
 
     def plan_prune(self, keep: int | None = None) -> Plan:
         """What a prune would remove; reads only. The argument is that of :meth:`prune`."""
@@ -650,6 +686,12 @@ async def _planned(remote: Remote, wish: Wish) -> Plan:
 
     on = await grounds(remote, await remote.glance(), wish.source)
     return await plan_for(remote, on, wish, _now(), thorough=True)
+
+
+async def _with_files(remote: Remote, site: Site, plan: Plan) -> Plan:
+    from opsnb.engine.look import with_files  # noqa: PLC0415 - import opsnb stays quick
+
+    return await with_files(remote, site, plan)
 
 
 def _recorded(site: Site, name: str) -> Release:

@@ -31,7 +31,8 @@ from opsnb.core.text import safe
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from opsnb.core.adoption import AdoptPlan
+    from opsnb.core.adopt_plan import AdoptPlan
+    from opsnb.core.intended import Intended
     from opsnb.core.plan import Plan
     from opsnb.core.release import Holder
     from opsnb.job import Job
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="How long to wait for the lock; as configured when not given.",
 )
+@dry_run_option
 @yes_option
 @json_option
 @with_setup
@@ -57,12 +59,17 @@ def deploy(
     server: str,
     source: str,
     wait: float | None,
+    dry_run: bool,
     yes: bool,
     as_json: bool,
     **wish: Any,
 ) -> int:
     """Deploy SOURCE (a folder): plan, then apply."""
     on = setup.server(server)
+    if dry_run:
+        from opsnb.cli.look import told_plan  # noqa: PLC0415 - only when it is asked for
+
+        return told_plan(on, on.plan(source, **wish), as_json)
     if wait is not None:
         on.settings = on.settings.model_copy(update={"lock_wait": wait})
     if not must_ask(on, "deploy", yes=yes):
@@ -86,7 +93,7 @@ def rollback(
     """Publish the good release before the live one, or a chosen one."""
     on = setup.server(server)
     if dry_run:
-        return _told(on, on.plan_rollback(to, why), as_json)
+        return _told(on, on.plan_rollback(to, why, files=True), as_json)
     if not must_ask(on, "rollback", yes=yes):
         return live.run(on, lambda: on.rollback(to, why), as_json=as_json)
     planned = on.plan_rollback(to, why)
@@ -141,25 +148,44 @@ def _lines(plan: Plan, server: Server) -> list[Text]:
 @click.command()
 @server_argument
 @click.argument("name", metavar="NAME")
+@dry_run_option
 @yes_option
 @json_option
 @with_setup
-def pin(setup: Setup, server: str, name: str, yes: bool, as_json: bool) -> int:
+def pin(setup: Setup, server: str, name: str, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Keep release NAME from ever being pruned."""
     del yes
+    if dry_run:
+        on = setup.server(server)
+        return _intended(on, on.plan_pin(name), as_json)
     return _run(setup, server, lambda on: on.pin(name), as_json)
 
 
 @click.command()
 @server_argument
 @click.argument("name", metavar="NAME")
+@dry_run_option
 @yes_option
 @json_option
 @with_setup
-def unpin(setup: Setup, server: str, name: str, yes: bool, as_json: bool) -> int:
+def unpin(setup: Setup, server: str, name: str, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Take the pin of release NAME away."""
     del yes
+    if dry_run:
+        on = setup.server(server)
+        return _intended(on, on.plan_unpin(name), as_json)
     return _run(setup, server, lambda on: on.unpin(name), as_json)
+
+
+def _intended(server: Server, intended: Intended, as_json: bool) -> int:
+    """Say what a change would do that makes and switches nothing."""
+    if as_json:
+        json_out.document(intended.data(server.name))
+    else:
+        from opsnb.cli import show  # noqa: PLC0415 - rich only for a person
+
+        show.out().lines([intended.text(server.name)])
+    return 0
 
 
 def _run(setup: Setup, server: str, start: Callable[[Server], Job], as_json: bool) -> int:
@@ -204,7 +230,7 @@ def adopt(
 def _told_adoption(server: Server, plan: AdoptPlan, as_json: bool) -> int:
     """Say what an adoption would do."""
     if as_json:
-        from opsnb.core.adoption_text import data  # noqa: PLC0415 - only when it is asked for
+        from opsnb.core.adopt_plan import data  # noqa: PLC0415 - only when it is asked for
 
         json_out.document(data(plan, server.name))
     else:
@@ -254,23 +280,29 @@ def _holder(holder: Holder | None) -> dict[str, Any] | None:
 
 @lock.command("acquire")
 @click.option("-m", "--why", required=True, metavar="WHY", help="The reason, for everybody.")
+@dry_run_option
 @yes_option
 @json_option
 @click.pass_context
-def lock_acquire(ctx: click.Context, why: str, yes: bool, as_json: bool) -> int:
+def lock_acquire(ctx: click.Context, why: str, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Hold the server back: no change until it is released."""
     del yes
     on = _lock_server(ctx)
+    if dry_run:
+        return _intended(on, on.plan_hold(why), as_json)
     return live.run(on, lambda: on.hold(why), as_json=as_json)
 
 
 @lock.command("release")
 @click.option("--force", is_flag=True, help="Also somebody else's hold, and a running change's.")
+@dry_run_option
 @yes_option
 @json_option
 @click.pass_context
-def lock_release(ctx: click.Context, force: bool, yes: bool, as_json: bool) -> int:
+def lock_release(ctx: click.Context, force: bool, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Take the hold away."""
     del yes
     on = _lock_server(ctx)
+    if dry_run:
+        return _intended(on, on.plan_unhold(force=force), as_json)
     return live.run(on, lambda: on.unhold(force=force), as_json=as_json)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from opsnb.cli import show
-from opsnb.core import adoption_text
-from opsnb.core.facts import SPARE, early, late
+from opsnb.core import adopt_plan
+from opsnb.core.facts import SPARE, changes, early, late
 from opsnb.core.text import plural, safe, size
 
 if TYPE_CHECKING:
-    from opsnb.core.adoption import AdoptPlan
+    from opsnb.core.adopt_plan import AdoptPlan
     from opsnb.core.plan import Build, Plan
     from opsnb.server import Server
 
@@ -40,6 +40,8 @@ def lines(plan: Plan, server: Server, most: int | None = None) -> list[Text]:
         told.append(_item("current", _switch(plan)))
     if plan.build:
         told += _build(plan, plan.build, most)
+    elif changes(plan.difference):
+        told += [_item("changes", _counts(plan)), *_changed(plan, most)]
     told += [_item("after", safe(hook.command)) for hook in plan.after]
     told += [_item("check", safe(check.url or check.command)) for check in plan.health]
     if plan.marks_bad:
@@ -75,18 +77,11 @@ def _switch(plan: Plan) -> Text:
 
 
 def _build(plan: Plan, build: Build, most: int | None) -> list[Text]:
-    difference = plan.difference
     first = {
         name: f"removed before the new one is made, {why}" for name, why in early(plan).items()
     }
     told = [*_reasons("first", first, "red"), _item("changes", _counts(plan))]
-    kinds = zip(
-        SIGNS,
-        (difference.added, difference.changed, difference.modes, difference.removed),
-        strict=True,
-    )
-    for sign, listed in kinds:
-        told += _paths(sign, listed, most)
+    told += _changed(plan, most)
     told.append(_item("send", f"{plural(len(build.send), 'path')}, {size(plan.send_bytes)}"))
     if build.base:
         how = "hard links to" if build.hardlink else "a copy of"
@@ -97,6 +92,13 @@ def _build(plan: Plan, build: Build, most: int | None) -> list[Text]:
     told += _named("carry", "over, as written on the server", plan.carried, most)
     told += _named("replace", "what was changed on the server", plan.overwritten, most)
     return told + [_item("before", safe(hook.command)) for hook in build.before]
+
+
+def _changed(plan: Plan, most: int | None) -> list[Text]:
+    found = plan.difference
+    lists = (found.added, found.changed, found.modes, found.removed)
+    signed = zip(SIGNS, lists, strict=True)
+    return [line for sign, listed in signed for line in _paths(sign, listed, most)]
 
 
 def _counts(plan: Plan) -> Text:
@@ -137,10 +139,10 @@ def adoption(plan: AdoptPlan, server: Server) -> list[Text]:
         server: The server.
     """
     if plan.nothing:
-        return [Text.assemble(("✓ ", "green"), adoption_text.nothing(plan, server.name))]
+        return [Text.assemble(("✓ ", "green"), adopt_plan.nothing(plan, server.name))]
     title = "adopt" if plan.verb == "adopt" else f"adopt --{plan.verb}"
     told = [Text.assemble((f"{title} ", "bold"), show.where(server))]
-    for fact in adoption_text.facts(plan):
+    for fact in adopt_plan.facts(plan):
         if fact.kind == "warning":
             told.append(show.note(fact.text))
         else:

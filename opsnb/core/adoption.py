@@ -25,16 +25,14 @@ from typing import Literal
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from opsnb.core import hints, layout, webroot
+from opsnb.core.adopt_plan import AdoptPlan, Kind, Verb
 from opsnb.core.hints import Hint
 from opsnb.core.manifest import check_name, check_path, parents
 from opsnb.core.release import CurrentKind, Release, Site, State
 from opsnb.core.text import plural, safe
-from opsnb.core.webroot import Line
 from opsnb.core.webserver import Files
 from opsnb.errors import NotReady
 
-Kind = Literal["records", "plain", "directory"]
-Verb = Literal["adopt", "undo", "finish"]
 Stage = Literal["begun", "done", "undoing"]
 OURS = frozenset({b"releases", b"shared", b"current", b".opsnb"})
 PATH = f"{layout.OURS}/adoption.json"
@@ -126,7 +124,7 @@ class Grounds:
         able: What the server can do.
         hints: What the other tool wrote down, by release.
         web: What could be read of the web server's configuration.
-        now: Lines of how the old files look; for the end and the way back also ``then``, how they
+        here: Lines of how the old files look; for the end and the way back also ``then``, how they
             looked when they were copied, and the same of ``shared/``.
         then: See there.
         shared_now: See there.
@@ -138,62 +136,11 @@ class Grounds:
     able: Able = Able()
     hints: Mapping[str, Hint] = field(default_factory=dict)
     web: Files = field(default_factory=lambda: Files({}))
-    now: bytes = b""
+    here: bytes = b""
     then: bytes = b""
     shared_now: bytes = b""
     shared_then: bytes = b""
     drifted: tuple[bytes, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class AdoptPlan:
-    """Everything that an adoption, its undoing or its end will do.
-
-    Attributes:
-        verb: Which of the three.
-        kind: What is taken over.
-        deploy_to: The deployment path.
-        made_by: The tool that laid the site out.
-        release: The release that is made, or taken away; empty for ``records``.
-        records: Releases that get a record, or lose it, with what it will say.
-        copy: What is copied into the release, by its name in the old site.
-        shared: What goes into ``shared/`` instead.
-        exchange: The program that exchanges ``current``.
-        remove: What is removed.
-        stays: What stays that one might expect to go, with the reason.
-        made: Directories of the layout that are made, or removed again if they are empty.
-        lines: Lines of the web server's configuration to change, before or after.
-        notes: What the user should know.
-        nothing: Whether there is nothing to do.
-    """
-
-    verb: Verb
-    kind: Kind
-    deploy_to: str
-    made_by: str = ""
-    release: str = ""
-    records: Mapping[str, str] = field(default_factory=dict)
-    copy: tuple[bytes, ...] = ()
-    shared: tuple[bytes, ...] = ()
-    exchange: str = ""
-    remove: tuple[bytes, ...] = ()
-    stays: tuple[tuple[bytes, str], ...] = ()
-    made: tuple[str, ...] = ()
-    lines: tuple[Line, ...] = ()
-    notes: tuple[str, ...] = ()
-    nothing: bool = False
-
-    def __str__(self) -> str:
-        from opsnb.core.adoption_text import text  # noqa: PLC0415 - it reads what stands here
-
-        return text(self, self.deploy_to)
-
-    @property
-    def meaning(self) -> tuple[object, ...]:
-        """What makes two plans the same plan, whatever second they were made in."""
-        name = self.release if self.verb != "adopt" else ""
-        records, remove = tuple(self.records), self.remove
-        return (self.verb, self.kind, name, records, self.copy, self.shared, self.exchange, remove)
 
 
 def plan(request: Request, on: Grounds, now: datetime) -> AdoptPlan:
@@ -353,7 +300,7 @@ def _directory(request: Request, on: Grounds, now: datetime) -> AdoptPlan:
             "and a link change places in one step",
             "Install coreutils 9.5 or later, python3 or perl there, and adopt again.",
         )
-    top = tuple(sorted({path.split(b"/")[0] for path in _paths(on.now)}))
+    top = tuple(sorted({path.split(b"/")[0] for path in _paths(on.here)}))
     shared = _shared(request, on, begun, top)
     return AdoptPlan(
         "adopt",
@@ -402,7 +349,7 @@ def _shared(
     """What goes into ``shared/``: what is asked for, and what a cut-off adoption began."""
     before = begun.shared if begun else ()
     wanted = tuple(sorted({*request.shared, *before}))
-    there = {*_paths(on.now), *top}
+    there = {*_paths(on.here), *top}
     for path in wanted:
         if path not in there:
             raise NotReady(f"--shared {safe(path)}: there is no such path in the site")
@@ -544,7 +491,7 @@ def _finish(on: Grounds) -> AdoptPlan:
 
 def _unchanged(on: Grounds) -> tuple[tuple[bytes, ...], tuple[tuple[bytes, str], ...]]:
     """What is as it was when it was copied, and what is not, with the reason."""
-    before, now = set(on.then.split(b"\0")), [line for line in on.now.split(b"\0") if line]
+    before, now = set(on.then.split(b"\0")), [line for line in on.here.split(b"\0") if line]
     known = set(_paths(on.then))
     stays = tuple(
         (path, "changed since it was copied" if path in known else "came after it was copied")

@@ -98,6 +98,8 @@ def plan_facts(plan: Plan) -> list[Fact]:
         facts.append(Fact("current", f"{safe(plan.previous) or 'nothing'} → {safe(plan.name)}"))
     if plan.build:
         facts += _build(plan, plan.build)
+    elif changes(plan.difference):
+        facts.append(Fact("files", counts(plan)))
     facts += [Fact("after", f"run {safe(hook.command)}") for hook in plan.after]
     facts += [Fact("check", safe(check.url or check.command)) for check in plan.health]
     if plan.marks_bad:

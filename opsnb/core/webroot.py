@@ -16,6 +16,7 @@ from opsnb.core.text import safe
 from opsnb.core.webserver import Files
 
 MOST = 50
+LONGEST = 1000  # characters of a line
 _ROOT = re.compile(
     r"""^\s*(root|alias|DocumentRoot|<Directory)\s+["']?(/[^"';>$]*?)/?["']?\s*[;>]?\s*$""",
     re.IGNORECASE,
@@ -29,17 +30,17 @@ class Line:
     Attributes:
         path: The file.
         number: Which of its lines, from 1.
-        now: The line, without the space around it.
+        old: The line, without the space around it.
         write: What to write instead.
     """
 
     path: str
     number: int
-    now: str
+    old: str
     write: str
 
     def __str__(self) -> str:
-        return f"{safe(self.path)}:{self.number}: {safe(self.now)} → {safe(self.write)}"
+        return f"{safe(self.path)}:{self.number}: {safe(self.old)} → {safe(self.write)}"
 
 
 def lines(files: Files) -> tuple[Line, ...]:
@@ -52,7 +53,7 @@ def lines(files: Files) -> tuple[Line, ...]:
         line
         for path, text in sorted(files.texts.items())
         for number, row in enumerate(text.splitlines(), 1)
-        if (line := _line(path, number, row[:1000], files.places))
+        if len(row) < LONGEST and (line := _line(path, number, row, files.places))
     ]
     return tuple(found[:MOST])
 
@@ -63,7 +64,7 @@ def through_current(files: Files) -> bool:
         rest is not None and rest.partition("/")[0] == CURRENT
         for text in files.texts.values()
         for row in text.splitlines()
-        if (found := _ROOT.match(row[:1000]))
+        if len(row) < LONGEST and (found := _ROOT.match(row))
         for rest in _below(found[2], files.places)
     )
 

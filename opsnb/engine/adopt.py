@@ -7,7 +7,8 @@ from datetime import datetime
 from urllib.parse import quote_from_bytes
 
 from opsnb.core import adoption, hints, layout, listing
-from opsnb.core.adoption import Adoption, AdoptPlan, Grounds, Request
+from opsnb.core.adopt_plan import AdoptPlan
+from opsnb.core.adoption import Adoption, Grounds, Request
 from opsnb.core.events import Outcome
 from opsnb.core.hints import Hint
 from opsnb.core.layout import stamp
@@ -171,7 +172,9 @@ async def _described(
     links = [path for path in seen if listing.leads_to_shared(seen[path].entry, deploy_to)]
     files = [path for path, item in seen.items() if item.entry.kind is Kind.FILE and not item.odd]
     digests = await change.remote.hashes(name, files) if files else {}
-    kept = [item.entry for path, item in seen.items() if path not in links and not item.odd]
+    beside = {path for path in seen if listing.leads_beside(seen[path].entry, deploy_to)}
+    # What is linked from beside the releases is carried over, as what the application wrote is.
+    kept = [item.entry for path, item in seen.items() if path not in beside and not item.odd]
     manifest = Manifest(replace(entry, sha256=digests.get(entry.path, "")) for entry in kept)
     await change.lock.store(layout.manifest(name), manifest.encode())
     actor = change.actor
@@ -210,7 +213,7 @@ async def _first_release(
         await lock.share(name, plan.shared)
         await lock.link(name, plan.shared)
     after = await change.remote.theirs(plan.kind)
-    await lock.store(adoption.COPIED, _both(on.now, after.now))
+    await lock.store(adoption.COPIED, _both(on.here, after.now))
     await lock.store(adoption.SHARED, (await change.remote.theirs(plan.kind)).shared_now)
     record, carried = await _described(change, Release(name), record.seq, Hint(), plan)
     files = {f"{layout.OURS}/carried/{name}": carried}
@@ -273,7 +276,7 @@ async def _undo(change: Change, plan: AdoptPlan, on: Grounds) -> None:
 async def _finish(change: Change, plan: AdoptPlan, on: Grounds) -> None:
     """Remove from the old place what was copied and has not changed since."""
     keep = set(plan.remove)
-    lines = [line for line in on.now.split(b"\0") if line and adoption.path_of(line) in keep]
+    lines = [line for line in on.here.split(b"\0") if line and adoption.path_of(line) in keep]
     links = [adoption.path_of(line) for line in lines if line.startswith(b"l ")]
     await change.audit("adopt.finish", release=plan.release, removed=len(plan.remove))
     change.log(f"removing {plural(len(plan.remove), 'path')} that were copied")

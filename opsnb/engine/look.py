@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import unquote_to_bytes
 
 from opsnb.core import listing
 from opsnb.core.links import Listing
 from opsnb.core.listing import Base
-from opsnb.core.manifest import Kind, Manifest
+from opsnb.core.manifest import Kind, Manifest, compare
 from opsnb.core.plan import Plan, Unlisted, Wish
 from opsnb.core.plan_deploy import plan_deploy
 from opsnb.core.refusal import refuse
@@ -156,6 +156,22 @@ async def look_at_live(remote: Remote, site: Site) -> Base | None:
     if live is None:
         return None
     return await _base(remote, site, live, await remote.changes(live.name), None)
+
+
+async def with_files(remote: Remote, site: Site, plan: Plan) -> Plan:
+    """A rollback's plan with what visitors' files gain and lose, by what the releases hold now.
+
+    Args:
+        remote: The server.
+        site: What a look told.
+        plan: The plan.
+    """
+    target = site.find(plan.name)
+    if target is None or site.live is None:
+        return plan
+    one = await _base(remote, site, site.live, await remote.changes(site.live.name), None)
+    other = await _base(remote, site, target, await remote.changes(target.name), one.manifest)
+    return replace(plan, difference=compare(one.found, other.found))
 
 
 async def _base(

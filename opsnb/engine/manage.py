@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from opsnb.core import layout
+from opsnb.core import intended, layout
 from opsnb.core.events import Outcome
 from opsnb.core.layout import stamp
-from opsnb.core.release import Holder, Record, Site
-from opsnb.core.text import safe
+from opsnb.core.release import Holder, Site
 from opsnb.engine.change import Change
-from opsnb.errors import Locked, NoSuchRelease, NotReady
 
 
 class PinWork:
@@ -26,25 +24,16 @@ class PinWork:
 
     async def __call__(self, change: Change) -> None:
         """Carry it out under the lock."""
-        self._find(await change.look())
+        intended.recorded(await change.look(), self._name)
         site = await change.take(change.verb)
         change.release = self._name
-        record = self._find(site)
+        record = intended.recorded(site, self._name)
         if record.pinned == self._pinned:
             change.outcome = Outcome.NOTHING
             return
         await change.audit(f"{change.verb}.done", release=self._name)
         await change.put(replace(record, pinned=self._pinned))
         await change.lock.flush()
-
-    def _find(self, site: Site) -> Record:
-        release = site.find(self._name)
-        if release is None or release.record is None or not release.present:
-            known = ", ".join(r.name for r in site.releases if r.record and r.present) or "none"
-            raise NoSuchRelease(
-                f"no release with a record is called {safe(self._name)}", f"There are: {known}."
-            )
-        return release.record
 
 
 class HoldWork:
@@ -59,12 +48,8 @@ class HoldWork:
 
     async def __call__(self, change: Change) -> None:
         """Carry it out under the lock."""
-        site = await change.look()
-        if not site.ours:
-            raise NotReady(
-                f"opsnb has never deployed to {site.deploy_to}", "There is nothing to hold back."
-            )
-        site = await change.take("hold")
+        intended.refuse_unknown(await change.look())
+        await change.take("hold")
         actor = change.actor
         hold = Holder(actor.by, actor.host, stamp(actor.now()), self._why)
         await change.audit("hold.acquire", why=self._why)
@@ -87,13 +72,11 @@ class UnholdWork:
         """Carry it out; what was forced is written into the audit log."""
         site = await change.look()
         if site.holder:
-            await self._break(change, site.holder)
+            await self._break(change, site, site.holder)
         elif not site.hold:
             change.outcome = Outcome.NOTHING
             return
-        hold = site.hold
-        if hold and hold.who != change.actor.by and not self._force:
-            raise Locked(f"held by {hold}", "`--force` takes it away all the same.")
+        intended.refuse_others(replace(site, holder=None), change.actor.by, force=self._force)
         site = await change.take("release", through_hold=True)
         if site.hold:
             forced = site.hold.who != change.actor.by
@@ -103,12 +86,8 @@ class UnholdWork:
             await change.audit("lock.forced", of=str(self._broken), forced=True)
         await change.lock.flush()
 
-    async def _break(self, change: Change, holder: Holder) -> None:
-        if not self._force:
-            raise Locked(
-                f"a change is running: {holder}",
-                "Its lock ends with it. `--force` ends the change on the server, now.",
-            )
+    async def _break(self, change: Change, site: Site, holder: Holder) -> None:
+        intended.refuse_others(site, change.actor.by, force=self._force)
         change.log(f"taking the lock from {holder}")
         await change.remote.break_lock(holder)
         self._broken = holder

@@ -238,12 +238,12 @@ def test_the_end_waits_for_the_web_server(server: Server, tmp_path: Path) -> Non
     plan = server.plan_adopt()
     (line,) = plan.lines
     assert (line.path, line.number) == (str(conf), 3)
-    assert (line.now, line.write) == (f"root {made};", f"root {made}/current;")
+    assert (line.old, line.write) == (f"root {made};", f"root {made}/current;")
     assert f"root {made}/current;" in str(plan)
     server.adopt(plan).wait()
     with pytest.raises(NotReady, match="still serves the old files"):
         server.adopt(finish=True).wait()
-    conf.write_text(conf.read_text().replace(line.now, line.write))
+    conf.write_text(conf.read_text().replace(line.old, line.write))
     with pytest.raises(NotReady, match="serves current/"):
         server.adopt(undo=True).wait()
     server.adopt(finish=True).wait()

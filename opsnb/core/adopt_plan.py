@@ -1,17 +1,71 @@
-"""A plan of an adoption, its undoing or its end, in words and as plain data. Pure.
+"""A plan of an adoption, its undoing or its end; the same in words and as plain data. Pure.
 
-Rule: it says everything that will happen; every text is safe to show.
+Rule 1: it is data: ``adoption.py`` makes it, the engine carries it out.
+Rule 2: its words say everything that will happen; every text is safe to show.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
-from opsnb.core.adoption import AdoptPlan
 from opsnb.core.facts import Fact
 from opsnb.core.text import plural, safe
+from opsnb.core.webroot import Line
 
+Kind = Literal["records", "plain", "directory"]
+Verb = Literal["adopt", "undo", "finish"]
 NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptPlan:
+    """Everything that an adoption, its undoing or its end will do.
+
+    Attributes:
+        verb: Which of the three.
+        kind: What is taken over.
+        deploy_to: The deployment path.
+        made_by: The tool that laid the site out.
+        release: The release that is made, or taken away; empty for ``records``.
+        records: Releases that get a record, or lose it, with what it will say.
+        copy: What is copied into the release, by its name in the old site.
+        shared: What goes into ``shared/`` instead.
+        exchange: The program that exchanges ``current``.
+        remove: What is removed.
+        stays: What stays that one might expect to go, with the reason.
+        made: Directories of the layout that are made, or removed again if they are empty.
+        lines: Lines of the web server's configuration to change, before or after.
+        notes: What the user should know.
+        nothing: Whether there is nothing to do.
+    """
+
+    verb: Verb
+    kind: Kind
+    deploy_to: str
+    made_by: str = ""
+    release: str = ""
+    records: Mapping[str, str] = field(default_factory=dict)
+    copy: tuple[bytes, ...] = ()
+    shared: tuple[bytes, ...] = ()
+    exchange: str = ""
+    remove: tuple[bytes, ...] = ()
+    stays: tuple[tuple[bytes, str], ...] = ()
+    made: tuple[str, ...] = ()
+    lines: tuple[Line, ...] = ()
+    notes: tuple[str, ...] = ()
+    nothing: bool = False
+
+    def __str__(self) -> str:
+        return text(self, self.deploy_to)
+
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """What makes two plans the same plan, whatever second they were made in."""
+        name = self.release if self.verb != "adopt" else ""
+        records, remove = tuple(self.records), self.remove
+        return (self.verb, self.kind, name, records, self.copy, self.shared, self.exchange, remove)
 
 
 def facts(plan: AdoptPlan) -> list[Fact]:
@@ -121,7 +175,7 @@ def data(plan: AdoptPlan, server: str) -> dict[str, object]:
             {
                 "file": safe(line.path),
                 "line": line.number,
-                "now": safe(line.now),
+                "now": safe(line.old),
                 "write": safe(line.write),
             }
             for line in plan.lines
