@@ -6,7 +6,7 @@ import asyncio
 import getpass
 import os
 import platform
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,10 +21,13 @@ from opsnb.loop import LOOP
 if TYPE_CHECKING:
     import pandas as pd
 
+    from opsnb.core.adopt_plan import AdoptPlan, Verb
+    from opsnb.core.adoption import Request
     from opsnb.core.audit import Fault
     from opsnb.core.doctor import Finding
     from opsnb.core.events import Event
     from opsnb.core.gates import Gates
+    from opsnb.core.intended import Intended
     from opsnb.core.listing import Base
     from opsnb.core.manifest import Manifest
     from opsnb.core.output import Said
@@ -302,7 +305,7 @@ class Server:
         """The releases, the newest first; see :func:`opsnb.tables.releases` for the columns."""
         from opsnb import tables  # noqa: PLC0415 - pandas only when a table is wanted
 
-        return tables.releases(self.look(), _now())
+        return tables.releases(self.look(), _now(), self.settings.rules)
 
     def usage(self) -> pd.DataFrame:
         """What each release takes on the disk; see :func:`opsnb.tables.usage` for the columns."""
@@ -468,17 +471,54 @@ class Server:
             raise ConfigError("keep must be at least 1: the live release stays")
         return self.settings.model_copy(update={"keep_releases": keep})
 
-    def plan_rollback(self, to: str = "", why: str = "") -> Plan:
-        """What a rollback would do; reads only. The arguments are those of :meth:`rollback`."""
+    def plan_rollback(self, to: str = "", why: str = "", *, files: bool = False) -> Plan:
+        """What a rollback would do; reads only.
+
+        Args:
+            to: As of :meth:`rollback`.
+            why: As of :meth:`rollback`.
+            files: Whether to look, too, which files visitors gain and lose.
+        """
         from opsnb.core.plan_rollback import plan_rollback  # noqa: PLC0415 - import opsnb stays quick
 
-        return plan_rollback(self.look(), self.settings, to, why, self._once_at)
+        site = self.look()
+        plan = plan_rollback(site, self.settings, to, why, self._once_at)
+        if not files or plan.nothing:
+            return plan
+        return self._ask(lambda remote: _with_files(remote, site, plan))
+
+    def plan_pin(self, name: str) -> Intended:
+        """What :meth:`pin` would do; reads only."""
+        from opsnb.core.intended import pin  # noqa: PLC0415 - import opsnb stays quick
+
+        return pin(self.look(), name, pinned=True)
+
+    def plan_unpin(self, name: str) -> Intended:
+        """What :meth:`unpin` would do; reads only."""
+        from opsnb.core.intended import pin  # noqa: PLC0415 - import opsnb stays quick
+
+        return pin(self.look(), name, pinned=False)
+
+    def plan_hold(self, why: str, until: Until = None) -> Intended:
+        """What :meth:`hold` would do; reads only."""
+        from opsnb.core.intended import hold  # noqa: PLC0415 - import opsnb stays quick
+
+        return hold(self.look(), why, who(), self._moment(until))
+
+    def plan_unhold(self, *, force: bool = False) -> Intended:
+        """What :meth:`unhold` would do; reads only."""
+        from opsnb.core.intended import unhold  # noqa: PLC0415 - import opsnb stays quick
+
+        return unhold(self.look(), who(), force=force)
 
     def plan_prune(self, keep: int | None = None) -> Plan:
         """What a prune would remove; reads only. The argument is that of :meth:`prune`."""
         from opsnb.core.plan_rollback import plan_prune  # noqa: PLC0415 - import opsnb stays quick
 
-        return self._gated(plan_prune(self.look(), self._keeping(keep).keep_releases))
+        rules = self._keeping(keep).rules
+        sizes = bool(rules.bytes)
+        site = self._ask(lambda remote: remote.state(users=rules.in_use, sizes=sizes))
+        return self._gated(plan_prune(site, rules, _now()))
 
     # --- commands ------------------------------------------------------------------------------
 
@@ -690,8 +730,8 @@ class Server:
         from opsnb.engine.switch import PruneWork  # noqa: PLC0415 - as above
 
         if isinstance(keep, Plan):
-            return self._change("prune", PruneWork(keep.keep_releases, keep))
-        return self._change("prune", PruneWork(self._keeping(keep).keep_releases))
+            return self._change("prune", PruneWork(keep.rules, keep))
+        return self._change("prune", PruneWork(self._keeping(keep).rules))
 
     def pin(self, name: str) -> Job:
         """Keep a release from ever being pruned."""
@@ -705,11 +745,53 @@ class Server:
 
         return self._change("unpin", PinWork(name, pinned=False))
 
-    def adopt(self) -> Job:
-        """Give the releases of another tool their records, changing nothing of theirs."""
-        from opsnb.engine.manage import AdoptWork  # noqa: PLC0415 - import opsnb stays quick
+    def plan_adopt(
+        self, *, shared: Sequence[str] = (), undo: bool = False, finish: bool = False
+    ) -> AdoptPlan:
+        """What :meth:`adopt` would do; reads only. The arguments are its own."""
+        from opsnb.engine.adopt import plan_adopt  # noqa: PLC0415 - import opsnb stays quick
 
-        return self._change("adopt", AdoptWork())
+        request = self._adoption(shared, undo=undo, finish=finish)
+        return self._ask(lambda remote: plan_adopt(remote, request, _now()))
+
+    def adopt(
+        self,
+        plan: AdoptPlan | None = None,
+        *,
+        shared: Sequence[str] = (),
+        undo: bool = False,
+        finish: bool = False,
+    ) -> Job:
+        """Take a site over that opsnb did not make, changing nothing of it.
+
+        Releases of another tool get records. A site without releases is copied into a first one.
+
+        Args:
+            plan: A plan of :meth:`plan_adopt`, carried out exactly; None for whatever is right.
+            shared: Paths of a site without releases that are to be in ``shared/``.
+            undo: Take away again what the adoption made.
+            finish: Remove the old files that were copied and have not changed since.
+        """
+        from opsnb.engine.adopt import AdoptWork  # noqa: PLC0415 - import opsnb stays quick
+
+        if plan:
+            undo, finish = plan.verb == "undo", plan.verb == "finish"
+            shared = [os.fsdecode(path) for path in plan.shared] if plan.verb == "adopt" else ()
+        request = self._adoption(shared, undo=undo, finish=finish)
+        return self._change(request.verb, AdoptWork(request, plan))
+
+    def _adoption(self, shared: Sequence[str], *, undo: bool, finish: bool) -> Request:
+        from opsnb.core.adoption import Request  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.core.settings.table import inside  # noqa: PLC0415 - as above
+
+        if undo + finish + bool(shared) > 1:
+            raise ConfigError("undo, finish and shared exclude each other")
+        try:
+            paths = tuple(os.fsencode(inside(path)) for path in shared)
+        except ValueError as error:
+            raise ConfigError(safe(str(error))) from None
+        verb: Verb = "undo" if undo else "finish" if finish else "adopt"
+        return Request(verb, paths, self.settings.web_config)
 
     def hold(self, why: str, until: Until = None) -> Job:
         """Hold the server back: no change until :meth:`unhold`.
@@ -874,7 +956,13 @@ async def _planned(remote: Remote, wish: Wish) -> Plan:
     from opsnb.engine.look import grounds, plan_for  # noqa: PLC0415 - import opsnb stays quick
 
     on = await grounds(remote, await remote.glance(), wish.source)
-    return await plan_for(remote, on, wish, _now())
+    return await plan_for(remote, on, wish, _now(), thorough=True)
+
+
+async def _with_files(remote: Remote, site: Site, plan: Plan) -> Plan:
+    from opsnb.engine.look import with_files  # noqa: PLC0415 - import opsnb stays quick
+
+    return await with_files(remote, site, plan)
 
 
 def _recorded(site: Site, name: str) -> Release:

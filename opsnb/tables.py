@@ -16,6 +16,7 @@ from opsnb.core import rows
 from opsnb.core.doctor import Finding
 from opsnb.core.manifest import Difference, Manifest
 from opsnb.core.release import Site
+from opsnb.core.retention import Rules
 from opsnb.core.usage import Usage
 
 RELEASES = {
@@ -30,6 +31,7 @@ RELEASES = {
     "bytes": "Int64",
     "pinned": "boolean",
     "note": "string",
+    "retention": "string",
 }
 USAGE = {
     "name": "string",
@@ -67,20 +69,23 @@ def _column(values: list[Any], dtype: Any) -> Any:
     return pd.array(values, dtype=dtype)
 
 
-def releases(site: Site, now: datetime) -> pd.DataFrame:
+def releases(site: Site, now: datetime, rules: Rules | None = None) -> pd.DataFrame:
     """What stands in ``releases/``, the newest first.
 
     Args:
         site: What a look told.
         now: The present time, aware, for the age.
+        rules: What is to stay; None to say nothing of that.
 
     Returns:
         ``name`` string; ``state`` string (unfinished, unconfirmed, good, bad, unrecorded);
         ``current`` boolean; ``revision``, ``by`` string; ``at`` datetime64[ns, UTC]; ``age``
         timedelta64[ns]; ``files``, ``bytes`` Int64 (of the manifest; missing without a record);
-        ``pinned`` boolean; ``note`` string (why a release is bad; who made it, if not opsnb).
+        ``pinned`` boolean; ``note`` string (why a release is bad; who made it, if not opsnb);
+        ``retention`` string (whether the next prune would leave it, and why; which processes use
+        it is not asked for that).
     """
-    return _frame(rows.releases(site, now), RELEASES)
+    return _frame(rows.releases(site, now, rules), RELEASES)
 
 
 def usage(site: Site, used: Iterable[Usage]) -> pd.DataFrame:

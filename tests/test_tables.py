@@ -46,6 +46,7 @@ COLUMNS = {
         "bytes": "Int64",
         "pinned": "boolean",
         "note": "string",
+        "retention": "string",
     },
     "usage": {
         "name": "string",

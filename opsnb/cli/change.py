@@ -33,6 +33,8 @@ from opsnb.core.text import safe
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from opsnb.core.adopt_plan import AdoptPlan
+    from opsnb.core.intended import Intended
     from opsnb.core.plan import Plan
     from opsnb.core.release import Holder, Site
     from opsnb.job import Job
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     help="How long to wait for the lock; as configured when not given.",
 )
 @outside_option
+@dry_run_option
 @yes_option
 @json_option
 @with_setup
@@ -60,12 +63,17 @@ def deploy(
     source: str,
     wait: float | None,
     outside_window: str,
+    dry_run: bool,
     yes: bool,
     as_json: bool,
     **wish: Any,
 ) -> int:
     """Deploy SOURCE (a folder): plan, then apply."""
-    on = setup.server(server, "deploy")
+    on = setup.server(server, "" if dry_run else "deploy")
+    if dry_run:
+        from opsnb.cli.look import told_plan  # noqa: PLC0415 - only when it is asked for
+
+        return told_plan(on, on.plan(source, **wish), as_json)
     if wait is not None:
         on.settings = on.settings.model_copy(update={"lock_wait": wait})
     wish |= {"outside_window": outside_window}
@@ -91,7 +99,7 @@ def rollback(
     """Publish the good release before the live one, or a chosen one."""
     on = setup.server(server, "" if dry_run else "rollback")
     if dry_run:
-        return told(on, on.plan_rollback(to, why), as_json)
+        return told(on, on.plan_rollback(to, why, files=True), as_json)
     if not must_ask(on, "rollback", yes=yes):
         return live.run(on, lambda: on.rollback(to, why), as_json=as_json)
     planned = on.plan_rollback(to, why)
@@ -147,25 +155,44 @@ def _lines(plan: Plan, server: Server) -> list[Text]:
 @click.command()
 @server_argument
 @click.argument("name", metavar="NAME")
+@dry_run_option
 @yes_option
 @json_option
 @with_setup
-def pin(setup: Setup, server: str, name: str, yes: bool, as_json: bool) -> int:
+def pin(setup: Setup, server: str, name: str, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Keep release NAME from ever being pruned."""
     del yes
+    if dry_run:
+        on = setup.server(server)
+        return _intended(on, on.plan_pin(name), as_json)
     return run_on(setup, server, lambda on: on.pin(name), as_json, "pin")
 
 
 @click.command()
 @server_argument
 @click.argument("name", metavar="NAME")
+@dry_run_option
 @yes_option
 @json_option
 @with_setup
-def unpin(setup: Setup, server: str, name: str, yes: bool, as_json: bool) -> int:
+def unpin(setup: Setup, server: str, name: str, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Take the pin of release NAME away."""
     del yes
+    if dry_run:
+        on = setup.server(server)
+        return _intended(on, on.plan_unpin(name), as_json)
     return run_on(setup, server, lambda on: on.unpin(name), as_json, "unpin")
+
+
+def _intended(server: Server, intended: Intended, as_json: bool) -> int:
+    """Say what a change would do that makes and switches nothing."""
+    if as_json:
+        json_out.document(intended.data(server.name))
+    else:
+        from opsnb.cli import show  # noqa: PLC0415 - rich only for a person
+
+        show.out().lines([intended.text(server.name)])
+    return 0
 
 
 def run_on(
@@ -186,21 +213,49 @@ def run_on(
 
 @click.command()
 @server_argument
+@click.option(
+    "--shared",
+    multiple=True,
+    metavar="PATH",
+    help="What of a site without releases is to be in shared/; may be given several times.",
+)
+@click.option("--undo", is_flag=True, help="Take away again what the adoption made.")
+@click.option("--finish", is_flag=True, help="Remove the old files that were copied.")
+@dry_run_option
 @yes_option
 @json_option
 @with_setup
-def adopt(setup: Setup, server: str, yes: bool, as_json: bool) -> int:
-    """Give the releases of another tool their records.
+def adopt(
+    setup: Setup, /, server: str, dry_run: bool, yes: bool, as_json: bool, **asked: Any
+) -> int:
+    """Take over a site that opsnb did not make.
 
-    Nothing of theirs is changed."""
-    on = setup.server(server, "adopt")
-    if must_ask(on, "adopt", yes=yes):
+    Releases of another tool get records; a site without releases is copied into a first one.
+    Nothing of it is changed."""
+    on = setup.server(server, "" if dry_run else "adopt")
+    if dry_run:
+        return _told_adoption(on, on.plan_adopt(**asked), as_json)
+    if not must_ask(on, "adopt", yes=yes):
+        return live.run(on, lambda: on.adopt(**asked), as_json=as_json)
+    planned = on.plan_adopt(**asked)
+    if not planned.nothing:
         from opsnb.cli import plans  # noqa: PLC0415 - rich only for a person
 
-        site = on.look()
-        if plans.strangers(site):
-            ask(on, plans.adoption(site, on))
-    return live.run(on, on.adopt, as_json=as_json)
+        ask(on, plans.adoption(planned, on))
+    return live.run(on, lambda: on.adopt(planned), as_json=as_json)
+
+
+def _told_adoption(server: Server, plan: AdoptPlan, as_json: bool) -> int:
+    """Say what an adoption would do."""
+    if as_json:
+        from opsnb.core.adopt_plan import data  # noqa: PLC0415 - only when it is asked for
+
+        json_out.document(data(plan, server.name))
+    else:
+        from opsnb.cli import plans, show  # noqa: PLC0415 - rich only for a person
+
+        show.out().lines(plans.adoption(plan, server))
+    return 0
 
 
 @click.group()
@@ -256,14 +311,19 @@ def _holder(holder: Holder | None) -> dict[str, Any] | None:
     metavar="TIME",
     help="How long (90m, 2h, 1d): then it ends by itself. Until it is released, when not given.",
 )
+@dry_run_option
 @yes_option
 @json_option
 @click.pass_context
-def lock_acquire(ctx: click.Context, why: str, length: str, yes: bool, as_json: bool) -> int:
+def lock_acquire(
+    ctx: click.Context, why: str, length: str, dry_run: bool, yes: bool, as_json: bool
+) -> int:
     """Hold the server back: no change until it is released, or for a time."""
     del yes
-    on = _lock_server(ctx, "hold")
+    on = _lock_server(ctx, "" if dry_run else "hold")
     until = _length(length) if length else None
+    if dry_run:
+        return _intended(on, on.plan_hold(why, until), as_json)
     return live.run(on, lambda: on.hold(why, until), as_json=as_json)
 
 
@@ -275,11 +335,14 @@ def _length(text: str) -> timedelta:
 
 @lock.command("release")
 @click.option("--force", is_flag=True, help="Also somebody else's hold, and a running change's.")
+@dry_run_option
 @yes_option
 @json_option
 @click.pass_context
-def lock_release(ctx: click.Context, force: bool, yes: bool, as_json: bool) -> int:
+def lock_release(ctx: click.Context, force: bool, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Take the hold away."""
     del yes
-    on = _lock_server(ctx, "release")
+    on = _lock_server(ctx, "" if dry_run else "release")
+    if dry_run:
+        return _intended(on, on.plan_unhold(force=force), as_json)
     return live.run(on, lambda: on.unhold(force=force), as_json=as_json)

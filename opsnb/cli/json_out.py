@@ -104,15 +104,18 @@ def switch_plan(plan: Plan, server: str) -> dict[str, object]:
         "keep_releases": plan.keep_releases,
         "keep": _reasons(plan.retention.keep),
         "remove": _reasons(plan.retention.remove),
+        "remove_first": [safe(name) for name in plan.early],
         "clears_spare": plan.clears_spare,
         "marks_bad": safe(plan.marks_bad),
         "why": safe(plan.why),
         "warnings": [safe(warning) for warning in plan.warnings],
+        **_changes(plan),
     }
 
 
-def _build(plan: Plan) -> dict[str, object]:
-    difference, build = plan.difference, plan.build
+def _changes(plan: Plan) -> dict[str, object]:
+    """What visitors' files gain and lose."""
+    difference = plan.difference
     lists = {
         "added": paths(difference.added),
         "changed": paths(difference.changed),
@@ -120,9 +123,12 @@ def _build(plan: Plan) -> dict[str, object]:
         "modes": paths(difference.modes),
     }
     counts = {name: len(listed) for name, listed in lists.items()}
+    return {"counts": {**counts, "unchanged": difference.unchanged}, **lists}
+
+
+def _build(plan: Plan) -> dict[str, object]:
+    build = plan.build
     return {
-        "counts": {**counts, "unchanged": difference.unchanged},
-        **lists,
         "send": paths(build.send) if build else [],
         "send_bytes": plan.send_bytes,
         "base": safe(build.base) if build else "",

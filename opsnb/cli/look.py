@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from opsnb.cli.grid import Column
     from opsnb.core.release import Site
     from opsnb.core.rows import Row
-    from opsnb.server import Server
+    from opsnb.server import DeployPlan, Server
 
 NOT_READY = 11
 TAMPERED = 20
@@ -65,13 +65,25 @@ def plan(
     """Say what a deploy of SOURCE (a folder) would do, and do nothing."""
     on = setup.server(server)
     planned = on.plan(source, revision=revision, keep=keep, force=force)
+    told_plan(on, planned, as_json)
+
+
+def told_plan(on: Server, planned: DeployPlan, as_json: bool) -> int:
+    """Say what a deploy would do.
+
+    Args:
+        on: The server.
+        planned: The plan.
+        as_json: Whether to a machine.
+    """
     if as_json:
         json_out.document(json_out.deploy_plan(planned))
-        return
+        return 0
     from opsnb.cli import plans, show  # noqa: PLC0415 - rich only for a person
 
     page = show.out()
     page.lines(plans.lines(planned.plan, on, plans.MOST if page.is_terminal else None))
+    return 0
 
 
 @click.command()
@@ -87,7 +99,7 @@ def releases(setup: Setup, server: str, as_json: bool) -> None:
 
     def ask() -> list[Row]:
         seen.append(on.look())
-        return rows.releases(seen[0], datetime.now(UTC))
+        return rows.releases(seen[0], datetime.now(UTC), on.settings.rules)
 
     _answer(ask, as_json, "releases", nothing)
     if not as_json:

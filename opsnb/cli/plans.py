@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from opsnb.cli import show
-from opsnb.core import caches, checks, keepassets
-from opsnb.core.facts import SPARE, hook_title
+from opsnb.core import adopt_plan, caches, checks, keepassets
+from opsnb.core.facts import SPARE, changes, early, hook_title, late
 from opsnb.core.text import plural, safe, size
 
 if TYPE_CHECKING:
+    from opsnb.core.adopt_plan import AdoptPlan
     from opsnb.core.plan import Build, Plan
-    from opsnb.core.release import Release, Site
     from opsnb.server import Server
 
 MOST = 20
@@ -40,6 +40,8 @@ def lines(plan: Plan, server: Server, most: int | None = None) -> list[Text]:
         told.append(_item("current", _switch(plan)))
     if plan.build:
         told += _build(plan, plan.build, most)
+    elif changes(plan.difference):
+        told += [_item("changes", _counts(plan)), *_changed(plan, most)]
     told += [_item("config", str(change)) for change in plan.config]
     if plan.assets.left:
         told.append(_item("keep", keepassets.told(plan.assets)))
@@ -54,11 +56,13 @@ def lines(plan: Plan, server: Server, most: int | None = None) -> list[Text]:
     told += _hooks(plan, "on")
     if plan.marks_bad:
         told.append(_item("mark bad", safe(plan.marks_bad)))
-    told += _reasons("remove", plan.retention.remove, "red")
+    told += _reasons("remove", late(plan), "red")
     if plan.clears_spare:
         told.append(_item("remove", SPARE))
     if plan.verb == "prune":
         told += _reasons("keep", plan.retention.keep, "")
+    if plan.unseen:
+        told.append(_item("in use", plan.unseen))
     return told + [show.note(warning) for warning in plan.warnings]
 
 
@@ -83,15 +87,11 @@ def _switch(plan: Plan) -> Text:
 
 
 def _build(plan: Plan, build: Build, most: int | None) -> list[Text]:
-    difference = plan.difference
-    told = [_item("changes", _counts(plan))]
-    kinds = zip(
-        SIGNS,
-        (difference.added, difference.changed, difference.modes, difference.removed),
-        strict=True,
-    )
-    for sign, listed in kinds:
-        told += _paths(sign, listed, most)
+    first = {
+        name: f"removed before the new one is made, {why}" for name, why in early(plan).items()
+    }
+    told = [*_reasons("first", first, "red"), _item("changes", _counts(plan))]
+    told += _changed(plan, most)
     told.append(_item("send", f"{plural(len(build.send), 'path')}, {size(plan.send_bytes)}"))
     if build.base:
         how = "hard links to" if build.hardlink else "a copy of"
@@ -110,6 +110,13 @@ def _hooks(plan: Plan, when: str) -> list[Text]:
         for due in plan.hooks
         if due.point.startswith(f"{when}_")
     ]
+
+
+def _changed(plan: Plan, most: int | None) -> list[Text]:
+    found = plan.difference
+    lists = (found.added, found.changed, found.modes, found.removed)
+    signed = zip(SIGNS, lists, strict=True)
+    return [line for sign, listed in signed for line in _paths(sign, listed, most)]
 
 
 def _counts(plan: Plan) -> Text:
@@ -142,27 +149,20 @@ def _reasons(title: str, reasons: Mapping[str, str], style: str) -> Iterable[Tex
         yield _item(title, Text.assemble((safe(name), style), (f": {safe(why)}", "dim")))
 
 
-def strangers(site: Site) -> list[Release]:
-    """The releases that an adoption gives a record.
+def adoption(plan: AdoptPlan, server: Server) -> list[Text]:
+    """What an adoption, its undoing or its end would do, as lines.
 
     Args:
-        site: What a look told.
-    """
-    return [release for release in site.releases if release.record is None and release.real]
-
-
-def adoption(site: Site, server: Server) -> list[Text]:
-    """What an adoption would do, as lines.
-
-    Args:
-        site: What a look told.
+        plan: The plan.
         server: The server.
     """
-    found = strangers(site)
-    made_by = "" if site.ours else f", made by {site.made_by}"
-    told = [Text.assemble(("adopt ", "bold"), show.where(server))]
-    told.append(_item("records", f"for {plural(len(found), 'release')}{made_by}"))
-    for release in found:
-        what = "live, so it counts as good" if release.live else "unconfirmed: nobody knows"
-        told.append(_item("", Text.assemble(safe(release.name), (f": {what}", "dim"))))
-    return [*told, _item("touch", "nothing of theirs")]
+    if plan.nothing:
+        return [Text.assemble(("✓ ", "green"), adopt_plan.nothing(plan, server.name))]
+    title = "adopt" if plan.verb == "adopt" else f"adopt --{plan.verb}"
+    told = [Text.assemble((f"{title} ", "bold"), show.where(server))]
+    for fact in adopt_plan.facts(plan):
+        if fact.kind == "warning":
+            told.append(show.note(fact.text))
+        else:
+            told.append(Text.assemble("  ", (f"{fact.title:<11}", "dim"), fact.text))
+    return told

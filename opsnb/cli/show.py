@@ -45,6 +45,8 @@ NOW = {
     "freeze": "frozen: a rollback alone, until `opsnb unfreeze {1}`",
     "unfreeze": "no longer frozen",
     "adopt": "every release has a record",
+    "undo": "what the adoption made is gone",
+    "finish": "what the adoption copied is gone from the old place",
     "prune": "old releases are removed",
 }
 ASCII = str.maketrans("●✓✕→▸−·○◐◓◑◒│├└─", "*+x>>--.....||`-") | {ord("…"): "..."}
@@ -211,6 +213,7 @@ def releases(rows: Sequence[Shown]) -> list[Column]:
         Column("files", [Text(_count(row["files"])) for row in rows], right=True, rank=6),
         Column("made (UTC)", [Text(_time(row["at"])) for row in rows], rank=7),
         Column("note", [Text(row["note"] or "") for row in rows], rank=3),
+        Column("next prune", [Text(row["retention"] or "") for row in rows], rank=8),
     ]
 
 

@@ -6,7 +6,7 @@ Rule 2: every text is safe to show.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -102,6 +102,8 @@ def plan_facts(plan: Plan) -> list[Fact]:
         facts.append(Fact("current", f"{safe(plan.previous) or 'nothing'} → {safe(plan.name)}"))
     if plan.build:
         facts += _build(plan, plan.build)
+    elif changes(plan.difference):
+        facts.append(Fact("files", counts(plan)))
     facts += _hooks(plan, "before")
     if plan.opcache:
         facts.append(Fact("opcache", opcache_shown(plan.opcache)))
@@ -113,20 +115,33 @@ def plan_facts(plan: Plan) -> list[Fact]:
     facts += _hooks(plan, "on")
     if plan.marks_bad:
         facts.append(Fact("mark bad", safe(plan.marks_bad), "remove"))
-    facts += _reasons("remove", plan.retention.remove, "remove")
+    facts += _reasons("remove", late(plan), "remove")
     if plan.clears_spare:
         facts.append(Fact("remove", SPARE, "remove"))
     if plan.verb == "prune":
         facts += _reasons("keep", plan.retention.keep, "")
+    if plan.unseen:
+        facts.append(Fact("in use", plan.unseen))
     return facts + [Fact("note", safe(warning), "warning") for warning in plan.warnings]
 
 
-def _reasons(title: str, reasons: Mapping[str, str], kind: str) -> Iterable[Fact]:
+def _reasons(title: str, reasons: Mapping[str, str], kind: str) -> list[Fact]:
     return [Fact(title, f"{safe(name)}: {safe(why)}", kind) for name, why in reasons.items()]
 
 
+def early(plan: Plan) -> dict[str, str]:
+    """The releases that go before the new one is made, with reasons."""
+    return {name: plan.retention.remove[name] for name in plan.early}
+
+
+def late(plan: Plan) -> dict[str, str]:
+    """The releases that go in the end, with reasons."""
+    return {name: why for name, why in plan.retention.remove.items() if name not in plan.early}
+
+
 def _build(plan: Plan, build: Build) -> list[Fact]:
-    facts = [Fact("files", counts(plan))]
+    facts = _reasons("first", {n: f"removed, {why}" for n, why in early(plan).items()}, "remove")
+    facts.append(Fact("files", counts(plan)))
     facts += [Fact("config", str(change)) for change in plan.config]
     facts.append(Fact("send", f"{plural(len(build.send), 'path')}, {size(plan.send_bytes)}"))
     if build.base:
@@ -186,6 +201,8 @@ _NOW = {
     "freeze": "{server} is frozen: a rollback alone, until it is unfrozen",
     "unfreeze": "{server} is no longer frozen",
     "adopt": "every release has a record",
+    "undo": "what the adoption made is gone",
+    "finish": "what the adoption copied is gone from the old place",
     "prune": "old releases are removed",
 }
 

@@ -26,6 +26,10 @@
         ├── config/pending/     what a change places there, and what was there before it
         ├── spare/              the release that left last, for the next one to be made of
         ├── tmp.placed          where a script stands that PHP runs once, in a release or here
+        ├── adoption.json       what an adoption has made; see core/adoption.py
+        ├── adopted             how the old files looked when they were copied
+        ├── adopted.shared      how their copies in shared/ looked
+        ├── was/                what stood at current before
         └── trash/              what is being removed
 
 Paths are relative to ``deploy_to``; ``remote/agent.sh`` uses the same names.
@@ -129,6 +133,7 @@ def next_name(now: datetime, taken: frozenset[str]) -> str:
 
 def _moment(name: str) -> datetime | None:
     """The time that a name is; None for what is no time, or one with no second after it."""
+    name = name.removesuffix("Z")  # as Ansistrano writes it
     if not is_name(name) or name.startswith("9999"):
         return None
     try:

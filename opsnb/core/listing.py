@@ -231,13 +231,32 @@ def leads_to_shared(entry: Entry, deploy_to: str) -> bool:
     shared = deploy_to.encode("utf-8", "surrogateescape") + b"/shared"
     if entry.target.startswith(b"/"):
         return entry.target == shared or entry.target.startswith(shared + b"/")
+    return _from_release(entry)[:1] == [b"shared"]
+
+
+def _from_release(entry: Entry) -> list[bytes]:
+    """Where a relative link of a release leads, from ``deploy_to``; the release is ``name``."""
     parts = [b"releases", b"name", *entry.path.split(b"/")[:-1]]
     for part in entry.target.split(b"/"):
         if part == b".." and parts:
             parts.pop()
         elif part not in (b"", b"."):
             parts.append(part)
-    return parts[:1] == [b"shared"]
+    return parts
+
+
+def leads_beside(entry: Entry, deploy_to: str) -> bool:
+    """Whether a link of a release leads to what stands beside the releases.
+
+    That is how tools without ``shared/`` link what outlives releases: no source has such links.
+    """
+    if entry.kind is not Kind.LINK:
+        return False
+    home = deploy_to.encode("utf-8", "surrogateescape") + b"/"
+    if entry.target.startswith(b"/"):
+        inside = entry.target.startswith(home)
+        return inside and not entry.target.startswith(home + b"releases/")
+    return _from_release(entry)[:1] != [b"releases"]
 
 
 def wrong(

@@ -15,7 +15,7 @@ from opsnb.core.hooks import Due
 from opsnb.core.keepassets import Assets
 from opsnb.core.manifest import Difference, Manifest, parents
 from opsnb.core.release import Record
-from opsnb.core.retention import Retention
+from opsnb.core.retention import Retention, Rules
 from opsnb.core.settings.caches import Opcache, Purge
 from opsnb.core.settings.health import Health
 from opsnb.core.settings.hooks import Hook
@@ -118,6 +118,10 @@ class Plan:
             does not put the previous release back by itself; 0 for no such limit.
         retention: What is pruned, and what stays, with reasons.
         keep_releases: How many good releases the retention keeps.
+        rules: What it was decided by.
+        early: Those of its releases that go before the new one is made, to make room for it.
+        needs: Bytes and inodes that the new one takes.
+        unseen: What cannot be known of processes that may use what is pruned.
         marks_bad: The release that a rollback leaves and marks bad; empty for none, as when it
             goes forward again.
         aside: The pruned release that the next one is to be made of; empty for none.
@@ -147,6 +151,10 @@ class Plan:
     watchdog: int = 0
     retention: Retention = field(default_factory=lambda: Retention({}, {}))
     keep_releases: int = 0
+    rules: Rules = Rules()
+    early: tuple[str, ...] = ()
+    needs: tuple[int, int] = (0, 0)
+    unseen: str = ""
     marks_bad: str = ""
     aside: str = ""
     clears_spare: bool = False
@@ -171,7 +179,7 @@ class Plan:
             self.previous,
             self.state_id,
             steps,
-            tuple(self.retention.remove),
+            self.retention.meaning,
             config,
         )
 

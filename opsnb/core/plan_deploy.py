@@ -25,9 +25,10 @@ from opsnb.core.manifest import Entry, Kind, Manifest, compare, parents, topmost
 from opsnb.core.plan import Build, Plan, Unlisted, Wish
 from opsnb.core.refusal import refuse, refuse_commands
 from opsnb.core.release import Current, CurrentKind, Record, Release, Site, State, order
-from opsnb.core.retention import retain
+from opsnb.core.retention import over_budget, retain, unseen
+from opsnb.core.room import Need, make_room
 from opsnb.core.spare import Spare, plain, reuse
-from opsnb.core.text import plural, safe, size
+from opsnb.core.text import plural, safe
 from opsnb.errors import NotReady
 
 
@@ -94,18 +95,21 @@ def plan_deploy(
         purge=settings.purge,
         health=settings.health,
         watchdog=armed(site, settings),
-        retention=retain(after, settings.keep_releases),
+        retention=retain(after, settings.rules, now),
         keep_releases=settings.keep_releases,
+        rules=settings.rules,
         assets=assets,
         nothing=not wish.force and _nothing(site, base, wish, build, linking, carried, assets),
     )
-    needs = _needs(base, plan)
-    _refuse_space(site, needs, plan)
+    need = _needs(base, plan)
+    plan = make_room(site, plan, need, settings.rules)
+    tight = not need.fits(site)
     plan = replace(
         plan,
-        aside=_aside(site, plan, settings, needs[0]),
-        clears_spare=site.spare is not None
-        and (_tight(site, needs) or not _recycles(settings, build)),
+        aside=_aside(site, plan, settings, need.bytes),
+        clears_spare=site.spare is not None and (tight or not _recycles(settings, build)),
+        needs=(need.bytes, need.inodes),
+        unseen=unseen(site, plan.retention, settings.rules),
     )
     return replace(plan, warnings=_warnings(site, base, source, plan, linking, settings))
 
@@ -230,7 +234,7 @@ def _aside(site: Site, plan: Plan, settings: Settings, needed: int) -> str:
     """The release to keep aside: the newest that leaves, while there is twice its room besides."""
     if plan.build is None or not _recycles(settings, plan.build):
         return ""
-    leaving = [site.find(name) for name in plan.retention.remove]
+    leaving = [site.find(name) for name in plan.retention.remove if name not in plan.early]
     whole = [
         release
         for release in leaving
@@ -366,38 +370,14 @@ def _nothing(
     return here == there and not drifted and links_same and not (linking.make or linking.seed)
 
 
-def _needs(base: Base | None, plan: Plan) -> tuple[int, int]:
+def _needs(base: Base | None, plan: Plan) -> Need:
     """Bytes and inodes that the new release takes."""
     build = plan.build
     if build is None or plan.nothing:
-        return 0, 0
+        return Need(0, 0)
     copied = list(base.found.values()) if base and not build.hardlink else []
     size_ = plan.send_bytes + sum(entry.size for entry in copied)
-    return size_, len(build.send) + len(copied)
-
-
-def _tight(site: Site, needs: tuple[int, int]) -> bool:
-    """Whether there is too little room, unless something goes first."""
-    return needs[0] > site.free_bytes or 0 < site.free_inodes < needs[1]
-
-
-def _refuse_space(site: Site, needs: tuple[int, int], plan: Plan) -> None:
-    if plan.build is None or not site.exists or plan.nothing:
-        return
-    need, inodes = needs
-    aside = site.spare
-    free = site.free_bytes + (aside.size if aside else 0)
-    free_inodes = site.free_inodes + (aside.files if aside else 0)
-    if need > free:
-        raise NotReady(
-            f"not enough room: the release needs {size(need)}, {size(site.free_bytes)} are free",
-            "`opsnb usage` shows what takes the room, `opsnb prune` gives it back.",
-        )
-    if site.free_inodes and inodes > free_inodes:
-        raise NotReady(
-            f"not enough inodes: the release needs {inodes:,}, {site.free_inodes:,} are free",
-            "`opsnb usage` shows what takes the room, `opsnb prune` gives it back.",
-        )
+    return Need(size_, len(build.send) + len(copied))
 
 
 def _warnings(
@@ -425,4 +405,5 @@ def _warnings(
     if not plan.health:
         said.append("no health check is configured: the switch will be taken as good")
     said += [f"record {safe(name)} cannot be read" for name in site.broken]
+    said += over_budget(plan.retention, settings.rules)
     return tuple(said)

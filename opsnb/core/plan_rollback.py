@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from opsnb.core.caches import refuse_caches
 from opsnb.core.checks import armed, cautions, refuse_checks
 from opsnb.core.config import Settings
@@ -10,7 +12,7 @@ from opsnb.core.hooks import ROLLBACK, due
 from opsnb.core.plan import Plan
 from opsnb.core.refusal import refuse, refuse_commands, refuse_current
 from opsnb.core.release import Release, Site, State, rollback_targets
-from opsnb.core.retention import retain
+from opsnb.core.retention import Rules, over_budget, retain, unseen
 from opsnb.core.text import safe
 from opsnb.errors import NoSuchRelease, NotReady
 
@@ -104,12 +106,13 @@ def _rollback_warnings(site: Site, target: Release) -> tuple[str, ...]:
     return tuple(said)
 
 
-def plan_prune(site: Site, keep_releases: int) -> Plan:
+def plan_prune(site: Site, rules: Rules, now: datetime) -> Plan:
     """Plan the removal of old releases, and of the one that is kept aside.
 
     Args:
         site: What a look at the server told.
-        keep_releases: How many good releases stay, the live one included.
+        rules: What is to stay.
+        now: The present time, aware.
 
     Raises:
         NotReady: opsnb has never been here, so nothing is its own to remove.
@@ -119,7 +122,7 @@ def plan_prune(site: Site, keep_releases: int) -> Plan:
             f"opsnb has no records at {site.deploy_to}: it removes only what it knows",
             "`opsnb adopt` takes the releases of another tool over.",
         )
-    retention = retain(site, keep_releases)
+    retention = retain(site, rules, now)
     name = site.current.name
     return Plan(
         verb="prune",
@@ -127,7 +130,10 @@ def plan_prune(site: Site, keep_releases: int) -> Plan:
         previous=name,
         state_id=site.state_id,
         retention=retention,
-        keep_releases=keep_releases,
+        keep_releases=rules.count,
+        rules=rules,
+        unseen=unseen(site, retention, rules),
         clears_spare=site.spare is not None,
         nothing=not retention.remove and site.spare is None,
+        warnings=tuple(over_budget(retention, rules)),
     )

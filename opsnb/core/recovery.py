@@ -51,7 +51,7 @@ def plan_recovery(site: Site, now: datetime) -> Recovery:
     # One that is good or bad has been live, whatever stands at ``current`` now.
     never_live = target is not None and target.present and target.state is State.UNCONFIRMED
     never_live = never_live and intent.name not in {record.name for record in bad}
-    if intent.verb == "deploy" and not happened and never_live:
+    if intent.verb in ("deploy", "adopt") and not happened and never_live:
         unfinished = sorted({*unfinished, intent.name})
     return Recovery(
         bad + (tuple(_settle(site, intent, now)) if happened else ()),

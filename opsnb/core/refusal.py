@@ -21,6 +21,7 @@ def refuse(site: Site) -> None:
         NotReady: With everything that is in the way, and what to do about it.
     """
     refuse_missing(site)
+    refuse_adoption(site)
     refuse_current(site)
     _refuse_odd(site)
     if site.in_the_way:
@@ -31,13 +32,26 @@ def refuse(site: Site) -> None:
         hint = (
             "`opsnb adopt` takes the releases over without touching them."
             if site.made_by
-            else "Nothing was touched. Give an empty or a new path, or move these away."
+            else "Nothing was touched. `opsnb adopt` takes a site over; or give another path."
         )
         raise NotReady(f"{site.deploy_to} holds something else{made_by}: {names}", hint)
     if not site.writable:
         raise NotReady(
             f"{safe(site.user)} may not write to {site.deploy_to}",
             "Give that user the directory, or connect as the one who owns it.",
+        )
+
+
+def refuse_adoption(site: Site) -> None:
+    """Refuse a site whose adoption, or the undoing of it, was cut off.
+
+    Raises:
+        NotReady: It was.
+    """
+    if site.adoption is not None and b'"stage": "done"' not in site.adoption:
+        raise NotReady(
+            f"an adoption of {site.deploy_to} was begun and did not come to its end",
+            "`opsnb adopt` goes on with it, `opsnb adopt --undo` takes it back.",
         )
 
 
@@ -103,8 +117,7 @@ def refuse_current(site: Site) -> None:
         case CurrentKind.DIRECTORY:
             raise NotReady(
                 f"{current} is a real directory, which no rename can replace atomically",
-                "Move it into releases/ under a name such as 20260101000000, point a link "
-                "current at it, and run `opsnb adopt`.",
+                "`opsnb adopt` takes it over, with no moment without a site.",
             )
         case CurrentKind.FILE:
             raise NotReady(f"{current} is a file, not a link", "Move it away, then try again.")

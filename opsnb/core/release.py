@@ -38,7 +38,7 @@ class State(StrEnum):
 T = TypeVar("T")
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 FREEZE = "freeze"
-_SWITCHES = ("deploy", "rollback", "restore")
+_SWITCHES = ("deploy", "rollback", "restore", "adopt")
 _KINDS: dict[str, type] = {"str": str, "int": int, "bool": bool, "State": State}
 
 
@@ -331,7 +331,8 @@ class Intent:
     """A switch that has been begun: written before it, removed when its result is recorded.
 
     Attributes:
-        verb: ``deploy``, ``rollback``, or ``restore`` (what was live before is put back).
+        verb: ``deploy``, ``rollback``, ``adopt``, or ``restore`` (what was live before is put
+            back).
         name: The release that is to be live.
         previous: The release that was live; empty when none was.
         by: Who.
@@ -487,6 +488,10 @@ class Site:
         packers: What the server can unpack: ``zstd``, ``gzip``.
         tools: Programs that only some settings need, as far as they are there.
         commands: Whether commands can be run there; not where there is SFTP only.
+        users: A process that uses a release, by the release's name, where that was asked for.
+        unseen: Whether there are processes that could not be looked into.
+        measured: Bytes that releases take on the disk, where that was asked for.
+        adoption: What an adoption has made here, as it wrote it down; None without one.
     """
 
     deploy_to: str
@@ -517,6 +522,10 @@ class Site:
     packers: frozenset[str] = frozenset()
     tools: frozenset[str] = frozenset()
     commands: bool = True
+    users: Mapping[str, str] = field(default_factory=dict)
+    unseen: bool = False
+    measured: Mapping[str, int] = field(default_factory=dict)
+    adoption: bytes | None = None
 
     def at(self, now: datetime) -> Site:
         """The same at a time: a hold that has ended by itself holds nothing.
@@ -549,25 +558,29 @@ class Site:
 
     @property
     def in_the_way(self) -> tuple[str, ...]:
-        """What stands in ``deploy_to`` that a first deploy must not touch."""
-        if self.ours:
+        """What stands in ``deploy_to`` that a first deploy must not touch.
+
+        Where opsnb has been and nothing of its own is left, an adoption was cut off.
+        """
+        if self.ours and (self.counter or self.broken or self.adoption):
             return ()
-        foreign = [safe(path) for path in self.entries if path not in (b"releases", b"shared")]
+        own = (b"releases", b"shared", b".opsnb")
+        foreign = [safe(path) for path in self.entries if path not in own]
+        foreign = [name for name in foreign if not name.startswith(".current.opsnb.")]
+        if self.ours and not foreign:
+            return ()
         unknown = [layout.release(safe(release.name)) for release in self.releases]
         return tuple(sorted(foreign + unknown))
 
     @property
     def made_by(self) -> str:
-        """The tool whose layout this is: opsnb, Capistrano, Deployer, another tool, or nobody's."""
-        if self.ours:
-            return "opsnb"
-        if not self.releases:
-            return ""
-        if b".dep" in self.entries:
-            return "Deployer"
-        if b"revisions.log" in self.entries or b"repo" in self.entries:
-            return "Capistrano"
-        return "another tool"
+        """The tool whose layout this is, ``another tool``, or nothing for nobody's."""
+        return "opsnb" if self.ours else self.maker
+
+    @property
+    def maker(self) -> str:
+        """The same, whoever has come since."""
+        return _maker(self.entries, [release.name for release in self.releases])
 
     @property
     def state_id(self) -> str:
@@ -579,6 +592,20 @@ class Site:
                 [(r.name, r.seq, r.state, r.pinned, r.present) for r in self.releases],
             ]
         )
+
+
+def _maker(entries: Mapping[bytes, str], names: list[str]) -> str:
+    """The tool that laid a site out, by the names that stand there."""
+    with_zone = [name for name in names if name.endswith("Z") and layout.is_name(name[:-1])]
+    marks = {
+        "": not names,
+        "Deployer": b".dep" in entries,
+        "Capistrano": b"revisions.log" in entries,
+        "Ansistrano": len(with_zone) == len(names),
+        "Capistrano ": b"repo" in entries,
+        "Envoyer": b"storage" in entries and all(map(layout.is_name, names)),
+    }
+    return next((tool.strip() for tool, found in marks.items() if found), "another tool")
 
 
 def order(releases: list[Release]) -> tuple[Release, ...]:

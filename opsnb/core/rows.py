@@ -15,22 +15,35 @@ from opsnb.core import audit, layout
 from opsnb.core.doctor import Finding
 from opsnb.core.manifest import Difference, Manifest
 from opsnb.core.release import Release, Site
+from opsnb.core.retention import Retention, Rules, retain
 from opsnb.core.text import safe
 from opsnb.core.usage import Usage
 
 Row = dict[str, object]
 
 
-def releases(site: Site, now: datetime) -> list[Row]:
+def releases(site: Site, now: datetime, rules: Rules | None = None) -> list[Row]:
     """What stands in ``releases/``, the newest first.
 
     Args:
         site: What a look told.
         now: The present time, aware, for the age.
+        rules: What is to stay, to say what the next prune makes of each; None to say nothing.
     """
+    found = retain(site, rules, now) if rules and site.ours else Retention({}, {})
     return [
-        release_row(release, site, now) for release in reversed(site.releases) if release.present
+        release_row(release, site, now) | {"retention": _fate(release, found)}
+        for release in reversed(site.releases)
+        if release.present
     ]
+
+
+def _fate(release: Release, found: Retention) -> str | None:
+    """What the next prune makes of a release, and why; None when that was not asked."""
+    for word, reasons in (("stays", found.keep), ("goes", found.remove)):
+        if release.name in reasons:
+            return f"{word}: {safe(reasons[release.name])}"
+    return None
 
 
 def release_row(release: Release, site: Site, now: datetime) -> Row:

@@ -435,6 +435,7 @@ class Change:
         finished: Finished | None = None,
         verb: str = "",
         watchdog: int = 0,
+        by: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         """Publish a release, with the intent written before; settle it when it is unknown.
 
@@ -447,6 +448,7 @@ class Change:
             verb: What the intent is called, when it is not the change's own verb.
             watchdog: Seconds after which the server puts back what was live before, by itself,
                 unless :meth:`confirmed`; 0 for never.
+            by: Another step that makes it live, where no link can be replaced.
 
         Raises:
             RemoteError: It did not happen.
@@ -476,7 +478,9 @@ class Change:
                 await self.lock.flush()
                 if config:
                     await config.place(self.lock)
-                if guard:
+                if by:
+                    await by()
+                elif guard:
                     self.armed = guard.watch
                     await self.lock.publish_guarded(name, site.current.target, guard)
                 else:

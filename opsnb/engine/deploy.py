@@ -24,7 +24,7 @@ from opsnb.engine.caches import prepare_caches
 from opsnb.engine.change import Change, Finished
 from opsnb.engine.chunking import Patch, patches, payload, remember
 from opsnb.engine.cutting import LARGE
-from opsnb.engine.ending import check_before, confirm, finish
+from opsnb.engine.ending import check_before, confirm, finish, make_room
 from opsnb.engine.hooks import environment, prepare, run_hooks
 from opsnb.engine.look import RECENT, Grounds, grounds, plan_for, spare_of
 from opsnb.engine.meter import Meter
@@ -118,6 +118,8 @@ class DeployWork:
                 f"{change.actor.server} is no longer as the plan saw it: nothing was changed",
                 "Plan again, look, and deploy that plan.",
             )
+        if self.agreed:
+            plan = replace(plan, retention=plan.retention.within(self.agreed.retention))
         change.planned(plan)
         return plan
 
@@ -198,6 +200,8 @@ class DeployWork:
             change.building = name
             if plan.clears_spare:
                 await lock.clear_spare()
+            if plan.early:
+                await make_room(change, plan)
             await lock.begin(name, record.encode())
             await self._fill(change, name, build)
         async with change.phase(Phase.UPLOAD):

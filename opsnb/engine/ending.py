@@ -11,6 +11,7 @@ from opsnb.core.checks import watchdog_shown
 from opsnb.core.events import Phase
 from opsnb.core.plan import Plan
 from opsnb.core.release import Record
+from opsnb.core.room import still_short
 from opsnb.core.text import safe
 from opsnb.engine.caches import empty_opcache, purge
 from opsnb.engine.change import Change
@@ -21,6 +22,7 @@ from opsnb.errors import (
     ConnectError,
     Disconnected,
     LockLost,
+    NotReady,
     NotRestored,
     OpsnbError,
     OutcomeUnknown,
@@ -230,7 +232,9 @@ async def _finish(change: Change, plan: Plan, records: Sequence[Record]) -> None
         await change.confirmed()
         for record in records:
             await change.put(record)
-        if plan.retention.remove or (plan.verb == "prune" and plan.clears_spare):
+        if plan.retention.remove.keys() - plan.early or (
+            plan.verb == "prune" and plan.clears_spare
+        ):
             async with change.phase(Phase.PRUNE):
                 await prune(change, plan)
         async with change.phase(Phase.RECORD):
@@ -249,27 +253,70 @@ async def _finish(change: Change, plan: Plan, records: Sequence[Record]) -> None
 
 async def prune(change: Change, plan: Plan) -> None:
     """Remove the releases that the plan says; what cannot be removed is a warning."""
-    names = list(plan.retention.remove)
+    names = [name for name in plan.retention.remove if name not in plan.early]
     for name in names:
         change.log(f"removing {safe(name)}: {plan.retention.remove[name]}")
     if plan.verb == "prune" and plan.clears_spare:
         change.log("removing the release kept aside")
-    gone = set(names)
-    if not await _remove(change, plan, names):
+    await remove(change, plan, names)
+
+
+async def remove(change: Change, plan: Plan, names: list[str]) -> None:
+    """Remove releases of a plan, and keep in mind which of them are gone.
+
+    Args:
+        change: The change.
+        plan: What is being carried out.
+        names: The releases.
+    """
+    well, used = await _remove(change, plan, names)
+    for name in used:
+        change.warn(f"{safe(name)} stays: a process on the server uses it")
+    gone = set(names) - set(used)
+    if not well:
         change.warn("some files of removed releases could not be deleted: .opsnb/trash")
         site = await change.remote.look()
         gone -= {release.name for release in site.releases if release.present}
-    change.removed = {name: why for name, why in plan.retention.remove.items() if name in gone}
+    reasons = plan.retention.remove
+    change.removed = {**change.removed, **{name: reasons[name] for name in names if name in gone}}
 
 
-async def _remove(change: Change, plan: Plan, names: list[str]) -> bool:
-    """Remove releases; whether all of their files could be."""
+async def _remove(change: Change, plan: Plan, names: list[str]) -> tuple[bool, list[str]]:
+    """Remove releases; whether all of their files could be, and those that stay in use."""
     aside = plan.aside if plan.aside in names else ""
     others = [name for name in names if name != aside]
-    well = await change.lock.discard(others) if others else True
+    well, used = await _each(change, plan, others) if others else (True, [])
     if aside:
-        return await change.lock.retire(aside) and well
+        kept, more = await _each(change, plan, [aside], aside=True)
+        return kept and well, used + more
     if plan.verb == "prune":
         # Whoever prunes wants the room.
-        return await change.lock.clear_spare() and well
-    return well
+        return await change.lock.clear_spare() and well, used
+    return well, used
+
+
+async def _each(
+    change: Change, plan: Plan, names: list[str], *, aside: bool = False
+) -> tuple[bool, list[str]]:
+    lock = change.lock
+    if plan.rules.in_use:
+        return await lock.remove_idle(names, aside=aside)
+    return (await lock.retire(names[0]) if aside else await lock.discard(names)), []
+
+
+async def make_room(change: Change, plan: Plan) -> None:
+    """Remove what goes before the new release is made, and see whether that was enough.
+
+    Args:
+        change: The change, before anything was made.
+        plan: A deploy.
+
+    Raises:
+        NotReady: It was not: somebody else fills the disk, or what was removed shares its files.
+    """
+    names = list(plan.early)
+    for name in names:
+        change.log(f"making room, removing {safe(name)}: {plan.retention.remove[name]}")
+    await remove(change, plan, names)
+    if short := still_short(await change.remote.look(), plan):
+        raise NotReady(short, "`opsnb usage` shows what takes the room.")

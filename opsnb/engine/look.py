@@ -13,7 +13,7 @@ from opsnb.core.configfiles import shared as shared_files
 from opsnb.core.keepassets import believed
 from opsnb.core.links import Listing, Standing
 from opsnb.core.listing import Base
-from opsnb.core.manifest import Kind, Manifest
+from opsnb.core.manifest import Kind, Manifest, compare
 from opsnb.core.plan import Plan, Unlisted, Wish
 from opsnb.core.plan_config import wished, with_config
 from opsnb.core.plan_deploy import plan_deploy
@@ -22,6 +22,7 @@ from opsnb.core.release import Record, Release, Site
 from opsnb.core.spare import Spare
 from opsnb.core.text import safe
 from opsnb.engine import cache
+from opsnb.engine.holding import informed
 from opsnb.errors import RemoteError
 from opsnb.remote.base import Aside, Changes, Glance, Remote
 
@@ -174,6 +175,22 @@ async def look_at_live(remote: Remote, site: Site) -> Base | None:
     return await _base(remote, site, live, await remote.changes(live.name), None)
 
 
+async def with_files(remote: Remote, site: Site, plan: Plan) -> Plan:
+    """A rollback's plan with what visitors' files gain and lose, by what the releases hold now.
+
+    Args:
+        remote: The server.
+        site: What a look told.
+        plan: The plan.
+    """
+    target = site.find(plan.name)
+    if target is None or site.live is None:
+        return plan
+    one = await _base(remote, site, site.live, await remote.changes(site.live.name), None)
+    other = await _base(remote, site, target, await remote.changes(target.name), one.manifest)
+    return replace(plan, difference=compare(one.found, other.found))
+
+
 async def _base(
     remote: Remote, site: Site, live: Release, changes: Changes, like: Manifest | None
 ) -> Base:
@@ -204,15 +221,31 @@ async def _base(
         raise RemoteError(f"the server's listing makes no sense: {safe(str(error))}") from error
 
 
-async def plan_for(remote: Remote, on: Grounds, wish: Wish, now: datetime) -> Plan:
+async def plan_for(
+    remote: Remote, on: Grounds, wish: Wish, now: datetime, *, thorough: bool = False
+) -> Plan:
     """Plan a deploy, asking the server for whatever the plan turns out to need.
+
+    Which releases are in use is asked where one must go before the new one is made: what goes in
+    the end is looked at once more when it goes.
 
     Args:
         remote: The server.
         on: What it rests on.
         wish: What is asked for.
         now: The present time, aware.
+        thorough: Whether to ask, too, who uses what goes in the end.
     """
+    rules = wish.settings.rules
+    site = await informed(remote, on.site, rules, users=False)
+    plan = await _plan_on(remote, Grounds(site, on.base), wish, now)
+    if rules.in_use and (plan.early or (thorough and plan.retention.remove)):
+        site = await informed(remote, site, rules, users=True)
+        plan = await _plan_on(remote, Grounds(site, on.base), wish, now)
+    return plan
+
+
+async def _plan_on(remote: Remote, on: Grounds, wish: Wish, now: datetime) -> Plan:
     shared: dict[bytes, Listing] = {b"": dict(on.site.shared)}
     standing = await _standing(remote, on.site, wish)
     wish = wished(on.site, on.base, wish, standing)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from opsnb.core.config import Settings
 from opsnb.core.events import Outcome, Phase
 from opsnb.core.hooks import at
@@ -9,10 +11,12 @@ from opsnb.core.layout import stamp
 from opsnb.core.plan import Plan
 from opsnb.core.plan_rollback import plan_prune, plan_rollback
 from opsnb.core.release import Record, Site
+from opsnb.core.retention import Rules
 from opsnb.core.text import safe
 from opsnb.engine.caches import prepare_caches
 from opsnb.engine.change import Change
 from opsnb.engine.ending import check_before, confirm, finish
+from opsnb.engine.holding import informed
 from opsnb.engine.hooks import environment, prepare, run_hooks
 from opsnb.errors import StalePlan
 
@@ -96,18 +100,21 @@ class PruneWork:
     """A prune, for :meth:`Change.run`.
 
     Args:
-        keep_releases: How many good releases stay.
+        rules: What is to stay.
         agreed: The plan that was agreed to; None when whatever is right may be done.
     """
 
-    def __init__(self, keep_releases: int, agreed: Plan | None = None) -> None:
-        self._keep, self._plan = keep_releases, agreed
+    def __init__(self, rules: Rules, agreed: Plan | None = None) -> None:
+        self._rules, self._plan = rules, agreed
 
     async def __call__(self, change: Change) -> None:
         """Carry it out under the lock."""
-        plan_prune(await change.look(), self._keep)
-        site = await change.take("prune")
-        plan = _agreed(plan_prune(site, self._keep), self._plan, change.actor.server)
+        rules, now = self._rules, change.actor.now
+        plan_prune(await change.look(), rules, now())
+        site = await informed(change.remote, await change.take("prune"), rules, users=True)
+        plan = _agreed(plan_prune(site, rules, now()), self._plan, change.actor.server)
+        if self._plan:
+            plan = replace(plan, retention=plan.retention.within(self._plan.retention))
         change.planned(plan)
         if plan.nothing:
             change.outcome = Outcome.NOTHING

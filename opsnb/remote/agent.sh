@@ -128,7 +128,7 @@ ours() {
         field holder "$(text "$h/holder.json")"
     fi
     told hold .opsnb/hold.json && told intent .opsnb/intent.json &&
-        told pending .opsnb/config/pending/journal || return
+        told pending .opsnb/config/pending/journal && told adoption .opsnb/adoption.json || return
     if [ -f .opsnb/audit.jsonl ]; then t=$(tail -n 1 .opsnb/audit.jsonl) && field tail "$t" || return; fi
     [ -w .opsnb ] || field readonly 1
     watched
@@ -167,9 +167,9 @@ survey() {
     cd "$D/releases/$1" || exit 97
     stat_all
 }
-stat_all() {
+stat_all() { # [CONDITION...]
     {
-        find . -mindepth 1 \( -type d -printf 'd %m 0 0 0 0 %P\0' \
+        find . -mindepth 1 "$@" \( -type d -printf 'd %m 0 0 0 0 %P\0' \
             -o -type f -printf 'f %m %s %T@ %C@ %i:%n %P\0' \
             -o -type l -printf 'l 0 %s %T@ %C@ %i %l/%P\0' \
             -o -printf '%y %m 0 0 0 0 %P\0' \) || printf '! 0 0 0 0 0 unreadable\0'
@@ -284,6 +284,42 @@ sizes() {
            count[$1]++; links[$1] = $2; blocks[$1] = $3 }
          END { out() }'
 }
+
+# --- who uses what: reads only ----------------------------------------------------------------
+
+# What processes use of releases and of what is kept aside: what they work in, run, have open or have
+# mapped. A line each: the path below deploy_to, the process's number, and its name, with tabs between
+# them. A line with "!" when some could not be looked into. Where nothing could go, nobody looks.
+used() {
+    real=$(cd "$D" 2>/dev/null && pwd -P) && cd "$D" && [ -d .opsnb ] || return 0
+    set -- releases/*/ .opsnb/spare/tree/
+    [ $# -gt 2 ] || [ -d "$2" ] || return 0
+    [ -e /proc/1/stat ] || echo '!'
+    for p in /proc/[0-9]*; do printf '%s\0' "$p"; done |
+        timeout --foreground 10 xargs -0 -r -n 100 /bin/sh -c "$USED" "$real" 2>/dev/null |
+        below="$real/" awk -F '\t' '
+            BEGIN { b = ENVIRON["below"] }
+            $2 == "" && $1 ~ /cwd$/ { unseen = 1 }
+            index($2, b "releases/") == 1 || index($2, b ".opsnb/spare/") == 1 {
+                split($1, at, "/")
+                rest = substr($2, length(b) + 1)
+                n = split(rest, part, "/")
+                path = part[1] "/" part[2]
+                if (n > 1 && !((path, at[3]) in told)) {
+                    told[path, at[3]] = 1
+                    name = ""
+                    getline name <("/proc/" at[3] "/comm")
+                    close("/proc/" at[3] "/comm")
+                    print path "\t" at[3] "\t" name
+                }
+            }
+            END { if (unseen) print "!" }'
+}
+# Line breaks in what is told become what no name is looked for with.
+USED='for p do shift; set -- "$@" "$p/cwd" "$p/root" "$p/exe" "$p/fd"; done
+    find "$@" -maxdepth 1 -type l -printf "%p\t%l\0" | tr "\n\0" "\1\n"
+    for p do shift; case $p in */cwd) set -- "$@" "${p%cwd}maps" ;; esac; done
+    grep -aFH -e "$0/releases/" -e "$0/.opsnb/spare/" "$@" | sed "s|:[^/]*|\t|"'
 
 # --- the lock --------------------------------------------------------------------------------
 
@@ -754,6 +790,17 @@ retire() {
     fi
     discard "$1"
 }
+# Remove releases, in one way or the other, but for those that a process uses: these are told.
+idle() {
+    fence
+    how=$1 busy="$NL$(used | cut -f 1)$NL"
+    shift
+    for name; do
+        shift
+        case $busy in *"${NL}releases/$name$NL"*) printf '%s\n' "$name" ;; *) set -- "$@" "$name" ;; esac
+    done
+    [ $# = 0 ] || "$how" "$@"
+}
 sweep() {
     fence
     displace || exit 96
@@ -864,6 +911,152 @@ config_done() {
     for path; do ( into "$path" look && rm -f ./.opsnb.*.config ); done
     rm -rf .opsnb/tmp.done || return
     ! [ -e .opsnb/config/pending ] || mv -T .opsnb/config/pending .opsnb/tmp.done && rm -rf .opsnb/tmp.done
+}
+
+# --- taking over: see core/adoption.py -------------------------------------------------------
+
+# What of a site was there before opsnb: beside its own four names, at current, or where that went.
+theirs() {
+    case $1 in
+    plain) set -- "$D" ;;
+    directory) set -- "$D/current" "$D/.opsnb/was" ;;
+    esac
+    for here; do
+        if [ -d "$here" ] && { [ "$here" = "$D" ] || ! [ -L "$here" ]; }; then cd "$here"; return; fi
+    done
+    return 1
+}
+NOT_OURS='-mindepth 1 ( -path ./releases -o -path ./shared -o -path ./current -o -path ./.opsnb -o
+    -path ./.current.opsnb.* ) -prune -o'
+but_ours() { [ "$1" != plain ] || { set -f; printf '%s ' $NOT_OURS; }; }
+
+# How it looks, and the same of shared/.
+there() {
+    ours=$(but_ours "$1")
+    theirs "$1" || return 0
+    set -f
+    stat_all $ours
+}
+shared_there() { ! cd "$D/shared" 2>/dev/null || stat_all; }
+kept() { [ ! -f "$D/.opsnb/$1" ] || cat "$D/.opsnb/$1"; }
+
+# What the server can do: each a line.
+able() {
+    [ ! -L "$D" ] || echo link
+    [ ! -L "$D/release" ] || echo release
+    t=$(mktemp -d 2>/dev/null) || return 0
+    for how in mv python3 perl; do
+        ( cd "$t" && rm -rf a b && mkdir a && ln -s x b && trade "$how" b a && [ -L a ] && ! [ -L b ] ) \
+            >/dev/null 2>&1 && echo "$how"
+    done
+    rm -rf "$t"
+}
+# Let two names change places in one step: renameat2(2) with RENAME_EXCHANGE.
+trade() {
+    case $1 in
+    mv) mv -T --exchange -- "$2" "$3" ;;
+    python3) python3 -c "$SWAP_PYTHON" "$(uname -m)" "$2" "$3" ;;
+    perl) perl -e "$SWAP_PERL" "$(uname -m)" "$2" "$3" ;;
+    *) return 1 ;;
+    esac
+}
+SWAP_PYTHON='import ctypes, os, sys
+number = {"x86_64": 316, "aarch64": 276, "riscv64": 276, "ppc64le": 357, "s390x": 347, "i686": 353, "armv7l": 382}
+one, other = map(os.fsencode, sys.argv[2:])
+call = ctypes.CDLL(None, use_errno=True).syscall
+done = call(ctypes.c_long(number[sys.argv[1]]), -100, ctypes.c_char_p(one), -100, ctypes.c_char_p(other), 2)
+sys.exit(os.strerror(ctypes.get_errno()) if done else 0)'
+SWAP_PERL='my %number = qw(x86_64 316 aarch64 276 riscv64 276 ppc64le 357 s390x 347 i686 353 armv7l 382);
+my $number = $number{$ARGV[0]} or exit 1;
+syscall($number, -100, $ARGV[1], -100, $ARGV[2], 2) == 0 or die "$!\n"'
+
+# Copy it into the release that is being built.
+copy_theirs() {
+    fence
+    new=$D/releases/$1
+    theirs "$2" || exit 97
+    case $2 in
+    plain)
+        find . -mindepth 1 -maxdepth 1 ! -name releases ! -name shared ! -name current ! -name .opsnb \
+            ! -name '.current.opsnb.*' -print0 | xargs -0 -r cp -a --reflink=auto -t "$new" --
+        ;;
+    # That opens it, too.
+    *) cp -a --reflink=auto . "$new/" && chmod 700 "$new" ;;
+    esac && find "$new" -type d ! -perm -700 -exec chmod u+rwx {} +
+}
+# Move paths of that copy into shared/, in place of what a cut-off adoption has left there.
+share() {
+    fence
+    xargs -0 -r -n 1 /bin/sh -c '
+        to=shared/$1
+        case $1 in */*) mkdir -p "${to%/*}" || exit ;; esac
+        if [ -e "$to" ] || [ -L "$to" ]; then mv -T "$to" ".opsnb/trash/shared.$$" || exit; fi
+        mv -T "$0/$1" "$to"' "releases/$1" && sweep
+}
+unshare() {
+    fence
+    xargs -0 -r -n 1 /bin/sh -c '
+        to=shared/$0
+        if [ -e "$to" ] || [ -L "$to" ]; then mv -T "$to" ".opsnb/trash/shared.$$" || exit; fi
+        while case $to in shared/*/*) ;; *) false ;; esac; do
+            to=${to%/*}
+            rmdir "$to" 2>/dev/null || break
+        done' && sweep
+}
+exchange() {
+    fence
+    [ -d "releases/$1" ] && ! [ -L "releases/$1" ] || exit 97
+    [ -d current ] && ! [ -L current ] || { say 'current is no directory any more'; exit 94; }
+    [ ! -L .opsnb/was ] || rm .opsnb/was
+    [ ! -e .opsnb/was ] || { say '.opsnb/was is there already'; exit 94; }
+    ln -s -T "releases/$1" .opsnb/was && trade "$2" .opsnb/was current && sync -f .
+}
+exchange_back() {
+    fence
+    if [ -L current ] && [ -d .opsnb/was ] && ! [ -L .opsnb/was ]; then
+        [ "$(readlink current)" = "releases/$1" ] || exit 94
+        trade "$2" .opsnb/was current || return
+    fi
+    [ ! -L .opsnb/was ] || rm .opsnb/was
+    sync -f .
+}
+unpublish() {
+    fence
+    [ ! -L current ] || { [ "$(readlink current)" = "releases/$1" ] || exit 94; rm current; }
+    sync -f .
+}
+# Remove links by their paths; then what is still as the payload says, a line for each path.
+remove_links() {
+    fence
+    theirs "$1" || exit 97
+    xargs -0 -r /bin/sh -c 'for path; do [ ! -L "$path" ] || rm -f -- "$path"; done' sh
+}
+remove_theirs() {
+    fence
+    gone=$D/.opsnb/tmp.$T.gone
+    ( there "$1" ) >"$gone.now" && sort -z | comm -z -12 - "$gone.now" >"$gone" && theirs "$1" || return
+    grep -z -v '^[dl] ' "$gone" | cut -z -d ' ' -f 7- | xargs -0 -r rm -f --
+    # What is deeper goes first; what is not empty stays.
+    grep -z '^d ' "$gone" | cut -z -d ' ' -f 7- | sort -z -r | xargs -0 -r rmdir -- 2>/dev/null
+    cd "$D" || return
+    [ "$1" = plain ] || rmdir .opsnb/was 2>/dev/null
+    rm -f "$gone" "$gone.now"
+    sync -f .
+}
+# Give the lock back for good: nothing of ours stays.
+drop_lock_for_good() {
+    ( fence ) || return
+    [ -z "$W" ] || kill "$W" 2>/dev/null
+    W=
+    cd "$D" || return
+    for path; do [ "$path" = .opsnb ] || rmdir "$path" 2>/dev/null; done
+    # Until the end it says what is to be done about the rest.
+    find .opsnb -mindepth 1 -maxdepth 1 ! -name adoption.json ! -name lock ! -name token \
+        -exec rm -rf --one-file-system {} + || return
+    # A sign of life may come in between.
+    rm -rf --one-file-system .opsnb || rm -rf --one-file-system .opsnb || return
+    T=
+    exec 9>&-
 }
 
 # --- the loop --------------------------------------------------------------------------------

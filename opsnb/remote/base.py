@@ -142,6 +142,25 @@ class Line(Protocol):
         """Close it. Never raises."""
 
 
+@dataclass(frozen=True, slots=True)
+class Theirs:
+    """What was there before opsnb; lines as core/listing.py reads them.
+
+    Attributes:
+        able: What the server can do, a word each; see ``able`` of agent.sh.
+        now: How the old files look.
+        then: How they looked when they were copied.
+        shared_now: How ``shared/`` looks.
+        shared_then: How it looked when the adoption ended.
+    """
+
+    able: frozenset[str] = frozenset()
+    now: bytes = b""
+    then: bytes = b""
+    shared_now: bytes = b""
+    shared_then: bytes = b""
+
+
 class Held(Protocol):
     """A server whose lock is ours. Every method raises LockLost when it no longer is."""
 
@@ -346,8 +365,36 @@ class Held(Protocol):
     async def retire(self, name: str) -> bool:
         """Remove a release and keep it aside; False when something could not be removed."""
 
+    async def remove_idle(self, names: Sequence[str], *, aside: bool) -> tuple[bool, list[str]]:
+        """Remove releases that no process uses, as far as can be seen.
+
+        Args:
+            names: The releases; one, when it is kept aside.
+            aside: Whether to keep it aside (:meth:`retire`).
+
+        Returns:
+            Whether all could be removed that nobody uses, and those that somebody does.
+        """
+
     async def clear_spare(self) -> bool:
         """Delete the release that is kept aside; False when something could not be removed."""
+
+    async def copy_theirs(self, name: str, kind: str) -> None:
+        """See :class:`opsnb.remote.adopting.Adopting`, as of those that follow."""
+
+    async def share(self, name: str, paths: Sequence[bytes]) -> None: ...
+
+    async def unshare(self, paths: Sequence[bytes]) -> None: ...
+
+    async def exchange(self, name: str, how: str) -> None: ...
+
+    async def exchange_back(self, name: str, how: str) -> None: ...
+
+    async def unpublish(self, name: str) -> None: ...
+
+    async def remove_theirs(self, kind: str, lines: bytes, links: Sequence[bytes]) -> None: ...
+
+    async def dissolve(self, made: Sequence[str]) -> None: ...
 
     async def sweep(self) -> bool:
         """Clear what dead changes left in ``.opsnb``; False when something could not be removed."""
@@ -373,6 +420,14 @@ class Remote(Protocol):
 
     async def look(self) -> Site:
         """Everything a plan needs, in one round trip. Raises ConnectError."""
+
+    async def state(self, *, users: bool = False, sizes: bool = False) -> Site:
+        """A look and, in the same round trip, what a retention may want to know besides.
+
+        Args:
+            users: Whether to look for processes that use releases.
+            sizes: Whether to measure what releases take on the disk.
+        """
 
     async def glance(self) -> Glance:
         """A look, and what has changed in the live release, in one round trip."""
@@ -412,6 +467,9 @@ class Remote(Protocol):
 
     async def texts(self, patterns: Sequence[str]) -> Texts:
         """Files whose absolute names match patterns, with their texts; at most 1 MB in all."""
+
+    async def theirs(self, kind: str) -> Theirs:
+        """What was there before opsnb: ``plain`` or ``directory``. Raises NotReady by SFTP."""
 
     async def run(self, script: str, directory: str, timeout: float, on_output: OnOutput) -> Exit:
         """Run a script with ``/bin/sh`` below ``deploy_to``, in a session of its own.

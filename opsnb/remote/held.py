@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from opsnb.core.release import Site
 from opsnb.core.text import safe
 from opsnb.errors import OpsnbError, RemoteError
 from opsnb.remote import watchdog
+from opsnb.remote.adopting import Adopting
 from opsnb.remote.base import Finish, Patched
 from opsnb.remote.hooked import Heard
 from opsnb.remote.pack import Packer
@@ -56,7 +58,7 @@ class Beside(Protocol):
         """Keep a shell whose lock has been given back for the next change."""
 
 
-class PosixHeld(Placed):
+class PosixHeld(Placed, Adopting):
     """The lock of a server, and the shell whose steps run under it.
 
     Args:
@@ -373,6 +375,15 @@ class PosixHeld(Placed):
     async def clear_spare(self) -> bool:
         """See :meth:`Held.clear_spare`."""
         return await self._removing("clear_spare")
+
+    async def remove_idle(self, names: Sequence[str], *, aside: bool) -> tuple[bool, list[str]]:
+        """See :meth:`Held.remove_idle`."""
+        await self._take_all()
+        how = "retire" if aside else "discard"
+        reply = await self._shell.call("idle", how, *names, timeout=self._step_timeout)
+        told = {os.fsdecode(line) for line in reply.out.splitlines()}
+        well = reply.status != NOT_REMOVED and bool(good(reply, "remove releases"))
+        return well, [name for name in names if name in told]
 
     async def _removing(self, name: str, *names: str) -> bool:
         await self._take_all()

@@ -91,6 +91,7 @@ def read_site(out: bytes, deploy_to: str) -> Site:
         tools=frozenset(safe(one.get("tools", b"")).split()),
         watches=_watches(one),
         current=current,
+        adoption=one.get("adoption"),
     )
     return _with_records(site, found)
 

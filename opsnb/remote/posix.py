@@ -11,6 +11,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import suppress
+from dataclasses import replace
 
 from opsnb.core.links import Listing, Standing
 from opsnb.core.release import Holder, Site
@@ -22,7 +23,7 @@ from opsnb.errors import (
     OpsnbError,
     RemoteError,
 )
-from opsnb.remote.base import Changes, Exit, Glance, Held, Line, OnOutput, Texts
+from opsnb.remote.base import Changes, Exit, Glance, Held, Line, OnOutput, Texts, Theirs
 from opsnb.remote.command import Command
 from opsnb.remote.held import QUICK, PosixHeld
 from opsnb.remote.looked import seen
@@ -38,9 +39,11 @@ from opsnb.remote.replies import (
     good,
     holding_in,
     listings_in,
+    measured_in,
     mended_in,
     texts_in,
     usage_in,
+    users_in,
     whole,
 )
 from opsnb.remote.shell import Call, Pipes, Reply, Shell
@@ -160,6 +163,20 @@ class PosixRemote:
         reply = good(await self.ask("look"), "look")
         return seen(reply.out, self.deploy_to)
 
+    async def state(self, *, users: bool = False, sizes: bool = False) -> Site:
+        """See :meth:`Remote.state`."""
+        names = ["used"] * users + ["usage"] * sizes
+        others = [Call(name, timeout=self._step_timeout) for name in names]
+        look, *replies = await self.asks([Call("look"), *others])
+        site = seen(good(look, "look").out, self.deploy_to)
+        if users:
+            found, unseen = users_in(good(replies[0], "look for processes").out)
+            site = replace(site, users=found, unseen=unseen)
+        if sizes:
+            used = usage_in(good(replies[-1], "measure").out)
+            site = replace(site, measured=measured_in(used, site.current.name))
+        return site
+
     async def glance(self) -> Glance:
         """See :meth:`Remote.glance`."""
         others = (Call(name, timeout=self._step_timeout) for name in ("live", "aside"))
@@ -231,6 +248,14 @@ class PosixRemote:
     async def texts(self, patterns: Sequence[str]) -> Texts:
         """See :meth:`Remote.texts`."""
         return texts_in(good(await self.ask("texts", *patterns), "read files").out)
+
+    async def theirs(self, kind: str) -> Theirs:
+        """See :meth:`Remote.theirs`."""
+        long = self._step_timeout
+        asked = [Call("able"), Call("there", (kind,), timeout=long), Call("kept", ("adopted",))]
+        asked += [Call("shared_there", timeout=long), Call("kept", ("adopted.shared",))]
+        able, *rest = [good(reply, "look").out for reply in await self.asks(asked)]
+        return Theirs(frozenset(able.decode("ascii", "replace").split()), *rest)
 
     async def run(self, script: str, directory: str, timeout: float, on_output: OnOutput) -> Exit:
         """See :meth:`Remote.run`."""

@@ -8,6 +8,7 @@ from urllib.parse import quote_from_bytes
 from opsnb.core.links import Listing
 from opsnb.core.manifest import check_name
 from opsnb.core.numbers import number
+from opsnb.core.text import safe
 from opsnb.core.usage import Usage
 from opsnb.errors import LockLost, NotReady, RemoteError, StepFailed
 from opsnb.remote.base import Aside, Changes, Texts
@@ -103,6 +104,23 @@ def holding_in(out: bytes) -> tuple[int, int]:
 def mended_in(out: bytes) -> bool:
     """Whether a torn last line of the log was put aside as the lock was taken."""
     return out.endswith(TORN)
+
+
+def users_in(out: bytes) -> tuple[dict[str, str], bool]:
+    """A process that uses a release, by the release's name; whether some could not be seen."""
+    users: dict[str, str] = {}
+    for line in out.splitlines():
+        path, _, told = line.partition(b"\\t")
+        pid, _, name = told.partition(b"\\t")
+        if path.startswith(b"releases/") and pid.isdigit():
+            release = path.removeprefix(b"releases/").decode("utf-8", "surrogateescape")
+            users.setdefault(release, f"process {pid.decode()} ({safe(name)})")
+    return users, b"!" in out.splitlines()
+
+
+def measured_in(used: Iterable[Usage], live: str) -> dict[str, int]:
+    """Bytes that releases take: of the live one all of it, of others what only they hold."""
+    return {item.name: item.disk if item.name == live else item.own for item in used}
 
 
 def usage_in(out: bytes) -> list[Usage]:

@@ -166,7 +166,7 @@ def run(case: Mapping[str, Any]) -> Facts:
             case "rollback":
                 return rolled_back(plan_rollback(where, config, **wish))
             case "prune":
-                return pruned(plan_prune(where, config.keep_releases))
+                return pruned(plan_prune(where, config.rules, now))
             case "recover":
                 return recovered(plan_recovery(where, now))
     except OpsnbError as error:

@@ -17,6 +17,7 @@ from opsnb.core.plan import Build, Plan
 from opsnb.core.plan_deploy import may_reuse, reusing
 from opsnb.core.plan_rollback import plan_prune
 from opsnb.core.release import Record, Site, State
+from opsnb.core.retention import Rules
 from opsnb.core.spare import Reuse, Spare, meddled, plain
 from tests.core import worlds
 from tests.core.test_plan_steps import MODES, PATHS, TEXTS, Tree, entries
@@ -423,10 +424,10 @@ def test_what_is_aside_is_cleared_when_its_room_is_needed() -> None:
 
 
 def test_a_prune_clears_what_is_aside_also_when_nothing_else_goes() -> None:
-    plan = plan_prune(site_of(2, spare=KEPT), 3)
+    plan = plan_prune(site_of(2, spare=KEPT), Rules(3), worlds.NOW)
     assert (plan.nothing, plan.clears_spare, plan.retention.remove) == (False, True, {})
     assert "the release kept aside" in plan_text(plan, "web1")
-    idle = plan_prune(site_of(2), 3)
+    idle = plan_prune(site_of(2), Rules(3), worlds.NOW)
     assert (idle.nothing, idle.clears_spare) == (True, False)
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from opsnb.core.config import Address
+from opsnb.core.retention import Rules
 from opsnb.engine.switch import PruneWork, RollbackWork
 from opsnb.remote.ssh import ssh_remote
 from tests.faults.faulty import Faulty, Plot
@@ -29,7 +30,7 @@ from tests.faults.lab import change, deploying, folder, watched
 WORKS = {
     "deploy": lambda source, watchdog: deploying(Path(source), watchdog),
     "rollback": lambda _source, watchdog: RollbackWork(watched(watchdog)),
-    "prune": lambda _source, _watchdog: PruneWork(1),
+    "prune": lambda _source, _watchdog: PruneWork(Rules(1)),
 }
 
 

@@ -20,6 +20,7 @@ from opsnb.core.config import Address, Settings
 from opsnb.core.events import Outcome
 from opsnb.core.plan import Wish
 from opsnb.core.release import rollback_targets
+from opsnb.core.retention import Rules
 from opsnb.engine.asked import given
 from opsnb.engine.change import Actor, Change
 from opsnb.engine.deploy import DeployWork, Order
@@ -215,7 +216,7 @@ class Lab:
             Scenario("redeploy", "site", "deploy", new, 3),
             Scenario("recycling", "spared", "deploy", new, 3),
             Scenario("rollback", "site", "rollback", lambda: RollbackWork(SETTINGS)),
-            Scenario("prune", "site", "prune", lambda: PruneWork(1)),
+            Scenario("prune", "site", "prune", lambda: PruneWork(Rules(1))),
         ]
         return {scenario.name: scenario for scenario in made}
 

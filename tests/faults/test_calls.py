@@ -17,9 +17,11 @@ from opsnb.core.config import Settings
 from opsnb.core.events import Outcome, Report
 from opsnb.core.plan import Wish
 from opsnb.core.release import rollback_targets
+from opsnb.core.retention import Rules
+from opsnb.engine.adopt import AdoptWork
 from opsnb.engine.asked import given
 from opsnb.engine.deploy import DeployWork, Order
-from opsnb.engine.manage import AdoptWork, HoldWork, PinWork, UnholdWork
+from opsnb.engine.manage import HoldWork, PinWork, UnholdWork
 from opsnb.engine.source import scan
 from opsnb.engine.switch import PruneWork, RollbackWork
 from tests.faults.conftest import Tell
@@ -96,8 +98,8 @@ SCENARIOS = {
     "rollback": Scenario(
         "rollback", "site", lambda _base: RollbackWork(SETTINGS), (*KINDS, "fails after")
     ),
-    "prune": Scenario("prune", "site", lambda _base: PruneWork(1)),
-    "prune of what is aside": Scenario("prune", "spared", lambda _base: PruneWork(9)),
+    "prune": Scenario("prune", "site", lambda _base: PruneWork(Rules(1))),
+    "prune of what is aside": Scenario("prune", "spared", lambda _base: PruneWork(Rules(9))),
     "deploy that is put back": Scenario(
         "deploy",
         "site",

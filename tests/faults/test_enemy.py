@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from opsnb.core.retention import Rules
 from opsnb.engine.switch import PruneWork
 from tests.faults.conftest import Tell
 from tests.faults.guarantees import live, snapshot
@@ -61,7 +62,7 @@ async def work(
         await remote.close()
         broken += [f"{text}: {error}"] if error else []
     remote = lab.remote(site)
-    error = (await change(remote, "prune", PruneWork(1)))[1]
+    error = (await change(remote, "prune", PruneWork(Rules(1))))[1]
     await remote.close()
     return broken + ([f"prune: {error}"] if error else [])
 

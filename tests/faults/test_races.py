@@ -19,7 +19,8 @@ import pytest
 
 from opsnb.core import audit
 from opsnb.core.events import Outcome
-from opsnb.engine.manage import AdoptWork
+from opsnb.core.retention import Rules
+from opsnb.engine.adopt import AdoptWork
 from opsnb.engine.switch import PruneWork, RollbackWork
 from opsnb.errors import OpsnbError
 from tests.faults.baton import Baton, InTurn
@@ -74,7 +75,7 @@ def work(lab: Lab, verb: str, number: int) -> Any:
         return deploying(lab.base / ("new", "other", "v")[number])
     return {
         "rollback": lambda: RollbackWork(SETTINGS),
-        "prune": lambda: PruneWork(1),
+        "prune": lambda: PruneWork(Rules(1)),
         "adopt": AdoptWork,
     }[verb]()
 

@@ -25,6 +25,7 @@ from opsnb.core import audit
 from opsnb.core.config import Address, Settings
 from opsnb.core.events import Outcome
 from opsnb.core.plan import Wish
+from opsnb.core.retention import Rules
 from opsnb.engine.asked import given
 from opsnb.engine.change import Actor, Change
 from opsnb.engine.deploy import DeployWork, Order
@@ -79,7 +80,7 @@ class SftpLab(Lab):
             Scenario("first deploy", "empty", "deploy", new),
             Scenario("redeploy", "site", "deploy", new, 3),
             Scenario("rollback", "site", "rollback", lambda: RollbackWork(SETTINGS)),
-            Scenario("prune", "site", "prune", lambda: PruneWork(1)),
+            Scenario("prune", "site", "prune", lambda: PruneWork(Rules(1))),
         ]
         return {scenario.name: scenario for scenario in made}
 

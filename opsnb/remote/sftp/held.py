@@ -27,6 +27,7 @@ from opsnb.errors import (
     StepFailed,
     StepTimedOut,
 )
+from opsnb.remote.adopting import NotAdopting
 from opsnb.remote.base import Finish, Patched
 from opsnb.remote.pack import Packer
 from opsnb.remote.placed import NotPlaced
@@ -59,7 +60,7 @@ class Beside(Protocol):
         """Begin a session."""
 
 
-class SftpHeld(NotPlaced):
+class SftpHeld(NotPlaced, NotAdopting):
     """The lock of a server, and the session whose steps run under it.
 
     A look that was taken under the lock is to be put into ``seen``.
@@ -549,6 +550,11 @@ class SftpHeld(NotPlaced):
     async def retire(self, name: str) -> bool:
         """See :meth:`Held.retire`. Nothing is kept aside: it could not be listed exactly."""
         return await self.discard([name])
+
+    async def remove_idle(self, names: Sequence[str], *, aside: bool) -> tuple[bool, list[str]]:
+        """See :meth:`Held.remove_idle`. SFTP tells nothing of processes."""
+        del aside
+        return await self.discard(names), []
 
     async def clear_spare(self) -> bool:
         """See :meth:`Held.clear_spare`."""

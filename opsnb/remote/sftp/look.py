@@ -15,7 +15,12 @@ from opsnb.remote.sftp.wire import Item, Wire, each
 
 LISTED = (b"releases", b"shared", b".opsnb", b".opsnb/trash")
 PENDING = b".opsnb/config/pending/journal"
-SINGLE = {"hold": b".opsnb/hold.json", "intent": b".opsnb/intent.json", "pending": PENDING}
+SINGLE = {
+    "hold": b".opsnb/hold.json",
+    "intent": b".opsnb/intent.json",
+    "pending": PENDING,
+    "adoption": b".opsnb/adoption.json",
+}
 TAIL = 1 << 16
 
 

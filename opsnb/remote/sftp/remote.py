@@ -16,7 +16,7 @@ from opsnb.core.release import Holder, Site
 from opsnb.core.text import safe
 from opsnb.core.usage import Usage
 from opsnb.errors import Disconnected, NotReady, OpsnbError, RemoteError, StepTimedOut
-from opsnb.remote.base import Changes, Exit, Glance, Held, Line, OnOutput, Texts
+from opsnb.remote.base import Changes, Exit, Glance, Held, Line, OnOutput, Texts, Theirs
 from opsnb.remote.looked import seen
 from opsnb.remote.placed import NotStanding
 from opsnb.remote.sftp import fetching
@@ -103,6 +103,11 @@ class SftpRemote(NotStanding):
         told = await looking.look(wire, self._user, holder)
         return replace(seen(told, self.deploy_to), commands=False)
 
+    async def state(self, *, users: bool = False, sizes: bool = False) -> Site:
+        """See :meth:`Remote.state`. SFTP tells nothing of processes, nor of what files take."""
+        del sizes
+        return replace(await self.look(), unseen=users)
+
     async def glance(self) -> Glance:
         """See :meth:`Remote.glance`."""
         site = await self.look()
@@ -168,6 +173,11 @@ class SftpRemote(NotStanding):
     async def texts(self, patterns: Sequence[str]) -> Texts:
         """See :meth:`Remote.texts`."""
         return await self._ask(lambda wire: _texts(wire, patterns))
+
+    async def theirs(self, kind: str) -> Theirs:
+        """See :meth:`Remote.theirs`."""
+        del kind
+        raise NotReady("SFTP alone cannot copy a site on the server", NEEDS_SHELL)
 
     async def run(self, script: str, directory: str, timeout: float, on_output: OnOutput) -> Exit:
         """See :meth:`Remote.run`. There is nothing that could run it."""
