@@ -19,7 +19,8 @@ import pytest
 
 from opsnb.core import listing
 from opsnb.core.manifest import Entry, Kind
-from opsnb.core.release import CurrentKind, Holder
+from opsnb.core.release import CurrentKind, Holder, Watch
+from opsnb.core.watch import guarded
 from opsnb.errors import Disconnected, LockLost, RemoteError, StepFailed, StepTimedOut
 from opsnb.remote import tar
 from opsnb.remote.base import Patched
@@ -634,6 +635,7 @@ async def test_kill_9_of_the_whole_client_frees_the_lock(
 
 
 DIGEST = hashlib.sha256(b"x").hexdigest()
+WATCH = Watch(1, "deploy", ONE, TWO, 5, "tester", "here", "now")
 
 ROBBED: dict[str, Step] = {
     "begin": lambda held: held.begin(TWO, record(TWO, 2)),
@@ -650,6 +652,8 @@ ROBBED: dict[str, Step] = {
     "append_audit": lambda held: held.append_audit(b"{}\n"),
     "flush": lambda held: held.flush(),
     "publish": lambda held: held.publish(ONE, b""),
+    "publish_guarded": lambda held: held.publish_guarded(ONE, b"", guarded(WATCH, None)),
+    "disarm": lambda held: held.disarm(1),
     "hook": lambda held: held.hook(f"releases/{ONE}", "rm -f file", {}, SECONDS, ignore),
     "discard": lambda held: held.discard([ONE]),
     "sweep": lambda held: held.sweep(),

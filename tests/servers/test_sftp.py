@@ -142,7 +142,8 @@ async def built(held: Any) -> None:
     await held.unpack(ONE, stream({b"file": b"x"}))
 
 
-STEPS = {name: step for name, step in ROBBED.items() if name != "hook"}
+NEEDS_SHELL = {"hook", "publish_guarded", "disarm"}
+STEPS = {name: step for name, step in ROBBED.items() if name not in NEEDS_SHELL}
 
 
 async def test_after_a_robbery_every_method_says_so_and_changes_nothing(
@@ -293,6 +294,7 @@ WANTS_SHELL = {
     "before_publish": {"before_publish": ["true"]},
     "after_publish": {"after_publish": ["true"]},
     "health": {"health": [{"command": "true"}]},
+    "health, watchdog": {"health": [{"tcp": "a:1", "from": "server"}], "watchdog": 60},
 }
 
 
