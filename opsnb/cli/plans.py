@@ -12,10 +12,12 @@ from rich.text import Text
 
 from opsnb.cli import show
 from opsnb.core import caches
-from opsnb.core.facts import SPARE, hook_title
+from opsnb.core.facts import SPARE, hook_told
+from opsnb.core.hooks import EARLY
 from opsnb.core.text import plural, safe, size
 
 if TYPE_CHECKING:
+    from opsnb.core.hooks import Point
     from opsnb.core.plan import Build, Plan
     from opsnb.core.release import Release, Site
     from opsnb.server import Server
@@ -38,15 +40,16 @@ def lines(plan: Plan, server: Server, most: int | None = None) -> list[Text]:
     told = [title]
     if plan.verb != "prune":
         told.append(_item("current", _switch(plan)))
+    told += _hooks(plan, *EARLY)
     if plan.build:
         told += _build(plan, plan.build, most)
-    told += _hooks(plan, "before")
+    told += _hooks(plan, "before_publish")
     if plan.opcache:
         told.append(_item("opcache", caches.opcache_shown(plan.opcache)))
-    told += _hooks(plan, "after")
+    told += _hooks(plan, "after_publish", "after_rollback")
     told += [_item("purge", caches.purge_shown(purge)) for purge in plan.purge]
     told += [_item("check", safe(check.url or check.command)) for check in plan.health]
-    told += _hooks(plan, "on")
+    told += _hooks(plan, "on_failure")
     if plan.marks_bad:
         told.append(_item("mark bad", safe(plan.marks_bad)))
     told += _reasons("remove", plan.retention.remove, "red")
@@ -98,13 +101,10 @@ def _build(plan: Plan, build: Build, most: int | None) -> list[Text]:
     return told + _named("replace", "what was changed on the server", plan.overwritten, most)
 
 
-def _hooks(plan: Plan, when: str) -> list[Text]:
-    """Hooks of the points whose names begin so; those that are left out, dim."""
-    return [
-        _item(hook_title(due), Text(due.told, "dim" if due.skipped else ""))
-        for due in plan.hooks
-        if due.point.startswith(f"{when}_")
-    ]
+def _hooks(plan: Plan, *points: Point) -> list[Text]:
+    """The hooks of some points; those that are left out, dim."""
+    told = [(due, *hook_told(due)) for due in plan.hooks if due.point in points]
+    return [_item(title, Text(text, "dim" if due.skipped else "")) for due, title, text in told]
 
 
 def _counts(plan: Plan) -> Text:

@@ -22,6 +22,8 @@ Point = Literal[
     "on_failure",
 ]
 DEPLOY: tuple[Point, ...] = ("before_deploy", "before_publish", "after_publish", "on_failure")
+# Where they stand in a plan: before a release is made.
+EARLY: tuple[Point, ...] = ("before_deploy", "before_rollback")
 ROLLBACK: tuple[Point, ...] = ("before_rollback", "after_publish", "after_rollback", "on_failure")
 
 
@@ -79,6 +81,12 @@ def _left_out(hook: Hook, first: bool, once_at: str) -> str:
     if hook.once and once_at:
         return f"once, on {safe(once_at)}"
     return ""
+
+
+def users(hooks: Iterable[Due]) -> tuple[str, ...]:
+    """Whom hooks run as besides the login."""
+    found = (item.hook.run_as for item in hooks if item.hook.run_as and not item.skipped)
+    return tuple(dict.fromkeys(found))
 
 
 def at(hooks: Iterable[Due], point: Point) -> tuple[Hook, ...]:

@@ -61,7 +61,7 @@ class RollbackWork:
         target, left = site.find(plan.name), site.find(plan.marks_bad)
         assert target and target.record  # noqa: S101, PT018 - a rollback's plan has a recorded one
         env = environment(change, change.remote.deploy_to, target.record.revision)
-        prepare(change, plan.hooks, env)
+        await prepare(change, plan.hooks, env)
         prepare_caches(change, plan)
         if at(plan.hooks, "before_rollback"):
             async with change.phase(Phase.HOOKS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -115,24 +116,22 @@ def test_every_address_is_purged_after_a_deploy_and_after_a_rollback(
     assert server.verify_log() == []
 
 
-@pytest.mark.parametrize("tool", ["curl", "python3", "wget"])
-def test_the_server_asks_with_whatever_it_has(
-    tmp_path: Path, source: Path, cache: Cache, tool: str
-) -> None:
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    others = {"curl", "python3", "wget"} - {tool}
-    for folder in ("/usr/bin", "/bin"):
-        for program in Path(folder).iterdir():
-            if program.name not in others and not (tools / program.name).exists():
-                (tools / program.name).symlink_to(program)
-    require(tool)
-    with RealSshd(environment={"PATH": str(tools)}) as running:
-        tools.chmod(0o755)
-        reachable = tools
-        while reachable != Path("/tmp"):
-            reachable.chmod(0o755)
-            reachable = reachable.parent
+@pytest.fixture
+def only(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A search path of this machine's programs, with one of the three that can ask."""
+    require(request.param)
+    others = {"curl", "python3", "wget"} - {request.param}
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        for program in Path("/usr/bin").iterdir():
+            if program.name not in others:
+                Path(folder, program.name).symlink_to(program)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("only", ["curl", "python3", "wget"], indirect=True)
+def test_the_server_asks_with_whatever_it_has(only: Path, source: Path, cache: Cache) -> None:
+    with RealSshd(environment={"PATH": str(only)}) as running:
         there = Server(running.url(running.home / "site"), ssh_config=running.ssh_config)
         purge = {"urls": [f"{cache.url}/x"], "headers": {"X-One": "1 2"}, "from": "server"}
         configure(there, purge=[{**purge, "required": True, "method": "BAN"}])
@@ -140,7 +139,7 @@ def test_the_server_asks_with_whatever_it_has(
         there.close()
     method, path, headers = cache.asked[0]
     assert (method, path, headers["x-one"]) == ("BAN", "/x", "1 2")
-    assert headers["user-agent"].lower().startswith("opsnb"), "it names itself"
+    assert headers["user-agent"] == "opsnb"
 
 
 def test_a_purge_that_fails_is_a_warning(server: Server, source: Path, cache: Cache) -> None:
