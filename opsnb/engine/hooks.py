@@ -16,10 +16,9 @@ from opsnb.core.settings.hooks import Hook
 from opsnb.core.text import safe
 from opsnb.engine import process
 from opsnb.engine.change import Change
-from opsnb.engine.commands import Lines, command, here
+from opsnb.engine.commands import Lines, command, held_again, here
 from opsnb.errors import (
     CheckFailed,
-    LockLost,
     NotReady,
     OpsnbError,
     SourceError,
@@ -128,11 +127,7 @@ async def _ended(change: Change, hook: Hook, error: StepTimedOut) -> None:
     if not (hook.ignore_failure and change.switched):
         raise error
     change.warn(error.message)
-    if change.lock.broken:
-        site = await change.regain()
-        if site.current.name != change.release:
-            change.live = site.current.name
-            raise LockLost(f"somebody else has made {safe(change.live)} live meanwhile")
+    await held_again(change)
 
 
 async def _run(change: Change, hook: Hook, point: Point, name: str, env: Mapping[str, str]) -> int:
