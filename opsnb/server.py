@@ -297,6 +297,7 @@ class Server:
 
         files = self._ask(lambda remote: _web_files(remote, self.settings.web_config))
         after = [hook.text for hook in self.settings.after_publish]
+        after += ["opcache"] if self.settings.opcache else []
         return [*doctor.examine(self.look()), *webserver.examine(files, after)]
 
     def check(self) -> pd.DataFrame:

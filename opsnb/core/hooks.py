@@ -23,7 +23,7 @@ Point = Literal[
 ]
 DEPLOY: tuple[Point, ...] = ("before_deploy", "before_publish", "after_publish", "on_failure")
 # Where they stand in a plan: before a release is made.
-EARLY: tuple[Point, ...] = ("before_deploy", "before_rollback")
+EARLY: tuple[Point, ...] = ("before_build", "before_deploy", "before_rollback")
 ROLLBACK: tuple[Point, ...] = ("before_rollback", "after_publish", "after_rollback", "on_failure")
 
 
@@ -53,6 +53,16 @@ class Due:
     def told(self) -> str:
         """The same, and why it does not run if it does not."""
         return f"not run, {self.skipped}: {self.how}" if self.skipped else f"run {self.how}"
+
+
+def deploy_hooks(settings: HookSettings, *, first: bool, once_at: str) -> tuple[Due, ...]:
+    """The hooks of a deploy; those of a build have run when there is a plan, if anything is built.
+
+    The arguments are those of :func:`due`.
+    """
+    unused = () if getattr(settings, "build", ()) else settings.before_build
+    left_out = (Due("before_build", hook, "nothing is built") for hook in unused)
+    return (*left_out, *due(settings, DEPLOY, first=first, once_at=once_at))
 
 
 def due(
