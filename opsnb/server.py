@@ -392,6 +392,7 @@ class Server:
 
         files = self._ask(lambda remote: _web_files(remote, self.settings.web_config))
         after = [hook.text for hook in self.settings.after_publish]
+        after += ["opcache"] if self.settings.opcache else []
         found = [*doctor.examine(self.look()), *webserver.examine(files, after)]
         return [*found, *gates.examine(self._gates(), self.read_only, _now())]
 

@@ -12,11 +12,13 @@ from rich.text import Text
 
 from opsnb.cli import show
 from opsnb.core import adopt_plan, caches, checks, keepassets
-from opsnb.core.facts import SPARE, changes, early, hook_title, late
+from opsnb.core.facts import SPARE, changes, early, hook_told, late
+from opsnb.core.hooks import EARLY
 from opsnb.core.text import plural, safe, size
 
 if TYPE_CHECKING:
     from opsnb.core.adopt_plan import AdoptPlan
+    from opsnb.core.hooks import Point
     from opsnb.core.plan import Build, Plan
     from opsnb.server import Server
 
@@ -38,6 +40,7 @@ def lines(plan: Plan, server: Server, most: int | None = None) -> list[Text]:
     told = [title]
     if plan.verb != "prune":
         told.append(_item("current", _switch(plan)))
+    told += _hooks(plan, *EARLY)
     if plan.build:
         told += _build(plan, plan.build, most)
     elif changes(plan.difference):
@@ -45,15 +48,15 @@ def lines(plan: Plan, server: Server, most: int | None = None) -> list[Text]:
     told += [_item("config", str(change)) for change in plan.config]
     if plan.assets.left:
         told.append(_item("keep", keepassets.told(plan.assets)))
-    told += _hooks(plan, "before")
+    told += _hooks(plan, "before_publish")
     if plan.opcache:
         told.append(_item("opcache", caches.opcache_shown(plan.opcache)))
-    told += _hooks(plan, "after")
+    told += _hooks(plan, "after_publish", "after_rollback")
     told += [_item("purge", caches.purge_shown(purge)) for purge in plan.purge]
     told += [_item("check", checks.shown(check)) for check in plan.health]
     if watchdog := checks.watchdog_shown(plan):
         told.append(_item("watchdog", watchdog))
-    told += _hooks(plan, "on")
+    told += _hooks(plan, "on_failure")
     if plan.marks_bad:
         told.append(_item("mark bad", safe(plan.marks_bad)))
     told += _reasons("remove", late(plan), "red")
@@ -103,13 +106,10 @@ def _build(plan: Plan, build: Build, most: int | None) -> list[Text]:
     return told + _named("replace", "what was changed on the server", plan.overwritten, most)
 
 
-def _hooks(plan: Plan, when: str) -> list[Text]:
-    """Hooks of the points whose names begin so; those that are left out, dim."""
-    return [
-        _item(hook_title(due), Text(due.told, "dim" if due.skipped else ""))
-        for due in plan.hooks
-        if due.point.startswith(f"{when}_")
-    ]
+def _hooks(plan: Plan, *points: Point) -> list[Text]:
+    """The hooks of some points; those that are left out, dim."""
+    told = [(due, *hook_told(due)) for due in plan.hooks if due.point in points]
+    return [_item(title, Text(text, "dim" if due.skipped else "")) for due, title, text in told]
 
 
 def _changed(plan: Plan, most: int | None) -> list[Text]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from opsnb.core.caches import opcache_shown, purge_shown
 from opsnb.core.checks import shown, watchdog_shown
 from opsnb.core.events import SWITCHES, Outcome, Report
-from opsnb.core.hooks import Due
+from opsnb.core.hooks import EARLY, Due, Point
 from opsnb.core.keepassets import told
 from opsnb.core.manifest import Difference
 from opsnb.core.plan import Build, Plan
@@ -100,19 +100,20 @@ def plan_facts(plan: Plan) -> list[Fact]:
     facts = []
     if plan.verb != "prune":
         facts.append(Fact("current", f"{safe(plan.previous) or 'nothing'} → {safe(plan.name)}"))
+    facts += _hooks(plan, *EARLY)
     if plan.build:
         facts += _build(plan, plan.build)
     elif changes(plan.difference):
         facts.append(Fact("files", counts(plan)))
-    facts += _hooks(plan, "before")
+    facts += _hooks(plan, "before_publish")
     if plan.opcache:
         facts.append(Fact("opcache", opcache_shown(plan.opcache)))
-    facts += _hooks(plan, "after")
+    facts += _hooks(plan, "after_publish", "after_rollback")
     facts += [Fact("purge", purge_shown(purge)) for purge in plan.purge]
     facts += [Fact("check", shown(check)) for check in plan.health]
     if told := watchdog_shown(plan):
         facts.append(Fact("watchdog", told))
-    facts += _hooks(plan, "on")
+    facts += _hooks(plan, "on_failure")
     if plan.marks_bad:
         facts.append(Fact("mark bad", safe(plan.marks_bad), "remove"))
     facts += _reasons("remove", late(plan), "remove")
@@ -160,16 +161,17 @@ def _build(plan: Plan, build: Build) -> list[Fact]:
     return facts
 
 
-def _hooks(plan: Plan, when: str) -> list[Fact]:
-    """Hooks of the points whose names begin so."""
-    return [
-        Fact(hook_title(due), due.told) for due in plan.hooks if due.point.startswith(f"{when}_")
-    ]
+def _hooks(plan: Plan, *points: Point) -> list[Fact]:
+    """The hooks of some points."""
+    return [Fact(*hook_told(due)) for due in plan.hooks if due.point in points]
 
 
-def hook_title(due: Due) -> str:
-    """When a hook runs, in one word."""
-    return "if failed" if due.point == "on_failure" else due.point.partition("_")[0]
+def hook_told(due: Due) -> tuple[str, str]:
+    """When a hook runs, in one word, and what it is."""
+    when, _, what = due.point.partition("_")
+    if due.point == "on_failure":
+        return "if failed", due.told
+    return when, due.told if what == "publish" else f"{what}: {due.told}"
 
 
 def _named(paths: tuple[bytes, ...]) -> str:

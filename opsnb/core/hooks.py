@@ -22,6 +22,8 @@ Point = Literal[
     "on_failure",
 ]
 DEPLOY: tuple[Point, ...] = ("before_deploy", "before_publish", "after_publish", "on_failure")
+# Where they stand in a plan: before a release is made.
+EARLY: tuple[Point, ...] = ("before_build", "before_deploy", "before_rollback")
 ROLLBACK: tuple[Point, ...] = ("before_rollback", "after_publish", "after_rollback", "on_failure")
 
 
@@ -53,6 +55,16 @@ class Due:
         return f"not run, {self.skipped}: {self.how}" if self.skipped else f"run {self.how}"
 
 
+def deploy_hooks(settings: HookSettings, *, first: bool, once_at: str) -> tuple[Due, ...]:
+    """The hooks of a deploy; those of a build have run when there is a plan, if anything is built.
+
+    The arguments are those of :func:`due`.
+    """
+    unused = () if getattr(settings, "build", ()) else settings.before_build
+    left_out = (Due("before_build", hook, "nothing is built") for hook in unused)
+    return (*left_out, *due(settings, DEPLOY, first=first, once_at=once_at))
+
+
 def due(
     settings: HookSettings, points: Iterable[Point], *, first: bool = False, once_at: str = ""
 ) -> tuple[Due, ...]:
@@ -79,6 +91,12 @@ def _left_out(hook: Hook, first: bool, once_at: str) -> str:
     if hook.once and once_at:
         return f"once, on {safe(once_at)}"
     return ""
+
+
+def users(hooks: Iterable[Due]) -> tuple[str, ...]:
+    """Whom hooks run as besides the login."""
+    found = (item.hook.run_as for item in hooks if item.hook.run_as and not item.skipped)
+    return tuple(dict.fromkeys(found))
 
 
 def at(hooks: Iterable[Due], point: Point) -> tuple[Hook, ...]:

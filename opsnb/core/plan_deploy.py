@@ -17,7 +17,7 @@ from opsnb.core import keepassets, layout
 from opsnb.core.caches import refuse_caches
 from opsnb.core.checks import armed, cautions, refuse_checks
 from opsnb.core.config import Settings
-from opsnb.core.hooks import DEPLOY, Due, at, due
+from opsnb.core.hooks import Due, at, deploy_hooks
 from opsnb.core.keepassets import Assets
 from opsnb.core.links import Linking, Listing, decide
 from opsnb.core.listing import Base
@@ -72,7 +72,7 @@ def plan_deploy(
     carried = frozenset(path for path in carried if not _below(path, linked))
     name = layout.next_name(now, site.names)
     first = not any(release.complete for release in site.releases)
-    hooks = due(settings, DEPLOY, first=first, once_at=wish.once_at)
+    hooks = deploy_hooks(settings, first=first, once_at=wish.once_at)
     build = _build(base, source, settings, linking, carried, moved, hooks)
     record = _record(site, wish, build, name, now, keepassets.digest(assets.left))
     after = _with_live(site, record)

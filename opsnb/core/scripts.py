@@ -37,54 +37,70 @@ def of_file(text: str, mark: str) -> str:
     )
 
 
-def as_user(user: str, command: str, names: Iterable[str]) -> str:
+def may_become(user: str) -> str:
+    """A command that asks whether sudo runs for the login, as another user, what a hook needs."""
+    return f"{_sudo(user)} </dev/null >/dev/null 2>&1"
+
+
+def as_user(user: str, command: str, names: Iterable[str], seconds: int) -> str:
     """A command as another user's, by sudo without a password.
 
     sudo keeps nothing of the environment, so it is told to the shell it starts, on its standard
-    input. That shell ends what it runs when the one that started it is gone: no signal of the
-    login's reaches another user's processes.
+    input. No signal of the login's reaches another user's processes, so that shell ends what it
+    runs itself, with its process group: when its input ends, which one of the login's processes
+    keeps open for as long as the hook lasts.
 
     Args:
         user: The user.
         command: A script for ``/bin/sh``.
         names: Names of the variables that it is to find.
+        seconds: After which it ends itself in any case.
     """
-    sudo = f"sudo -n -u {shlex.quote(user)} -- /bin/sh"
     # A value in quotes, each quote of its own as '\\''; the full stop keeps its last line break.
     quote = r"""sed "s/'/'\\\\''/g; 1s/^/'/; \$s/.\$/'/" """.rstrip()
     tell = "\n".join(
         f'printf "export %s=" {name}; printf "%s." "${name}" | {quote}; echo' for name in names
     )
+    script = _WATCHED.replace("COMMAND", shlex.quote(command))
     return _AS_USER.format(
-        sudo=sudo, user=shlex.quote(user), tell=tell, script=shlex.quote(_watched(command))
+        sudo=_sudo(user),
+        user=shlex.quote(user),
+        tell=tell,
+        script=shlex.quote(script),
+        seconds=seconds,
     )
 
 
-_AS_USER = """{sudo} -c : </dev/null || {{
+def _sudo(user: str) -> str:
+    return f"sudo -n -u {shlex.quote(user)} -- /bin/sh -s"
+
+
+_AS_USER = """{sudo} </dev/null || {{
     echo "sudo does not run /bin/sh as "{user}" without a password" >&2
     exit 126
 }}
-{{
+{{ {{
+/bin/sh -c 'echo "$PPID"'
 {tell}
-echo "opsnb_parent=$$"
 printf '%s\\n' {script}
-}} | {sudo} -s"""
+exec sleep {seconds} 5>&-
+}} | {{
+read -r opsnb_open
+{sudo} 2>&5 5>&-
+opsnb_status=$?
+kill -KILL "$opsnb_open"
+exit "$opsnb_status"
+}}; }} 5>&2 2>/dev/null"""
 
-
-def _watched(command: str) -> str:
-    return (
-        "if [ -d /proc/$opsnb_parent ]; then\n"
-        "    (\n"
-        "        trap '' TERM\n"
-        "        while read -r opsnb_line </proc/$opsnb_parent/stat; do\n"
-        "            case $opsnb_line in *') Z '*) break ;; esac\n"
-        "            sleep 1\n"
-        "        done\n"
-        "        kill -TERM 0; sleep 2; kill -KILL 0\n"
-        "    ) </dev/null >/dev/null 2>&1 &\n"
-        "fi\n"
-        f"/bin/sh -c {shlex.quote(command)} </dev/null\n"
-        "opsnb_status=$?\n"
-        '[ -z "$!" ] || kill -KILL "$!" 2>/dev/null\n'
-        "exit $opsnb_status"
-    )
+# One command, so that all of it has been read before its input is taken for something else.
+_WATCHED = """{
+exec 6<&0 </dev/null
+( trap '' TERM; read -r opsnb_line; kill -TERM 0; sleep 2; kill -KILL 0 ) <&6 >/dev/null 2>&1 &
+exec 6<&-
+opsnb_watch=$!
+trap : TERM
+/bin/sh -c COMMAND
+opsnb_status=$?
+kill -KILL "$opsnb_watch" 2>/dev/null
+exit "$opsnb_status"
+}"""

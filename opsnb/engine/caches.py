@@ -17,7 +17,7 @@ from opsnb.core.plan import Plan
 from opsnb.core.settings.caches import Opcache, Purge
 from opsnb.core.text import plural, safe
 from opsnb.engine.change import Change
-from opsnb.engine.commands import command, here
+from opsnb.engine.commands import command, held_again, here
 from opsnb.errors import CheckFailed, LockLost, OpsnbError, RemoteError, StepFailed
 
 SLACK = 5.0  # seconds that the server may take longer to end what has its own deadline
@@ -88,6 +88,7 @@ async def purge(
 
 
 async def _settled(change: Change, what: str, told: str, *, well: bool, required: bool) -> None:
+    await held_again(change)
     with suppress(StepFailed):
         await change.audit(f"cache.{what}", release=change.live, done=well, why=told)
     if well:

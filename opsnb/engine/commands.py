@@ -13,7 +13,7 @@ from opsnb.core.secrets import Masker
 from opsnb.core.text import safe
 from opsnb.engine import process
 from opsnb.engine.change import Change
-from opsnb.errors import StepTimedOut
+from opsnb.errors import LockLost, StepTimedOut
 
 SAID_LINES = 100_000  # that a command of a change says as it says them
 SAID_LAST = 200  # of what it says beyond that
@@ -78,6 +78,22 @@ async def here(
         return await process.run(argv, folder, change.secrets.beside(env), timeout, lines.feed)
     finally:
         lines.flush()
+
+
+async def held_again(change: Change) -> None:
+    """After the switch, take the lock again where it went with a command that had to be ended.
+
+    Raises:
+        LockLost: Somebody else has published something meanwhile.
+        OutcomeUnknown: The server cannot be asked.
+    """
+    if not change.lock.broken:
+        return
+    ours = change.live
+    site = await change.regain()
+    change.live = site.current.name
+    if change.live != ours:
+        raise LockLost(f"somebody else has made {safe(change.live)} live meanwhile")
 
 
 class Lines:

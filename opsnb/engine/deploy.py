@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from types import MappingProxyType
 
 from opsnb.core import keepassets, layout, listing
@@ -67,6 +68,7 @@ class DeployWork:
     wish: Wish
     source: Source
     on: Grounds
+    _at: datetime
     _patched: Mapping[bytes, Patch] = MappingProxyType({})
 
     def __init__(self, order: Order) -> None:
@@ -84,9 +86,10 @@ class DeployWork:
             return
         assert plan.build  # noqa: S101 - a deploy's plan has one
         env = environment(change, change.remote.deploy_to, self.wish.revision)
-        prepare(change, plan.hooks, env)
+        await prepare(change, plan.hooks, env)
         prepare_caches(change, plan)
-        await run_hooks(change, plan.hooks, "before_deploy", "", env)
+        plan = await self._before(change, plan, env)
+        assert plan.build  # noqa: S101 - as above
         finished = await self._made(change, plan, plan.build, env)
         async with change.phase(Phase.PUBLISH):
             await change.switch(plan.name, finished=finished, watchdog=plan.watchdog)
@@ -123,6 +126,17 @@ class DeployWork:
         change.planned(plan)
         return plan
 
+    async def _before(self, change: Change, plan: Plan, env: Mapping[str, str]) -> Plan:
+        """Run what is to run before anything is made; what it has changed is then planned for."""
+        await run_hooks(change, plan.hooks, "before_deploy", "", env)
+        if not any(hook.where == "server" for hook in at(plan.hooks, "before_deploy")):
+            return plan
+        again = await self._planned(change, await change.remote.glance(), self._at)
+        if (again.name, again.previous) != (plan.name, plan.previous):
+            raise DeployFailed("a before_deploy hook has changed what is live: nothing was made")
+        # What hooks were told of, and what was agreed to, is done in any case.
+        return replace(again, hooks=plan.hooks, nothing=False)
+
     async def _reusing(self, change: Change, plan: Plan, aside: Aside | None) -> Plan:
         """Make it of the release that is kept aside, if there is one and it may become the new."""
         site, base = self.on.site, self.on.base
@@ -146,9 +160,10 @@ class DeployWork:
         change.saw(glance.site)
         return glance
 
-    async def _planned(self, change: Change, glance: Glance) -> Plan:
+    async def _planned(self, change: Change, glance: Glance, at_: datetime | None = None) -> Plan:
+        self._at = at_ or change.actor.now()
         self.on = await grounds(change.remote, glance, self.wish.source)
-        plan = await plan_for(change.remote, self.on, self.wish, change.actor.now())
+        plan = await plan_for(change.remote, self.on, self.wish, self._at)
         return plan if plan.nothing else await self._reusing(change, plan, glance.aside)
 
     async def _made(

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets as random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from opsnb.core import layout, scripts
-from opsnb.core.hooks import Due, Point, at
+from opsnb.core.hooks import Due, Point, at, users
 from opsnb.core.secrets import Secrets
 from opsnb.core.settings.hooks import Hook
 from opsnb.core.text import safe
 from opsnb.engine import process
 from opsnb.engine.change import Change
-from opsnb.engine.commands import Lines, command, here
-from opsnb.errors import CheckFailed, LockLost, OpsnbError, SourceError, StepTimedOut
+from opsnb.engine.commands import Lines, command, held_again, here
+from opsnb.errors import (
+    CheckFailed,
+    NotReady,
+    OpsnbError,
+    SourceError,
+    StepFailed,
+    StepTimedOut,
+)
 
+SUDO = 60.0  # seconds that sudo may take to say no
+SLACK = 60  # seconds after its deadline until another user's hook ends by itself
 # What a local hook finds of the operator's own environment.
 KEPT = (
     "PATH",
@@ -92,6 +103,8 @@ async def run_hooks(
             status = await _run(change, hook, point, name, env)
         except StepTimedOut as error:
             await _ended(change, hook, error)
+            facts = {"release": change.release, "point": point, "hook": Due(point, hook).how}
+            await _audit_end(change, facts, "ended")
             continue
         if status == 0:
             continue
@@ -114,25 +127,36 @@ async def _ended(change: Change, hook: Hook, error: StepTimedOut) -> None:
     if not (hook.ignore_failure and change.switched):
         raise error
     change.warn(error.message)
-    if change.lock.broken:
-        site = await change.regain()
-        if site.current.name != change.release:
-            change.live = site.current.name
-            raise LockLost(f"somebody else has made {safe(change.live)} live meanwhile")
+    await held_again(change)
 
 
 async def _run(change: Change, hook: Hook, point: Point, name: str, env: Mapping[str, str]) -> int:
     how = Due(point, hook).how
     change.log(f"{point}: {how}")
+    facts = {"release": change.release, "point": point, "hook": how}
     if change.held is not None:
-        await change.audit("hook.begin", release=change.release, point=point, hook=how)
+        await change.audit("hook.begin", **facts)
+    status = await _status(change, hook, name, env)
+    # A full disk has a say in what follows anyway; that this is not written is no failure yet.
+    with suppress(StepFailed):
+        await _audit_end(change, facts, status)
+    return status
+
+
+async def _audit_end(change: Change, facts: Mapping[str, str], status: int | str) -> None:
+    if change.held is not None and not change.held.broken:
+        await change.audit("hook.end", **facts, status=status)
+
+
+async def _status(change: Change, hook: Hook, name: str, env: Mapping[str, str]) -> int:
     if hook.where == "local":
         return await here(change, _argv(hook), change.folder, {**_own(), **env}, hook.timeout)
     text = hook.command
     if hook.file:
         text = scripts.of_file(change.scripts[hook.file], f"opsnb-{random.token_hex(16)}")
     if hook.run_as:
-        text = scripts.as_user(hook.run_as, text, change.secrets.beside(env))
+        seconds = math.ceil(hook.timeout) + SLACK
+        text = scripts.as_user(hook.run_as, text, change.secrets.beside(env), seconds)
     return await command(change, text, name, env, hook.timeout, "hook")
 
 
@@ -181,7 +205,7 @@ async def run_local(
             tell(f"the hook {safe(hook.text)} exited with {status}")
 
 
-def prepare(change: Change, hooks: Sequence[Due], env: Mapping[str, str]) -> None:
+async def prepare(change: Change, hooks: Sequence[Due], env: Mapping[str, str]) -> None:
     """Have everything at hand that the hooks of a change need, also those after its failure.
 
     Args:
@@ -191,17 +215,33 @@ def prepare(change: Change, hooks: Sequence[Due], env: Mapping[str, str]) -> Non
 
     Raises:
         SourceError: A script cannot be read.
+        NotReady: One is to run as a user whom sudo does not give.
     """
     change.scripts, change.environment = scripts_of(hooks), env
+    for user in users(hooks):
+        await _may_become(change, user)
     failed = at(hooks, "on_failure")
 
     async def after(error: OpsnbError) -> None:
         outcome = change.ended(error)
-        told = {**env, "OPSNB_ERROR": error.message, "OPSNB_OUTCOME": outcome.value}
+        message = change.hidden(error.message)
+        told = {**env, "OPSNB_ERROR": message, "OPSNB_OUTCOME": outcome.value}
         for hook in failed:
             await _after_failure(change, hook, told)
 
     change.after_failure = after if failed else None
+
+
+async def _may_become(change: Change, user: str) -> None:
+    """Refuse before anything is begun what sudo would refuse in the middle of it."""
+    line = scripts.may_become(user)
+    if await change.lock.hook(".", line, {}, SUDO, lambda _said: None) != 0:
+        login = safe(change.site.user if change.site else "") or "the login"
+        raise NotReady(
+            f"hooks are to run as {safe(user)}, but sudo does not run /bin/sh for {login} as that "
+            "user without a password",
+            f"Allow it in sudoers: {login} ALL=({safe(user)}) NOPASSWD: /bin/sh -s",
+        )
 
 
 async def _after_failure(change: Change, hook: Hook, env: Mapping[str, str]) -> None:

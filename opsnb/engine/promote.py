@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from opsnb.core import promotion
@@ -134,8 +135,8 @@ class PromoteWork(DeployWork):
         tell(f"{self._origin.server} runs {safe(found.release)}, which is good")
         return found.wish, Source(self._spool.root, found.wish.source)
 
-    async def _planned(self, change: Change, glance: Glance) -> Plan:
-        plan = await super()._planned(change, glance)
+    async def _planned(self, change: Change, glance: Glance, at_: datetime | None = None) -> Plan:
+        plan = await super()._planned(change, glance, at_)
         if plan.build and not plan.nothing:
             await self._fetch(change, plan.build)
         return plan

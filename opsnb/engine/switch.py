@@ -69,7 +69,7 @@ class RollbackWork:
         change.revision = target.record.revision if target and target.record else ""
         assert target and target.record  # noqa: S101, PT018 - a rollback's plan has a recorded one
         env = environment(change, change.remote.deploy_to, target.record.revision)
-        prepare(change, plan.hooks, env)
+        await prepare(change, plan.hooks, env)
         prepare_caches(change, plan)
         if at(plan.hooks, "before_rollback"):
             async with change.phase(Phase.HOOKS):

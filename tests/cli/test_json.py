@@ -117,6 +117,31 @@ linked_dirs = ["uploads"]
     assert shell.live == first
 
 
+def test_a_plan_tells_of_hooks_that_are_left_out_and_of_caches_without_their_headers(
+    shell: Shell,
+) -> None:
+    shell.config(
+        """
+[servers.web1]
+url = "{url}"
+secrets = ["HOME"]
+before_deploy = [{command = "a", on = "after_first"}, {command = "b", where = "local"}]
+opcache = {fastcgi = "/run/fpm.sock"}
+purge = [{urls = ["http://h/"], headers = {X-Key = "${HOME}"}, from = "server"}]
+"""
+    )
+    shell.source("a", index="one")
+    plan = shell.json("plan", "web1", "a")
+    assert [(hook["command"], hook["where"], hook["skipped"]) for hook in plan["hooks"]] == [
+        ("a", "server", "not on the first deploy"),
+        ("b", "local", ""),
+    ]
+    assert plan["opcache"]["fastcgi"] == "/run/fpm.sock"
+    (purge,) = plan["purge"]
+    assert (purge["urls"], purge["method"], purge["from"]) == (["http://h/"], "PURGE", "server")
+    assert purge["headers"] == ["X-Key"]
+
+
 def test_dry_runs_answer_with_the_plan_and_change_nothing(shell: Shell) -> None:
     live = shell.deployed("v1", "v2", "v3")
     rollback = shell.json("rollback", shell.server, "--dry-run", "--why", "because")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from opsnb.core.config import Settings, parse
-from opsnb.core.hooks import DEPLOY, ROLLBACK, at, due
+from opsnb.core.hooks import DEPLOY, ROLLBACK, at, deploy_hooks, due, users
 from opsnb.core.settings.hooks import Hook
 from opsnb.errors import ConfigError
 
@@ -105,3 +106,22 @@ def test_what_is_inherited_stays_what_it_was() -> None:
     config = parse(text).settings("web1")
     assert config.before_build == (Hook(command="x", where="local"),)
     assert config.after_publish == (Hook(file="a.sh", once=True),)
+
+
+def test_hooks_of_a_build_are_left_out_where_nothing_is_built() -> None:
+    config = settings(**{"before_build": ["make"], "before_publish": ["x"]})
+    told = [item.told for item in deploy_hooks(config, first=True, once_at="")]
+    assert told == ["not run, nothing is built: make on this machine", "run x"]
+
+
+@pytest.mark.parametrize("how", [{"once": True}, {"on": "first"}])
+def test_a_build_is_of_no_server(how: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="of no server: leave on and once out"):
+        settings(**{"before_build": [{"command": "make", **how}]})
+
+
+def test_whom_hooks_run_as_is_each_of_them_once() -> None:
+    hooks = [{"command": "x", "run_as": user} for user in ("app", "db", "app")]
+    left_out = {"command": "x", "run_as": "never", "on": "first"}
+    config = settings(**{"before_publish": [*hooks, "y", left_out]})
+    assert users(due(config, ["before_publish"])) == ("app", "db")

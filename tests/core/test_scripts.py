@@ -81,19 +81,19 @@ def sudo(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("value", VALUES)
 def test_another_user_finds_the_values_as_they_are(sudo: str, value: str) -> None:
-    text = scripts.as_user("app", 'printf "%s|" "$ONE"; echo "$SEEN"', ["ONE", "TWO"])
+    text = scripts.as_user("app", 'printf "%s|" "$ONE"; echo "$SEEN"', ["ONE", "TWO"], 60)
     status, said = sh(text, path=sudo, env={"ONE": value, "TWO": "x"})
     assert (status, said) == (0, f"{value}|/bin/sh -s\n")
 
 
 def test_the_status_is_the_commands(sudo: str) -> None:
-    assert sh(scripts.as_user("app", "echo it; exit 5", []), path=sudo) == (5, "it\n")
+    assert sh(scripts.as_user("app", "echo it; exit 5", [], 60), path=sudo) == (5, "it\n")
 
 
 def test_it_reads_nothing(sudo: str) -> None:
-    assert sh(scripts.as_user("app", "cat; echo end", []), path=sudo) == (0, "end\n")
+    assert sh(scripts.as_user("app", "cat; echo end", [], 60), path=sudo) == (0, "end\n")
 
 
 def test_a_user_that_sudo_does_not_give_is_named(sudo: str) -> None:
-    status, said = sh(scripts.as_user("other", "echo it", []), path=sudo)
+    status, said = sh(scripts.as_user("other", "echo it", [], 60), path=sudo)
     assert (status, said) == (126, "sudo does not run /bin/sh as other without a password\n")

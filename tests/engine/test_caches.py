@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +23,7 @@ from opsnb.errors import ConfigError, NotReady, Restored
 from opsnb.server import Server
 from tests.downtime.web import nginx, php
 from tests.engine.conftest import configure, site
+from tests.support.process import until
 from tests.support.site import faults
 from tests.support.sshd import RealSshd, require
 
@@ -115,24 +119,22 @@ def test_every_address_is_purged_after_a_deploy_and_after_a_rollback(
     assert server.verify_log() == []
 
 
-@pytest.mark.parametrize("tool", ["curl", "python3", "wget"])
-def test_the_server_asks_with_whatever_it_has(
-    tmp_path: Path, source: Path, cache: Cache, tool: str
-) -> None:
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    others = {"curl", "python3", "wget"} - {tool}
-    for folder in ("/usr/bin", "/bin"):
-        for program in Path(folder).iterdir():
-            if program.name not in others and not (tools / program.name).exists():
-                (tools / program.name).symlink_to(program)
-    require(tool)
-    with RealSshd(environment={"PATH": str(tools)}) as running:
-        tools.chmod(0o755)
-        reachable = tools
-        while reachable != Path("/tmp"):
-            reachable.chmod(0o755)
-            reachable = reachable.parent
+@pytest.fixture
+def only(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A search path of this machine's programs, with one of the three that can ask."""
+    require(request.param)
+    others = {"curl", "python3", "wget"} - {request.param}
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        for program in Path("/usr/bin").iterdir():
+            if program.name not in others:
+                Path(folder, program.name).symlink_to(program)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("only", ["curl", "python3", "wget"], indirect=True)
+def test_the_server_asks_with_whatever_it_has(only: Path, source: Path, cache: Cache) -> None:
+    with RealSshd(environment={"PATH": str(only)}) as running:
         there = Server(running.url(running.home / "site"), ssh_config=running.ssh_config)
         purge = {"urls": [f"{cache.url}/x"], "headers": {"X-One": "1 2"}, "from": "server"}
         configure(there, purge=[{**purge, "required": True, "method": "BAN"}])
@@ -140,7 +142,7 @@ def test_the_server_asks_with_whatever_it_has(
         there.close()
     method, path, headers = cache.asked[0]
     assert (method, path, headers["x-one"]) == ("BAN", "/x", "1 2")
-    assert headers["user-agent"].lower().startswith("opsnb"), "it names itself"
+    assert headers["user-agent"] == "opsnb"
 
 
 def test_a_purge_that_fails_is_a_warning(server: Server, source: Path, cache: Cache) -> None:
@@ -221,12 +223,36 @@ def test_what_a_header_cannot_hold_is_refused_before_anything_is_done(
     assert not server.look().releases
 
 
-def test_by_sftp_alone_there_is_no_script_of_ours(sshd: RealSshd, source: Path) -> None:
+def test_a_command_on_the_server_that_had_to_be_ended_is_a_warning_like_any_other(
+    server: Server, source: Path
+) -> None:
+    """The lock went with it, and is taken again."""
+    slow = {"command": "sleep 60", "from": "server", "timeout": 0.5}
+    configure(server, purge=[slow, {"command": "true", "from": "server"}])
+    report = deploy(server, source, "one")
+    assert report.outcome is Outcome.DONE
+    assert [w for w in report.warnings if w.startswith("purge: sleep 60 did not end within 0.5 s")]
+    assert [line["done"] for line in acts(server)] == [False, True]
+    assert server.look().live is not None
+    assert str(server.look().live.state) == "good"  # type: ignore[union-attr]
+    assert faults(site(server), server) == []
+
+
+def test_by_sftp_alone_this_machine_purges_and_there_is_no_script_of_ours(
+    sshd: RealSshd, source: Path, cache: Cache
+) -> None:
     url = sshd.url(sshd.home / "sftp").replace("ssh://", "sftp://")
     there = Server(url, ssh_config=sshd.ssh_config)
-    configure(there, opcache={"fastcgi": "/run/fpm.sock"}, purge=[{"urls": ["http://h/"]}])
+    purge = {"urls": [cache.url], "required": True}
+    configure(there, opcache={"fastcgi": "/run/fpm.sock"}, purge=[purge])
     with pytest.raises(NotReady, match="SFTP alone runs nothing for opcache"):
         there.plan(source)
+    configure(there, purge=[{**purge, "from": "server"}])
+    with pytest.raises(NotReady, match="SFTP alone runs nothing for purge"):
+        there.plan(source)
+    configure(there, purge=[purge])
+    deploy(there, source, "one")
+    assert len(cache.asked) == 1
     there.close()
 
 
@@ -359,6 +385,40 @@ def test_a_script_that_a_crash_left_is_gone_after_the_next_change_and_in_no_rele
     new = shop.deploy(source).wait().release
     assert not (site(shop) / path).exists()
     assert sorted(os.listdir(site(shop) / "releases" / new / "public")) == ["x"]
+
+
+CLIENT = """
+import sys
+from opsnb.core.config import Settings
+from opsnb.server import Server
+server = Server(sys.argv[1], ssh_config=sys.argv[2])
+opcache = {"fastcgi": sys.argv[4], "docroot": "public", "timeout": 300}
+server.settings = Settings.model_validate({"opcache": opcache})
+server.deploy(sys.argv[3]).wait()
+"""
+
+
+def test_a_client_that_dies_while_the_script_is_there_leaves_it_to_the_next_change(
+    shop: Server, source: Path, sshd: RealSshd
+) -> None:
+    (source / "public").mkdir()
+    (source / "public" / "x").write_text("")
+    deploy(shop, source, "one")
+    (source / "index").write_text("two")
+    left = site(shop) / "releases"
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(sshd.base / "silent.sock"))
+        (sshd.base / "silent.sock").chmod(0o777)
+        silent.listen()
+        how = [shop.url, str(sshd.ssh_config), str(source), str(sshd.base / "silent.sock")]
+        client = subprocess.Popen([sys.executable, "-c", CLIENT, *how], stderr=subprocess.DEVNULL)
+        until(lambda: list(left.rglob("opsnb-*.php")), 60)
+        client.kill()
+        client.wait()
+    until(lambda: shop.look().holder is None, 60)
+    assert len(list(left.rglob("opsnb-*.php"))) == 1, "the control: it was left"
+    deploy(shop, source, "three")
+    assert list(left.rglob("opsnb-*.php")) == []
 
 
 @pytest.mark.parametrize("left", ["shared/opsnb-1.php", "releases/../x.php", "current", "/x"])

@@ -16,7 +16,7 @@ import pytest
 
 from opsnb.core import scripts
 from opsnb.core.events import Log, Outcome
-from opsnb.errors import DeployFailed, OpsnbError, Restored, SourceError
+from opsnb.errors import DeployFailed, NotReady, OpsnbError, Restored, SourceError
 from opsnb.project import load
 from opsnb.server import Server
 from tests.engine.conftest import configure, site
@@ -64,6 +64,11 @@ def audited(server: Server) -> list[dict[str, str]]:
     return [line for line in lines if line["what"].startswith("hook.")]
 
 
+def acts(server: Server) -> list[tuple[object, ...]]:
+    """What the audit log has of hooks."""
+    return [(line["what"], line["point"], line.get("status")) for line in audited(server)]
+
+
 def test_each_point_has_its_place_and_its_turn(there: Server, source: Path) -> None:
     configure(there, before_deploy=[SHOW], before_publish=[SHOW], after_publish=[SHOW])
     said = [line.split("|") for line in deployed(there, source, revision="r1")]
@@ -71,11 +76,9 @@ def test_each_point_has_its_place_and_its_turn(there: Server, source: Path) -> N
     assert [line[:4] for line in said] == [["web1", name, "", "r1"]] * 3
     release = f"{home}/releases/{name}"
     assert [line[4] for line in said] == [home, release, release]
-    assert [line["point"] for line in audited(there)] == [
-        "before_deploy",
-        "before_publish",
-        "after_publish",
-    ]
+    points = ("before_deploy", "before_publish", "after_publish")
+    each = [(("hook.begin", point, None), ("hook.end", point, 0)) for point in points]
+    assert acts(there) == [act for both in each for act in both]
 
 
 def test_a_rollback_has_its_own(there: Server, source: Path) -> None:
@@ -168,6 +171,37 @@ def test_a_failure_that_does_not_matter_is_a_warning(there: Server, source: Path
         "the after_publish hook exit 3 exited with 3",
     ]
     assert heard(job) == ["next"]
+
+
+def test_the_log_says_how_each_hook_ended_and_hides_what_is_secret(
+    there: Server, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEPLOY_TOKEN", "a-secret-of-mine")
+    slow = {"command": "sleep 60", "timeout": 1, "ignore_failure": True}
+    shows = {"command": "echo a-secret-of-mine; exit 3", "ignore_failure": True}
+    configure(there, before_publish=[shows], after_publish=[slow], secrets=["DEPLOY_TOKEN"])
+    deployed(there, source)
+    assert [status for what, _, status in acts(there) if what == "hook.end"] == [3, "ended"]
+    assert audited(there)[0]["hook"] == "echo ***; exit 3"
+    assert b"a-secret-of-mine" not in there.audit_log()
+
+
+@pytest.mark.parametrize("base", ["previous", "clean"])
+def test_what_a_hook_changes_before_anything_is_made_is_planned_for(
+    there: Server, source: Path, base: str
+) -> None:
+    """As a switch to maintenance does, which writes into the live release."""
+    deployed(there, source)
+    write = '[ -e current ] && echo "$OPSNB_RELEASE" >current/down'
+    configure(there, base=base, before_deploy=[write])
+    deployed(there, source, "two")
+    name = there.look().current.name
+    down = site(there) / "current" / "down"
+    assert down.exists() is (base == "previous")
+    assert base == "clean" or down.read_text() == f"{name}\n"
+    assert there.drift() == ()
+    old = next(release.name for release in there.look().releases if not release.live)
+    (site(there) / "releases" / old / "down").unlink()
 
 
 def test_after_the_switch_a_hook_that_was_ended_may_not_matter_either(
@@ -347,8 +381,29 @@ def test_as_another_user_by_sudo(
     assert said == ["nobody", server.look().current.name, "known", "0"]
 
 
-def test_another_users_process_ends_with_who_started_it(tmp_path: Path) -> None:
-    """Of an ordinary login, which may not signal it. The real sudo, told of both in a mount."""
+def test_whom_sudo_does_not_give_is_refused_before_anything_is_begun(
+    sshd: RealSshd, source: Path
+) -> None:
+    """A real sudo, and a login that has no rights with it."""
+    require("sudo")
+    there = Server(sshd.url(sshd.home / "refused"), ssh_config=sshd.ssh_config)
+    hook = {"command": "id -un", "run_as": "nobody"}
+    configure(there, before_deploy=["echo x"], after_publish=[hook], on_failure=["echo failed"])
+    job = there.deploy(source)
+    with pytest.raises(NotReady, match="sudo does not run /bin/sh for deploy as that user") as said:
+        job.wait()
+    assert said.value.hint == ("Allow it in sudoers: deploy ALL=(nobody) NOPASSWD: /bin/sh -s")
+    assert heard(job) == []
+    assert not there.look().releases
+    there.close()
+
+
+@pytest.mark.parametrize("how", ["", "Defaults use_pty\n"])
+def test_another_users_process_ends_with_who_started_it(tmp_path: Path, how: str) -> None:
+    """The login ends its own process group, as the agent does, and may not signal this one.
+
+    By the real sudo, told of both users in a mount.
+    """
     root_only()
     for program in ("sudo", "unshare", "setpriv"):
         require(program)
@@ -356,9 +411,10 @@ def test_another_users_process_ends_with_who_started_it(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(Path(f"/etc/{name}").read_bytes())
     with (tmp_path / "passwd").open("a") as passwd:
         passwd.write("opsnb-login:*:41299:41299::/:/bin/sh\nopsnb-app:*:41298:41298::/:/bin/sh\n")
-    (tmp_path / "sudoers").write_text("opsnb-login ALL=(opsnb-app) NOPASSWD: /bin/sh\n")
+    allowed = "opsnb-login ALL=(opsnb-app) NOPASSWD: /bin/sh -s\n"
+    (tmp_path / "sudoers").write_text(f"{how}{allowed}")
     (tmp_path / "sudoers").chmod(0o440)
-    hook = scripts.as_user("opsnb-app", "id -un; echo $$; sleep 60", [])
+    hook = scripts.as_user("opsnb-app", "id -un; echo $$; sleep 60", [], 60)
     mounts = " && ".join(
         f"mount --bind {tmp_path}/{name} /etc/{name}"
         for name in ("passwd", "group", "shadow", "sudoers")
@@ -383,7 +439,8 @@ def test_another_users_process_ends_with_who_started_it(tmp_path: Path) -> None:
         assert running.stdout.readline() == "opsnb-app\n"
         pid = int(running.stdout.readline())
         assert runs(pid)
-        os.kill(running.pid, signal.SIGKILL)
+        end = f"{login} kill -KILL -- -{running.pid}"
+        subprocess.run(end.split(), stderr=subprocess.DEVNULL, check=False)
         until(lambda: not runs(pid))
     finally:
         watchdog.cancel()

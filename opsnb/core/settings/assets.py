@@ -36,6 +36,6 @@ class AssetSettings(Table):
 
     @field_validator("keep_assets_for")
     @classmethod
-    def _length(cls, text: str) -> str:
+    def _times(cls, text: str) -> str:
         seconds(text)
         return text

@@ -33,7 +33,9 @@ class Hook(Table):
     )
     run_as: str = Field("", description="Another user on the server, by sudo without a password.")
     ignore_failure: bool = Field(
-        False, description="Whether its failure is a warning, and no failure of the change."
+        False,
+        description="Whether its failure is a warning, and no failure of the change. Before the "
+        "switch its deadline is one in any case.",
     )
     timeout: float = Field(300, gt=0, description="Seconds until it is ended and has failed.")
 
@@ -125,6 +127,8 @@ class HookSettings(Table):
     def _only_local(cls, hooks: tuple[Hook, ...]) -> tuple[Hook, ...]:
         if any(hook.where != "local" for hook in hooks):
             raise ValueError("before_build runs on this machine: where cannot be server")
+        if any(hook.once or hook.on != "all" for hook in hooks):
+            raise ValueError("before_build is of no server: leave on and once out")
         return hooks
 
     @field_validator("secrets")
