@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from opsnb.core.config import Config, Environment, Settings, parse
+from opsnb.core.settings.source import is_path
 from opsnb.errors import ConfigError
 from opsnb.server import Server
 
@@ -82,6 +83,8 @@ class Project:
         changed: dict[str, object] = {}
         if settings.source:
             changed["source"] = str(self._folder / settings.source)
+        if is_path(settings.git):
+            changed["git"] = str(self._folder.absolute() / Path(settings.git).expanduser())
         for name, value in settings:
             if isinstance(value, tuple) and any(getattr(item, "file", "") for item in value):
                 changed[name] = tuple(map(self._placed_hook, value))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opsnb.cli import json_out, live
+from opsnb.cli import json_out, live, streams
 from opsnb.cli.ask import ask, must_ask
 from opsnb.cli.options import (
     Setup,
@@ -60,13 +60,13 @@ def deploy(
     as_json: bool,
     **wish: Any,
 ) -> int:
-    """Deploy SOURCE (a folder): plan, then apply."""
+    """Deploy SOURCE (a folder), or the configured one: plan, then apply."""
     on = setup.server(server)
     if wait is not None:
         on.settings = on.settings.model_copy(update={"lock_wait": wait})
     if not must_ask(on, "deploy", yes=yes):
         return live.run(on, lambda: on.deploy(source, **wish), as_json=as_json)
-    planned = on.plan(source, **wish)
+    planned = on.plan(source, **wish, on_output=streams.aside)
     _agree(on, planned.plan)
     return live.run(on, lambda: on.deploy(planned), as_json=as_json)
 

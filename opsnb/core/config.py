@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from opsnb.core.settings.build import BuildSettings, Cached
 from opsnb.core.settings.connection import ConnectionSettings
 from opsnb.core.settings.health import Health, HealthSettings
 from opsnb.core.settings.hooks import Hook, HookSettings
@@ -28,6 +29,7 @@ from opsnb.errors import ConfigError
 
 
 class Settings(
+    BuildSettings,
     ConnectionSettings,
     HealthSettings,
     HookSettings,
@@ -105,7 +107,9 @@ class Config(Table):
             known = ", ".join(self.servers) or "none is defined"
             raise ConfigError(f"no server is called {safe(server)!r}", f"Known servers: {known}.")
         layers = [self.project, self.environment(server), table]
-        merged = {key: value for layer in layers for key, value in _said(layer).items()}
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            _merge(merged, _said(layer))
         try:
             return Settings.model_validate(merged)
         except ValidationError as error:
@@ -115,6 +119,14 @@ class Config(Table):
         """The environment a server belongs to; one with every default when it names none."""
         name = self.servers[server].environment
         return self.environments.get(name) or Environment.model_validate({})
+
+
+def _merge(outer: dict[str, Any], nearer: dict[str, Any]) -> None:
+    """Let nearer settings win: also a folder over a repository, and the other way round."""
+    for name, other in (("git", "source"), ("source", "git")):
+        if nearer.get(name):
+            outer.pop(other, None)
+    outer.update(nearer)
 
 
 def _said(table: Settings) -> dict[str, Any]:
@@ -273,6 +285,9 @@ def default_file() -> str:
         *_keys(Hook),
         "# [[project.health]]",
         *_keys(Health),
+        "# What a build keeps for the next one:",
+        "# [[project.cache]]",
+        *_keys(Cached),
     ]
     return "\n".join(sections) + "\n"
 
@@ -293,4 +308,6 @@ def _toml(value: object) -> str:
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, (int, float)):
         return str(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
     return '""' if value is None else f'"{value}"'

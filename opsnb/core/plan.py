@@ -12,6 +12,7 @@ from typing import Literal
 from opsnb.core.config import Settings
 from opsnb.core.hooks import Due
 from opsnb.core.manifest import Difference, Manifest
+from opsnb.core.origin import Origin, Past
 from opsnb.core.release import Record
 from opsnb.core.retention import Retention
 from opsnb.core.settings.health import Health
@@ -33,6 +34,7 @@ class Wish:
         by: Who asks.
         host: The machine they ask from.
         force: Whether to make a release that changes nothing.
+        origin: Where its content comes from.
         once_at: The server that runs the hooks that run once in its environment; empty for this.
     """
 
@@ -44,6 +46,7 @@ class Wish:
     host: str = ""
     force: bool = False
     once_at: str = ""
+    origin: Origin = field(default_factory=Origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,8 @@ class Plan:
         aside: The pruned release that the next one is to be made of; empty for none.
         clears_spare: Whether the one that is aside is deleted: its room is needed, or no release
             will be made of it.
+        origin: Where its content comes from.
+        past: The commits between the live release and this one; None where neither is known.
         why: The reason given.
         nothing: Whether there is nothing to do.
         warnings: What the user should know before saying yes.
@@ -126,6 +131,8 @@ class Plan:
     marks_bad: str = ""
     aside: str = ""
     clears_spare: bool = False
+    origin: Origin = field(default_factory=Origin)
+    past: Past | None = None
     why: str = ""
     nothing: bool = False
     warnings: tuple[str, ...] = ()

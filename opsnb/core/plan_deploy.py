@@ -19,6 +19,7 @@ from opsnb.core.hooks import DEPLOY, Due, at, due
 from opsnb.core.links import Linking, Listing, decide
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Entry, Kind, Manifest, compare, parents, topmost
+from opsnb.core.origin import Commit
 from opsnb.core.plan import Build, Plan, Unlisted, Wish
 from opsnb.core.refusal import refuse, refuse_commands
 from opsnb.core.release import Current, CurrentKind, Record, Release, Site, State, order
@@ -87,6 +88,7 @@ def plan_deploy(
         health=settings.health,
         retention=retain(after, settings.keep_releases),
         keep_releases=settings.keep_releases,
+        origin=wish.origin,
         nothing=not wish.force and _nothing(site, base, wish, build, linking, carried),
     )
     needs = _needs(base, plan)
@@ -293,6 +295,9 @@ def _to_drop(
 
 
 def _record(site: Site, wish: Wish, build: Build, name: str, now: datetime) -> Record:
+    # Not of a commit that the revision given by hand does not name.
+    found = wish.origin.commit
+    commit = found if found and found.id == wish.revision else Commit("")
     return Record(
         name=name,
         seq=site.counter + 1,
@@ -302,6 +307,9 @@ def _record(site: Site, wish: Wish, build: Build, name: str, now: datetime) -> R
         host=wish.host,
         revision=wish.revision,
         source=wish.label,
+        author=commit.author,
+        subject=commit.subject,
+        committed=commit.at,
         previous=site.current.name,
         files=build.manifest.files,
         size=build.manifest.size,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from opsnb.core import listing
@@ -200,8 +201,19 @@ async def plan_for(remote: Remote, on: Grounds, wish: Wish, now: datetime) -> Pl
     while True:
         planned = plan_deploy(on.site, on.base, shared, wish, now)
         if not isinstance(planned, Unlisted):
-            return planned
+            return await _with_past(planned, on.site, wish)
         _learn(shared, await remote.shared(planned.paths), planned.paths)
+
+
+async def _with_past(plan: Plan, site: Site, wish: Wish) -> Plan:
+    """The plan, with the commits between what is live and what is proposed."""
+    commit, live = wish.origin.commit, site.live
+    if commit is None or live is None or live.record is None or not live.record.revision:
+        return plan
+    from opsnb.engine.git.past import past  # noqa: PLC0415 - a plain folder has none
+
+    found = await past(Path(wish.origin.repository), live.record.revision, commit.id)
+    return replace(plan, past=found)
 
 
 def _learn(

@@ -39,12 +39,14 @@ class Source:
         manifest: What it holds.
         excluded: How many paths the rules kept out (a directory counts once).
         extra: Content that is not in the folder, by path (``REVISION``).
+        keeper: Whoever has it keeps the folder from being removed; None for a folder of others'.
     """
 
     root: Path
     manifest: Manifest
     excluded: int = 0
     extra: Mapping[bytes, bytes] = field(default_factory=dict)
+    keeper: object = field(default=None, compare=False, repr=False)
 
 
 @dataclass

@@ -287,8 +287,12 @@ def _sections() -> dict[str, list[str]]:
     return found
 
 
-# A hook needs its command, a check needs an address or a command.
-NEEDS = {"[[project.before_publish]]": 'command = "x"', "[[project.health]]": 'command = "x"'}
+# A hook needs its command, a check an address or a command, a cache its directories.
+NEEDS = {
+    "[[project.before_publish]]": 'command = "x"',
+    "[[project.health]]": 'command = "x"',
+    "[[project.cache]]": 'paths = ["x"]',
+}
 
 
 @pytest.mark.parametrize("table", list(_sections()))
@@ -296,7 +300,7 @@ def test_every_commented_key_can_be_used_as_it_stands(table: str) -> None:
     keys = _sections()[table]
     need = NEEDS.get(table)
     if need:
-        keys = [key for key in keys if not key.startswith("command =")]
+        keys = [key for key in keys if not key.startswith(need.partition(" ")[0] + " =")]
     wanted = [need] if need else []
     text = "\n".join([table, *wanted, *keys]) + "\n"
     plain: Any = config.parse("\n".join([table, *wanted]) + "\n").model_dump()
