@@ -21,6 +21,7 @@
     │   ├── Disconnected           20   …because the connection went away: its outcome is unknown
     │   └── LockLost               20   …because somebody else took the lock
     ├── CheckFailed                20   a release or a site does not answer as it must
+    ├── BuildFailed                20   the release could not be built: no server was touched
     ├── DeployFailed               20   failed before publish: the live site is untouched
     ├── Restored                   21   failed after publish, and put back
     ├── NotRestored                22   failed after publish, and not put back
@@ -164,6 +165,12 @@ class LockLost(RemoteError):
 
 class CheckFailed(OpsnbError):
     """A release does not match its manifest, or the site does not answer as it must."""
+
+    exit_status = 20
+
+
+class BuildFailed(OpsnbError):
+    """The release could not be built on this machine: no server was touched."""
 
     exit_status = 20
 

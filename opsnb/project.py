@@ -207,6 +207,8 @@ def _located(settings: Settings, folder: Path) -> Settings:
     changed: dict[str, object] = {}
     if settings.source:
         changed["source"] = str(folder / settings.source)
+    if is_path(settings.git):
+        changed["git"] = str(folder.absolute() / Path(settings.git).expanduser())
     for name, value in settings:
         if isinstance(value, tuple):
             changed[name] = tuple(_found_from(item, folder.absolute()) for item in value)

@@ -6,7 +6,7 @@ import asyncio
 import getpass
 import os
 import platform
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from opsnb.core.intended import Intended
     from opsnb.core.listing import Base
     from opsnb.core.manifest import Manifest
+    from opsnb.core.origin import Past
     from opsnb.core.output import Said
     from opsnb.core.plan import Plan, Wish
     from opsnb.core.readonly import Guard
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from opsnb.core.secrets import Secrets
     from opsnb.core.usage import Usage
     from opsnb.core.webserver import Files
-    from opsnb.engine.asked import Asked, Prepare, Tell
+    from opsnb.engine.asked import Asked, Reading
     from opsnb.engine.change import Change
     from opsnb.engine.promote import Origin
     from opsnb.engine.run import CommandResult
@@ -161,6 +162,7 @@ class Server:
         self._remote_: PosixRemote | SftpRemote | None = None
         self._begun: Future[object] | None = None
         self._memory: Memory | None = None
+        self._made: object = None
 
     @property
     def deploy_to(self) -> str:
@@ -284,7 +286,7 @@ class Server:
 
     def close(self) -> None:
         """Close the connection; the next question makes a new one."""
-        begun, self._begun = self._begun, None
+        begun, self._begun, self._made = self._begun, None, None
         if begun is not None:
             begun.cancel()
         remote, self._remote_ = self._remote_, None
@@ -350,6 +352,33 @@ class Server:
         before = self._ask(lambda remote: _manifest(remote, old, None))
         return before, self._ask(lambda remote: _manifest(remote, new, before))
 
+    def commits(self, a: str, b: str, on_output: Callable[[str], object] = lambda _: None) -> Past:
+        """The commits between two releases, in the configured git repository.
+
+        Args:
+            a: The one release's name.
+            b: The other's.
+            on_output: Is told each line of a fetch as it comes.
+
+        Raises:
+            ConfigError: No repository is configured.
+            NoSuchRelease: One of them is not of a commit.
+            SourceError: The repository cannot be fetched, or lacks the commit of ``b``.
+        """
+        from opsnb.core.origin import commit_of  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.engine.making import between  # noqa: PLC0415 - as above
+
+        settings = self.settings
+        if not settings.git:
+            raise ConfigError("no repository is configured", "Set `git` in opsnb.toml.")
+        site = self.look()
+        old, new = (_recorded(site, name).record for name in (a, b))
+        before, after = (record.revision if record else "" for record in (old, new))
+        for name, revision in ((a, before), (b, after)):
+            if not commit_of(revision):
+                raise NoSuchRelease(f"{safe(name)} is not known to be of a commit")
+        return LOOP.follow(lambda tell: between(settings, before, after, tell), on_output)
+
     def log(self) -> pd.DataFrame:
         """The audit log, oldest first; see :func:`opsnb.tables.log` for the columns."""
         from opsnb import tables  # noqa: PLC0415 - pandas only when a table is wanted
@@ -409,45 +438,79 @@ class Server:
         source: str | os.PathLike[str] = "",
         *,
         revision: str = "",
+        ref: str = "",
         keep: int | None = None,
         force: bool = False,
+        on_output: Callable[[str], object] = lambda _: None,
     ) -> DeployPlan:
         """What a deploy would do; reads only.
 
+        A configured repository is fetched and a configured build is run for it, on this machine.
+        The plan keeps what was built, for :meth:`deploy`.
+
         Args:
-            source: The folder to release; the configured one when not given.
-            revision: What the source is, for instance a commit.
+            source: The folder to release, or to build; the configured source when not given.
+            revision: What the source is; of a git repository the commit is known.
+            ref: The branch, tag or commit of the configured git repository.
             keep: How many good releases stay; as configured when not given.
-            force: Make a release even if it changes nothing.
+            force: Make a release even if it changes nothing, and build it anew.
+            on_output: Is told each line of a fetch and of a build as it comes.
 
         Raises:
             SourceError: The source cannot be released.
+            BuildFailed: The build failed.
             NotReady: The server cannot take the release as it stands.
             ConnectError: The server cannot be reached.
         """
-        from opsnb.engine.asked import Words, read  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.engine.asked import read  # noqa: PLC0415 - import opsnb stays quick
 
-        wish, scanned = LOOP.run(read(self._asked(source, revision, keep, force), Words()))
+        asked = self._asked(source, revision, ref, keep, force)
+        if asked.makes:
+            # A server that cannot be reached is told of before a build, and not after it.
+            self._ask(lambda remote: remote.glance())
+        wish, scanned = LOOP.follow(lambda tell: read(asked, tell), on_output)
+        self._keep_made(scanned)
         plan = self._ask(lambda remote: _planned(remote, wish))
         return DeployPlan(self.name, self._gated(plan), wish, scanned)
 
-    def _source(self, source: str | os.PathLike[str]) -> str:
-        where = os.fspath(source) or self.settings.source
-        if not where:
-            raise ConfigError("no source is given", "Name a folder, or set `source` in opsnb.toml.")
+    def _keep_made(self, source: Source) -> None:
+        """Keep what was built last: the same commit is not built again while it is there."""
+        self._made = source.keeper
+
+    def _source(self, source: str | os.PathLike[str], ref: str) -> str:
+        where = os.fspath(source)
+        if ref and (where or not self.settings.git):
+            raise ConfigError(
+                "ref is for a git repository", "Set `git` in opsnb.toml, and name no folder."
+            )
+        where = where or self.settings.source
+        if not where and not self.settings.git:
+            raise ConfigError(
+                "no source is given", "Name a folder, or set `source` or `git` in opsnb.toml."
+            )
         return where
 
     def _asked(
-        self, source: str | os.PathLike[str], revision: str, keep: int | None, force: bool
+        self,
+        source: str | os.PathLike[str],
+        revision: str,
+        ref: str,
+        keep: int | None,
+        force: bool,
     ) -> Asked:
-        from opsnb.engine.asked import Asked  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.core.secrets import chosen  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.engine.asked import Asked  # noqa: PLC0415 - as above
         from opsnb.engine.configfiles import About  # noqa: PLC0415 - as above
 
         names = (self.name, self.environment_name, self._project)
+        settings = self.settings
         return Asked(
-            where=self._source(source),
+            where=self._source(source, ref),
             settings=self._keeping(keep),
             revision=_revision(revision),
+            ref=_ref(ref),
+            secrets=chosen(settings.build_secrets if settings.build else (), os.environ),
+            hook_secrets=chosen(settings.secrets if settings.before_build else (), os.environ),
             by=who(),
             host=platform.node(),
             force=force,
@@ -592,24 +655,27 @@ class Server:
         what: DeployPlan | str | os.PathLike[str] = "",
         *,
         revision: str = "",
+        ref: str = "",
         keep: int | None = None,
         force: bool = False,
         outside_window: str = "",
     ) -> Job:
-        """Deploy a plan exactly as it stands, or a folder.
+        """Deploy a plan exactly as it stands, or a folder, or the configured source.
 
         Args:
-            what: A plan, or the folder to release; the configured one when not given.
-            revision: What the source is; with a folder only.
-            keep: How many good releases stay; with a folder only.
-            force: Make a release even if it changes nothing; with a folder only.
+            what: A plan, or the folder to release or to build; the configured source when not
+                given.
+            revision: What the source is; not with a plan.
+            ref: The branch, tag or commit of the configured git repository; not with a plan.
+            keep: How many good releases stay; not with a plan.
+            force: Make a release even if it changes nothing, built anew; not with a plan.
             outside_window: Why it is made outside of the hours for it, for the audit log.
 
         Returns:
             The running change.
         """
         self.writable("deploy")
-        from opsnb.engine.asked import given  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.engine.asked import Reading, given  # noqa: PLC0415 - import opsnb stays quick
         from opsnb.engine.deploy import DeployWork, Order  # noqa: PLC0415 - as above
 
         secrets = self._secrets()
@@ -621,7 +687,11 @@ class Server:
             order = Order(given(what.wish, what.source), what.plan)
         else:
             # At once, so that it is read while the connection is made.
-            order = Order(_begun(self._asked(what, revision, keep, force)))
+            asked = self._asked(what, revision, ref, keep, force)
+            begun = Reading(asked, self._keep_made)
+            LOOP.submit(begun.begin())
+            order = Order(begun, makes=asked.makes)
+            return self._change("deploy", DeployWork(order), secrets, outside_window, reading=begun)
         return self._change("deploy", DeployWork(order), secrets, outside_window)
 
     def plan_promote(
@@ -858,6 +928,7 @@ class Server:
         secrets: Secrets | None = None,
         outside_window: str = "",
         called: str = "",
+        reading: Reading | None = None,
     ) -> Job:
         from opsnb.core.secrets import Secrets  # noqa: PLC0415 - as above
         from opsnb.engine.change import Actor, Change  # noqa: PLC0415 - import opsnb stays quick
@@ -868,8 +939,12 @@ class Server:
         hush, by = self._hush(), safe(f"{who()}@{platform.node()}")
 
         async def connected(change: Change) -> None:
-            await self._connected()
-            await work(change)
+            try:
+                await self._connected()
+                await work(change)
+            finally:
+                if reading is not None:
+                    await reading.end()
 
         async def run(emit: Callable[[Event], None]) -> Ran:
             host, environment = platform.node(), self.environment_name
@@ -931,20 +1006,6 @@ class Server:
         by = safe(f"{who()}@{platform.node()}")
         where = (self.name, self.environment_name, by)
         return tested(self.settings.notices, where, os.environ)
-
-
-def _begun(asked: Asked) -> Prepare:
-    """Begin to read what is asked for, for an order that waits for it."""
-    from opsnb.engine.asked import Words, read  # noqa: PLC0415 - import opsnb stays quick
-
-    words = Words()
-    reading = LOOP.submit(read(asked, words))
-
-    def wait(tell: Tell) -> Awaitable[tuple[Wish, Source]]:
-        words.to(tell)
-        return asyncio.wrap_future(reading)
-
-    return wait
 
 
 async def _live(remote: Remote, site: Site) -> Base | None:
@@ -1009,6 +1070,15 @@ def _line(text: str, what: str) -> str:
     if odd or len(text) > 200:
         raise ConfigError(f"{what} is one line of at most 200 characters, as UTF-8")
     return text
+
+
+def _ref(text: str) -> str:
+    from opsnb.core.settings.source import reference  # noqa: PLC0415 - import opsnb stays quick
+
+    try:
+        return reference(text)
+    except ValueError as error:
+        raise ConfigError(f"{safe(text)!r}: {error}") from None
 
 
 def _first(error: ValueError) -> str:

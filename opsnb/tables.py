@@ -24,6 +24,9 @@ RELEASES = {
     "state": "string",
     "current": "boolean",
     "revision": "string",
+    "subject": "string",
+    "author": "string",
+    "committed": "datetime64[ns, UTC]",
     "by": "string",
     "at": "datetime64[ns, UTC]",
     "age": "timedelta64[ns]",
@@ -79,7 +82,8 @@ def releases(site: Site, now: datetime, rules: Rules | None = None) -> pd.DataFr
 
     Returns:
         ``name`` string; ``state`` string (unfinished, unconfirmed, good, bad, unrecorded);
-        ``current`` boolean; ``revision``, ``by`` string; ``at`` datetime64[ns, UTC]; ``age``
+        ``current`` boolean; ``revision`` string; of its commit ``subject``, ``author`` string and
+        ``committed`` datetime64[ns, UTC]; ``by`` string; ``at`` datetime64[ns, UTC]; ``age``
         timedelta64[ns]; ``files``, ``bytes`` Int64 (of the manifest; missing without a record);
         ``pinned`` boolean; ``note`` string (why a release is bad; who made it, if not opsnb);
         ``retention`` string (whether the next prune would leave it, and why; which processes use

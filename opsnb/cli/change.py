@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opsnb.cli import json_out, live
+from opsnb.cli import json_out, live, streams
 from opsnb.cli.ask import ask, must_ask
 from opsnb.cli.options import (
     Setup,
@@ -68,19 +68,20 @@ def deploy(
     as_json: bool,
     **wish: Any,
 ) -> int:
-    """Deploy SOURCE (a folder): plan, then apply."""
+    """Deploy SOURCE (a folder), or the configured one: plan, then apply."""
     on = setup.server(server, "" if dry_run else "deploy")
     if dry_run:
         from opsnb.cli.look import told_plan  # noqa: PLC0415 - only when it is asked for
 
-        return told_plan(on, on.plan(source, **wish), as_json)
+        wish.pop("outside_window")
+        return told_plan(on, on.plan(source, **wish, on_output=streams.aside), as_json)
     if wait is not None:
         on.settings = on.settings.model_copy(update={"lock_wait": wait})
     wish |= {"outside_window": outside_window}
     if not must_ask(on, "deploy", yes=yes):
         return live.run(on, lambda: on.deploy(source, **wish), as_json=as_json)
     on.permitted("deploy", wish.pop("outside_window"))
-    planned = on.plan(source, **wish)
+    planned = on.plan(source, **wish, on_output=streams.aside)
     agree(on, planned.plan)
     return live.run(on, lambda: on.deploy(planned, outside_window=outside_window), as_json=as_json)
 

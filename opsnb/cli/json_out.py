@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from opsnb.core.text import safe
 if TYPE_CHECKING:
     from opsnb.core.configfiles import ConfigChange
     from opsnb.core.keepassets import Assets
+    from opsnb.core.origin import Commit, Past
     from opsnb.core.plan import Plan
     from opsnb.core.rows import Row
     from opsnb.core.settings.caches import Purge
@@ -79,8 +81,47 @@ def deploy_plan(plan: DeployPlan) -> dict[str, object]:
         plan: The plan.
     """
     wish = plan.wish
-    asked = {"source": safe(wish.label), "revision": safe(wish.revision)}
+    asked = {"source": safe(wish.label), "revision": safe(wish.revision), **_origin(plan.plan)}
     return {**switch_plan(plan.plan, plan.server), **asked, **_build(plan.plan)}
+
+
+def _origin(plan: Plan) -> dict[str, object]:
+    """The commit, those that lie between, and the build."""
+    origin, past = plan.origin, plan.past
+    return {
+        "commit": commit(origin.commit) if origin.commit else None,
+        "commits": past_of(past) if past else None,
+        "built": {
+            "commands": [safe(command) for command in origin.build],
+            "isolation": safe(origin.isolation),
+            "seconds": round(origin.seconds, 3),
+        },
+        "notes": [safe(note) for note in origin.notes],
+    }
+
+
+def commit(told: Commit) -> dict[str, object]:
+    """A commit.
+
+    Args:
+        told: The commit.
+    """
+    return {name: safe(value) for name, value in asdict(told).items()}
+
+
+def past_of(past: Past) -> dict[str, object]:
+    """The way from one commit to another.
+
+    Args:
+        past: The way.
+    """
+    return {
+        "live": safe(past.live),
+        "way": past.way,
+        "listed": [commit(told) for told in past.commits],
+        "more": past.more,
+        "lost": past.lost,
+    }
 
 
 def switch_plan(plan: Plan, server: str) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opsnb.cli import json_out
+from opsnb.cli import json_out, streams
 from opsnb.cli.options import (
     Setup,
     json_option,
@@ -55,16 +55,18 @@ def check(setup: Setup, server: str, as_json: bool) -> int:
 @with_setup
 def plan(
     setup: Setup,
+    /,
     server: str,
     source: str,
-    revision: str,
-    keep: int | None,
-    force: bool,
     as_json: bool,
+    **wish: Any,
 ) -> None:
-    """Say what a deploy of SOURCE (a folder) would do, and do nothing."""
+    """Say what a deploy of SOURCE (a folder) would do, and change nothing.
+
+    Without SOURCE: of the configured one. A repository is fetched and a build is run on this
+    machine; what they say goes to standard error."""
     on = setup.server(server)
-    planned = on.plan(source, revision=revision, keep=keep, force=force)
+    planned = on.plan(source, **wish, on_output=streams.aside)
     told_plan(on, planned, as_json)
 
 
@@ -133,11 +135,15 @@ def usage(setup: Setup, server: str, as_json: bool) -> None:
 @server_argument
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
+@click.option("--commits", is_flag=True, help="Their commits, and not their files.")
 @json_option
 @with_setup
-def diff(setup: Setup, server: str, a: str, b: str, as_json: bool) -> None:
+def diff(setup: Setup, server: str, a: str, b: str, commits: bool, as_json: bool) -> None:
     """Say how release B differs from release A."""
     on = setup.server(server)
+    if commits:
+        _commits(on, a, b, as_json)
+        return
     from opsnb.core import rows  # noqa: PLC0415 - meanwhile the connection is made
     from opsnb.core.manifest import compare  # noqa: PLC0415 - as above
 
@@ -150,6 +156,17 @@ def diff(setup: Setup, server: str, a: str, b: str, as_json: bool) -> None:
         from opsnb.cli import show  # noqa: PLC0415 - rich only for a person
 
         show.out().lines([show.counted(found)])
+
+
+def _commits(on: Server, a: str, b: str, as_json: bool) -> None:
+    """Say which commits lie between two releases."""
+    found = on.commits(a, b, streams.aside)
+    if as_json:
+        json_out.document(json_out.past_of(found))
+        return
+    from opsnb.cli import plans, show  # noqa: PLC0415 - rich only for a person
+
+    show.out().lines(plans.past(found))
 
 
 @click.command()

@@ -98,5 +98,11 @@ def wish_options(command: Command) -> Command:
     revision = click.option(
         "--revision", default="", metavar="R", help="What the source is, for instance a commit."
     )
+    ref = click.option(
+        "--ref",
+        default="",
+        metavar="REF",
+        help="The branch, tag or commit of the configured git repository.",
+    )
     force = click.option("--force", is_flag=True, help="Make a release even if it changes nothing.")
-    return revision(keep_option(force(command)))
+    return revision(ref(keep_option(force(command))))

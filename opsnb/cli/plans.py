@@ -12,13 +12,24 @@ from rich.text import Text
 
 from opsnb.cli import show
 from opsnb.core import adopt_plan, caches, checks, keepassets
-from opsnb.core.facts import SPARE, changes, early, hook_told, late
+from opsnb.core.facts import (
+    ODD,
+    SPARE,
+    build_text,
+    changes,
+    commit_text,
+    early,
+    hook_told,
+    late,
+    past_lines,
+)
 from opsnb.core.hooks import EARLY
 from opsnb.core.text import plural, safe, size
 
 if TYPE_CHECKING:
     from opsnb.core.adopt_plan import AdoptPlan
     from opsnb.core.hooks import Point
+    from opsnb.core.origin import Past
     from opsnb.core.plan import Build, Plan
     from opsnb.server import Server
 
@@ -40,6 +51,7 @@ def lines(plan: Plan, server: Server, most: int | None = None) -> list[Text]:
     told = [title]
     if plan.verb != "prune":
         told.append(_item("current", _switch(plan)))
+    told += _origin(plan)
     told += _hooks(plan, *EARLY)
     if plan.build:
         told += _build(plan, plan.build, most)
@@ -81,6 +93,29 @@ def _nothing(plan: Plan, server: Server) -> Text:
 
 def _item(title: str, text: str | Text) -> Text:
     return Text.assemble("  ", (f"{title:<9}", "dim"), text)
+
+
+def _origin(plan: Plan) -> list[Text]:
+    """The commit, those that lie between, and the build."""
+    origin = plan.origin
+    told = [_item("source", commit_text(origin.commit))] if origin.commit else []
+    if plan.past:
+        words, *listed = past(plan.past)
+        told += [_item("commits", words), *(Text.assemble("    ", line) for line in listed)]
+    if origin.isolation:
+        told.append(_item("build", build_text(origin)))
+    return told + [show.note(note) for note in origin.notes]
+
+
+def past(way: Past) -> list[Text]:
+    """The way from one commit to another, as lines.
+
+    Args:
+        way: The way.
+    """
+    words, *listed = past_lines(way)
+    style = "red" if way.way == "back" else "green"
+    return [Text(words, "bold yellow" if way.way in ODD else ""), *(Text(x, style) for x in listed)]
 
 
 def _switch(plan: Plan) -> Text:

@@ -208,6 +208,7 @@ def releases(rows: Sequence[Shown]) -> list[Column]:
         ),
         Column("age", [Text(_age(row["age"])) for row in rows], right=True, rank=1),
         Column("revision", [Text(_short(row["revision"])) for row in rows], rank=2),
+        *_subjects(rows),
         Column("size", [Text(_size(row["bytes"])) for row in rows], right=True, rank=4),
         Column("by", [Text(row["by"] or "") for row in rows], rank=5),
         Column("files", [Text(_count(row["files"])) for row in rows], right=True, rank=6),
@@ -215,6 +216,16 @@ def releases(rows: Sequence[Shown]) -> list[Column]:
         Column("note", [Text(row["note"] or "") for row in rows], rank=3),
         Column("next prune", [Text(row["retention"] or "") for row in rows], rank=8),
     ]
+
+
+def _subjects(rows: Sequence[Shown]) -> list[Column]:
+    """What commits say of themselves, where any is known."""
+    if not any(row["subject"] for row in rows):
+        return []
+    texts = [
+        f"{row['subject'] or ''}" + (f" ({row['author']})" if row["author"] else "") for row in rows
+    ]
+    return [Column("commit", [Text(text) for text in texts], rank=8)]
 
 
 def _name(name: str, *, live: bool) -> Text:

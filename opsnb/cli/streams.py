@@ -122,3 +122,12 @@ def _put(text: str, stream: TextIO) -> None:
 def someone_there() -> bool:
     """Whether a person can be asked: standard input is a terminal."""
     return sys.stdin is not None and sys.stdin.isatty()
+
+
+def aside(line: str) -> None:
+    """Tell of what goes on before there is an answer: on standard error.
+
+    Args:
+        line: A line, safe to show.
+    """
+    complain(f"{line}\n")

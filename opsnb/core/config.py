@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from opsnb.core.settings.assets import AssetSettings
+from opsnb.core.settings.build import BuildSettings, Cached
 from opsnb.core.settings.caches import CacheSettings, Opcache, Purge
 from opsnb.core.settings.connection import ConnectionSettings
 from opsnb.core.settings.files import File, FileSettings, SecretVar
@@ -35,6 +36,7 @@ from opsnb.errors import ConfigError
 
 class Settings(
     AssetSettings,
+    BuildSettings,
     CacheSettings,
     ConnectionSettings,
     FileSettings,
@@ -142,6 +144,14 @@ class Config(Table):
         """The environment a server belongs to; one with every default when it names none."""
         name = self.servers[server].environment
         return self.environments.get(name) or Environment.model_validate({})
+
+
+def _merge(outer: dict[str, Any], nearer: dict[str, Any]) -> None:
+    """Let nearer settings win: also a folder over a repository, and the other way round."""
+    for name, other in (("git", "source"), ("source", "git")):
+        if nearer.get(name):
+            outer.pop(other, None)
+    outer.update(nearer)
 
 
 def _said(table: Settings) -> dict[str, Any]:
@@ -310,6 +320,9 @@ def default_file() -> str:
         *_keys(File),
         "# [project.secret_vars.NAME]",
         *_keys(SecretVar),
+        "# What a build keeps for the next one:",
+        "# [[project.cache]]",
+        *_keys(Cached),
     ]
     return "\n".join(sections) + "\n"
 
@@ -326,12 +339,16 @@ def _keys(table: type[BaseModel], but: type[BaseModel] | None = None) -> Iterabl
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, dict):
-        return "{}"
+    if isinstance(value, (dict, BaseModel)):
+        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in _items(value)) + "}"
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, (int, float)):
         return str(value)
-    if isinstance(value, (dict, BaseModel)):
-        return "{}"
     return '""' if value is None else f'"{value}"'
+
+
+def _items(value: dict[str, object] | BaseModel) -> Iterable[tuple[str, object]]:
+    return (
+        value.items() if isinstance(value, dict) else value.model_dump(exclude_unset=True).items()
+    )

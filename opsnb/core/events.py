@@ -17,6 +17,7 @@ from opsnb.core.text import safe
 class Phase(StrEnum):
     """The steps of a change, in their order."""
 
+    SOURCE = "source"
     LOOK = "look"
     LOCK = "lock"
     BUILD = "build"

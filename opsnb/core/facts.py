@@ -16,10 +16,12 @@ from opsnb.core.events import SWITCHES, Outcome, Report
 from opsnb.core.hooks import EARLY, Due, Point
 from opsnb.core.keepassets import told
 from opsnb.core.manifest import Difference
+from opsnb.core.origin import Commit, Origin, Past, short
 from opsnb.core.plan import Build, Plan
 from opsnb.core.text import plural, safe, size
 
 NAMED = 5
+ODD = ("back", "apart", "unknown")  # ways from the live commit that nobody may expect
 SPARE = "the release kept aside: the next one will be a copy"
 
 
@@ -100,6 +102,7 @@ def plan_facts(plan: Plan) -> list[Fact]:
     facts = []
     if plan.verb != "prune":
         facts.append(Fact("current", f"{safe(plan.previous) or 'nothing'} → {safe(plan.name)}"))
+    facts += _origin(plan)
     facts += _hooks(plan, *EARLY)
     if plan.build:
         facts += _build(plan, plan.build)
@@ -124,6 +127,46 @@ def plan_facts(plan: Plan) -> list[Fact]:
     if plan.unseen:
         facts.append(Fact("in use", plan.unseen))
     return facts + [Fact("note", safe(warning), "warning") for warning in plan.warnings]
+
+
+def _origin(plan: Plan) -> list[Fact]:
+    origin = plan.origin
+    facts = [Fact("source", commit_text(origin.commit))] if origin.commit else []
+    if plan.past:
+        words, *listed = past_lines(plan.past)
+        facts.append(Fact("commits", words, "warning" if plan.past.way in ODD else ""))
+        facts += [Fact("", line) for line in listed]
+    if origin.isolation:
+        facts.append(Fact("build", build_text(origin)))
+    return facts + [Fact("note", safe(note), "warning") for note in origin.notes]
+
+
+def commit_text(commit: Commit) -> str:
+    """A commit on one line: ``3f1c2ab09d Mend the door (Ada Lovelace, 2026-03-25)``."""
+    who = ", ".join(filter(None, (safe(commit.author), commit.at[:10])))
+    return f"{short(commit.id)} {safe(commit.subject)} ({who})"
+
+
+def past_lines(past: Past) -> list[str]:
+    """The way from the live release's commit to the proposed one: in words, then its commits."""
+    live, many = safe(short(past.live)), plural(len(past.commits) + past.more, "commit")
+    words = {
+        "same": f"none: it is {live}, too",
+        "on": f"{many} since {live}",
+        "back": f"goes back: without {many} of {live}",
+        "apart": f"{many} more than {live}, but without {plural(past.lost, 'commit')} of it",
+        "unknown": f"not known: {live}, which is live, is not in the repository",
+    }
+    sign = "−" if past.way == "back" else "+"
+    listed = [f"{sign} {commit_text(commit)}" for commit in past.commits]
+    return [words[past.way], *listed, *([f"and {past.more:,} more"] if past.more else [])]
+
+
+def build_text(origin: Origin) -> str:
+    """What was run to build a release, and how far it could reach."""
+    commands = " && ".join(safe(command) for command in origin.build)
+    took = f", {origin.seconds:.1f} s" if origin.seconds else ""
+    return f"{commands or 'hooks alone'} ({safe(origin.isolation)}{took})"
 
 
 def _reasons(title: str, reasons: Mapping[str, str], kind: str) -> list[Fact]:

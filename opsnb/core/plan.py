@@ -14,6 +14,7 @@ from opsnb.core.configfiles import ConfigChange, ConfigFile
 from opsnb.core.hooks import Due
 from opsnb.core.keepassets import Assets
 from opsnb.core.manifest import Difference, Manifest, parents
+from opsnb.core.origin import Origin, Past
 from opsnb.core.release import Record
 from opsnb.core.retention import Retention, Rules
 from opsnb.core.settings.caches import Opcache, Purge
@@ -36,6 +37,7 @@ class Wish:
         by: Who asks.
         host: The machine they ask from.
         force: Whether to make a release that changes nothing.
+        origin: Where its content comes from.
         once_at: The server that runs the hooks that run once in its environment; empty for this.
         config: Configuration files that were made for it; those for the release are in the source.
     """
@@ -49,6 +51,7 @@ class Wish:
     force: bool = False
     once_at: str = ""
     config: tuple[ConfigFile, ...] = ()
+    origin: Origin = field(default_factory=Origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,8 @@ class Plan:
             will be made of it.
         assets: Files of earlier releases that the new one keeps for a while.
         config: Configuration files, and what becomes of each.
+        origin: Where its content comes from.
+        past: The commits between the live release and this one; None where neither is known.
         why: The reason given.
         nothing: Whether there is nothing to do.
         warnings: What the user should know before saying yes.
@@ -160,6 +165,8 @@ class Plan:
     clears_spare: bool = False
     assets: Assets = field(default_factory=Assets)
     config: tuple[ConfigChange, ...] = ()
+    origin: Origin = field(default_factory=Origin)
+    past: Past | None = None
     why: str = ""
     nothing: bool = False
     warnings: tuple[str, ...] = ()

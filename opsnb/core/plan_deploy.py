@@ -22,6 +22,7 @@ from opsnb.core.keepassets import Assets
 from opsnb.core.links import Linking, Listing, decide
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Entry, Kind, Manifest, compare, parents, topmost
+from opsnb.core.origin import Commit
 from opsnb.core.plan import Build, Plan, Unlisted, Wish
 from opsnb.core.refusal import refuse, refuse_commands
 from opsnb.core.release import Current, CurrentKind, Record, Release, Site, State, order
@@ -99,6 +100,7 @@ def plan_deploy(
         keep_releases=settings.keep_releases,
         rules=settings.rules,
         assets=assets,
+        origin=wish.origin,
         nothing=not wish.force and _nothing(site, base, wish, build, linking, carried, assets),
     )
     need = _needs(base, plan)
@@ -309,6 +311,9 @@ def _to_drop(
 
 
 def _record(site: Site, wish: Wish, build: Build, name: str, now: datetime, assets: str) -> Record:
+    # Not of a commit that the revision given by hand does not name.
+    found = wish.origin.commit
+    commit = found if found and found.id == wish.revision else Commit("")
     return Record(
         name=name,
         seq=site.counter + 1,
@@ -318,6 +323,9 @@ def _record(site: Site, wish: Wish, build: Build, name: str, now: datetime, asse
         host=wish.host,
         revision=wish.revision,
         source=wish.label,
+        author=commit.author,
+        subject=commit.subject,
+        committed=commit.at,
         previous=site.current.name,
         files=build.manifest.files,
         size=build.manifest.size,

@@ -121,6 +121,9 @@ class Record:
         host: The machine it was made from.
         revision: What the source was; empty when not known.
         source: Where the source was.
+        author: Who wrote the commit that the source was; empty when not known.
+        subject: What that commit says of itself, its first line.
+        committed: When that commit was made, UTC, ISO 8601.
         previous: The release that was live when it was made; empty for the first.
         files: Regular files in its manifest.
         size: Bytes in those files.
@@ -142,6 +145,9 @@ class Record:
     host: str = ""
     revision: str = ""
     source: str = ""
+    author: str = ""
+    subject: str = ""
+    committed: str = ""
     previous: str = ""
     files: int = 0
     size: int = 0
@@ -183,6 +189,12 @@ class Record:
     def good(self) -> Record:
         """The same release, confirmed."""
         return replace(self, state=State.GOOD, verdict=None)
+
+
+def of_commit(record: Record) -> dict[str, str]:
+    """What a record says of a commit; nothing when it says nothing."""
+    told = {"author": record.author, "subject": record.subject, "committed": record.committed}
+    return told if record.subject or record.committed else {}
 
 
 @dataclass(frozen=True, slots=True)

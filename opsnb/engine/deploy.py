@@ -16,11 +16,11 @@ from opsnb.core.hooks import at
 from opsnb.core.manifest import Entry, Kind, Manifest, edits, parents
 from opsnb.core.plan import Build, Plan, Wish
 from opsnb.core.plan_deploy import may_reuse, reusing, revision_entry
-from opsnb.core.release import Site, State
+from opsnb.core.release import Site, State, of_commit
 from opsnb.core.spare import meddled, plain
 from opsnb.core.text import plural, safe, size
 from opsnb.engine import cache
-from opsnb.engine.asked import Prepare
+from opsnb.engine.asked import Prepare, given
 from opsnb.engine.caches import prepare_caches
 from opsnb.engine.change import Change, Finished
 from opsnb.engine.chunking import Patch, patches, payload, remember
@@ -52,10 +52,12 @@ class Order:
         prepare: Gives what is asked for and where its content is. It may take a while (a folder is
             read), and tells of it line by line.
         plan: The plan that was agreed to; None when whatever is right may be done.
+        makes: Whether the source is made first (checked out, or built): a phase of its own.
     """
 
     prepare: Prepare
     plan: Plan | None = None
+    makes: bool = False
 
 
 class DeployWork:
@@ -106,6 +108,8 @@ class DeployWork:
 
     async def _plan(self, change: Change) -> Plan:
         """Plan before the lock, so that a refusal touches nothing, and look again under it."""
+        if self._order.makes:
+            await self._make(change)
         async with change.phase(Phase.LOOK):
             glance = await self._prepare(change)
             looked = time.monotonic()
@@ -144,6 +148,13 @@ class DeployWork:
             return plan
         spare = await spare_of(change.remote, aside, self.wish.source)
         return reusing(plan, base, spare) if spare else plan
+
+    async def _make(self, change: Change) -> None:
+        """Have the source made, while a server that cannot take it is told of at once."""
+        async with change.phase(Phase.SOURCE):
+            change.saw((await change.remote.glance()).site)
+            read = await self._order.prepare(change.log)
+        self._order = replace(self._order, prepare=given(*read))
 
     async def _prepare(self, change: Change) -> Glance:
         """Read the source and look at the server, both at the same time."""
@@ -206,11 +217,9 @@ class DeployWork:
         """Everything before the switch; what is then to be known of the release."""
         name, lock, record = plan.name, change.lock, plan.record
         assert record  # noqa: S101 - a deploy's plan has one
-        revision = self.wish.revision
-        facts = {"config": list(record.config)} if record.config else {}
-        await change.audit(
-            "deploy.begin", release=name, previous=plan.previous, revision=revision, **facts
-        )
+        begun = {"release": name, "previous": plan.previous, "revision": self.wish.revision}
+        named = {"config": list(record.config)} if record.config else {}
+        await change.audit("deploy.begin", **begun, **of_commit(record), **named)
         async with change.phase(Phase.BUILD):
             change.building = name
             if plan.clears_spare:

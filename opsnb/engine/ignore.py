@@ -21,17 +21,20 @@ class Rules:
     Args:
         root: The folder; the rules of its ``.deployignore`` come after the given ones.
         exclude: Gitignore rules.
+        own: Whether its ``.deployignore`` holds rules, and is none of what is released.
 
     Raises:
         SourceError: One of them is no rule.
     """
 
-    def __init__(self, root: Path, exclude: Sequence[str]) -> None:
+    def __init__(self, root: Path, exclude: Sequence[str], *, own: bool = True) -> None:
         listed = root / IGNORE_FILE
-        own = listed.read_text("utf-8", "surrogateescape").splitlines() if listed.is_file() else []
+        read = own and listed.is_file()
+        more = listed.read_text("utf-8", "surrogateescape").splitlines() if read else []
+        rules = (*(ALWAYS if own else ALWAYS[:1]), *exclude, *more)
         try:
             # To git, dir/**/ is every directory inside dir; pathspec takes it for dir/ itself.
-            lines = [re.sub(r"(?<=/\*\*)/\s*$", "/*/", rule) for rule in (*ALWAYS, *exclude, *own)]
+            lines = [re.sub(r"(?<=/\*\*)/\s*$", "/*/", rule) for rule in rules]
             patterns = [GitIgnoreSpecPattern(line) for line in lines]
         except ValueError as error:
             raise SourceError(f"a rule of `exclude` or {IGNORE_FILE} is wrong: {error}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from opsnb.core import layout, listing
@@ -253,7 +254,8 @@ async def _plan_on(remote: Remote, on: Grounds, wish: Wish, now: datetime) -> Pl
         listings = overlaid(shared, wish.config)
         planned = plan_deploy(on.site, on.base, listings, wish, now)
         if not isinstance(planned, Unlisted):
-            return with_config(planned, on.base, wish, standing)
+            planned = with_config(planned, on.base, wish, standing)
+            return await _with_past(planned, on.site, wish)
         _learn(shared, await remote.shared(planned.paths), planned.paths)
 
 
@@ -261,6 +263,17 @@ async def _standing(remote: Remote, site: Site, wish: Wish) -> Standing:
     """What is in ``shared/`` where the configuration files belong that are asked for."""
     paths = [file.path for file in shared_files(wish.config)]
     return await remote.standing(paths) if paths and site.exists and site.commands else Standing()
+
+
+async def _with_past(plan: Plan, site: Site, wish: Wish) -> Plan:
+    """The plan, with the commits between what is live and what is proposed."""
+    commit, live = wish.origin.commit, site.live
+    if commit is None or live is None or live.record is None or not live.record.revision:
+        return plan
+    from opsnb.engine.git.past import past  # noqa: PLC0415 - a plain folder has none
+
+    found = await past(Path(wish.origin.repository), live.record.revision, commit.id)
+    return replace(plan, past=found)
 
 
 def _learn(

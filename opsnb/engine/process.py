@@ -1,6 +1,7 @@
 """A program on this machine, for what a deploy runs here: a build, a local hook, git.
 
-Rule 1: it is over when the program itself has ended: what it left behind is not waited for.
+Rule 1: it is over when the program itself has ended: what it left behind is not waited for, and
+        where it is to be alone, is ended.
 Rule 2: it has no terminal and no standard input, and its process group ends with its deadline and
         with whoever waits for it.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from opsnb.errors import SourceError, StepTimedOut
 BLOCK = 1 << 16
 GRACE = 2.0  # seconds between asking a group to end and ending it
 LAST = 0.2  # seconds to hear what was said before the end
+WHOLE = 30.0  # the same, where nobody is left who could say more
 
 
 async def run(
@@ -29,8 +31,10 @@ async def run(
     timeout: float,
     on_output: Callable[[bytes], None],
     on_error: Callable[[bytes], None] | None = None,
+    *,
+    alone: bool = False,
 ) -> int:
-    """Run a program until it ends; what it says comes as it comes, both streams as one.
+    """Run a program until it ends; what it says comes as it comes.
 
     Args:
         argv: The program and its arguments.
@@ -38,7 +42,9 @@ async def run(
         environment: All that it finds in its environment.
         timeout: Seconds until it is ended and has failed.
         on_output: Takes what it says.
-        on_error: Takes what it says on its standard error, when that is to be told apart.
+        on_error: Takes what it says on its standard error; None for ``on_output``.
+        alone: Whether it is to be the same for whoever runs it: what is left of its process group
+            ends with it, and others may read what it writes.
 
     Returns:
         Its exit status; minus the signal's number when a signal ended it.
@@ -48,7 +54,7 @@ async def run(
         StepTimedOut: It did not end in time, and was ended.
     """
     read, write = os.pipe()
-    complaints, complain = os.pipe() if on_error else (-1, write)
+    read_too, write_too = os.pipe() if on_error else (-1, write)
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
@@ -56,24 +62,25 @@ async def run(
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=write,
-            stderr=complain,
+            stderr=write_too,
             start_new_session=True,
+            umask=0o022 if alone else -1,
         )
     except OSError as error:
-        for end in {read, complaints} - {-1}:
-            os.close(end)
+        _close({read, read_too} - {-1})
         raise SourceError(f"{safe(argv[0])} cannot be started: {error.strerror}") from error
     finally:
-        for end in {write, complain}:
-            os.close(end)
-    # Pipes of our own: asyncio's would keep wait() until whoever was left behind closes them.
+        _close({write, write_too})
+    # A pipe of our own: asyncio's would keep wait() until whoever was left behind closes it.
     hearing = [asyncio.create_task(_hear(read, on_output))]
     if on_error:
-        hearing.append(asyncio.create_task(_hear(complaints, on_error)))
+        hearing.append(asyncio.create_task(_hear(read_too, on_error)))
     try:
         async with asyncio.timeout(timeout):
             status = await process.wait()
-        await asyncio.wait(hearing, timeout=LAST)
+        if alone:
+            _end_group(process.pid)
+        await asyncio.wait(hearing, timeout=WHOLE if alone else LAST)
         return status
     except TimeoutError:
         raise StepTimedOut(f"{safe(argv[0])} did not end within {timeout:g} s: ended") from None
@@ -81,8 +88,12 @@ async def run(
         await _end(process)
         for task in hearing:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*hearing, return_exceptions=True)
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 async def _hear(descriptor: int, on_output: Callable[[bytes], None]) -> None:
@@ -109,5 +120,9 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             await asyncio.wait_for(process.wait(), GRACE)
             break
     # Whoever of the group paid no heed to being asked.
+    _end_group(process.pid)
+
+
+def _end_group(group: int) -> None:
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(group, signal.SIGKILL)

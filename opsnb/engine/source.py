@@ -42,6 +42,7 @@ class Source:
         extra: Content that is not in the folder, by path (``REVISION``).
         shared: Content of configuration files that belong in ``shared/``, by path.
         secrets: What stands in them and is shown nowhere.
+        keeper: Whoever has it keeps the folder from being removed; None for a folder of others'.
     """
 
     root: Path
@@ -50,6 +51,7 @@ class Source:
     extra: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
     shared: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
     secrets: Secrets = field(default_factory=Secrets)
+    keeper: object = field(default=None, compare=False, repr=False)
 
 
 @dataclass

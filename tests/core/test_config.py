@@ -289,7 +289,7 @@ def _sections() -> dict[str, list[str]]:
     return found
 
 
-# A hook needs its command, a check needs an address or a command.
+# A hook needs its command, a check an address or a command, a cache its directories.
 NEEDS = {
     "[[project.before_publish]]": 'command = "x"',
     "[[project.health]]": 'command = "x"',
@@ -298,6 +298,7 @@ NEEDS = {
     "[project.opcache]": 'fastcgi = "/x"',
     "[[project.files]]": 'path = "x"\ncontent = "x"',
     "[project.secret_vars.NAME]": 'command = "x"',
+    "[[project.cache]]": 'paths = ["x"]',
 }
 
 

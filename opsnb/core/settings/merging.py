@@ -14,6 +14,9 @@ def merged(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """
     made: dict[str, Any] = {}
     for layer in layers:
+        for one, other in _INSTEAD:
+            if layer.get(one):
+                made.pop(other, None)
         for key, value in layer.items():
             join = _JOINED.get(key)
             made[key] = join(made[key], value) if join and key in made else value
@@ -37,6 +40,8 @@ def _by_path(far: Iterable[Mapping[str, Any]], near: Iterable[Mapping[str, Any]]
     return list({file["path"]: file for file in (*far, *near)}.values())
 
 
+# A nearer folder takes the place of a repository, and the other way round.
+_INSTEAD = (("git", "source"), ("source", "git"))
 _JOINED: Mapping[str, Callable[[Any, Any], Any]] = {
     "files": _by_path,
     "secret_vars": _keys,

@@ -285,7 +285,8 @@ class Desk:
         self._drop_plan(wish)
         source, revision = str(wish.get("source", "")), str(wish.get("revision", ""))
         force = wish.get("force") is True
-        self._ran_line(call("plan", source, revision=revision, force=force, to="plan"))
+        named = [source] if source else []
+        self._ran_line(call("plan", *named, revision=revision, force=force, to="plan"))
         self._propose(self.server.plan(source, revision=revision, force=force))
 
     def _plan_rollback(self, wish: Wish) -> None:

@@ -14,6 +14,7 @@ from opsnb.core import facts, rows, tree
 from opsnb.core.config import Settings
 from opsnb.core.doctor import examine
 from opsnb.core.manifest import Difference
+from opsnb.core.origin import short, without_login
 from opsnb.core.plan import Plan
 from opsnb.core.plan_rollback import plan_rollback
 from opsnb.core.release import Release, Site
@@ -49,10 +50,17 @@ def place(project: Project, server: Server, *, unlocked: bool) -> Picture:
         "unlocked": unlocked,
         "barred": f"Nothing can be changed: {barred}." if (barred := server.read_only) else "",
         "source": server.settings.source,
+        "git": _repository(server),
         "sources": [str(path) for path in project.sources],
         "keep": server.settings.keep_releases,
         "checks": len(server.settings.health),
     }
+
+
+def _repository(server: Server) -> str:
+    """The repository that is released when no folder is named; empty for none."""
+    ref = server.settings.ref
+    return safe(without_login(server.settings.git) + (f"#{ref}" if ref else ""))
 
 
 def _environment(project: Project, name: str) -> Picture:
@@ -126,7 +134,8 @@ def _release(
         "state": row["state"],
         "live": release.live,
         "pinned": release.pinned,
-        "revision": _short(row["revision"] or ""),
+        "revision": short(row["revision"] or ""),
+        "subject": row["subject"] or "",
         "by": row["by"] or "",
         "when": f"{at:%d %b %H:%M}" if at else "",
         "age": age(old.total_seconds()) if old is not None else "",
@@ -136,11 +145,6 @@ def _release(
         "back": "" if release.live else _why_not(release, seen, settings),
         "recorded": release.record is not None,
     }
-
-
-def _short(revision: str) -> str:
-    commit = len(revision) == 40 and all(letter in "0123456789abcdef" for letter in revision)
-    return revision[:10] if commit else revision
 
 
 def _bar(used: Usage | None, most: int) -> Picture | None:

@@ -113,14 +113,14 @@ function Selected({ row, live, place, busy, ask }) {
 }
 
 function Source({ place, busy, ask }) {
-  const [source, setSource] = useState(place.source || place.sources[0] || "");
+  const [source, setSource] = useState(place.source || (place.git ? "" : place.sources[0] || ""));
   const [revision, setRevision] = useState("");
   const [force, setForce] = useState(false);
   const plan = () => ask("plan", { source, revision, force });
   const key = (event) => event.key === "Enter" && plan();
   return html`<div class="opsnb-change">
     <div class="opsnb-row">
-      <label class="opsnb-field">source <input class="opsnb-input opsnb-mono" aria-label="source" list="opsnb-sources" value=${source}
+      <label class="opsnb-field">source <input class="opsnb-input opsnb-mono" aria-label="source" list="opsnb-sources" placeholder=${place.git} value=${source}
         onInput=${(event) => setSource(event.target.value)} onKeyDown=${key} /></label>
       <datalist id="opsnb-sources">${place.sources.map((one) => html`<option value=${one}></option>`)}</datalist>
       <label class="opsnb-field">revision <input class="opsnb-input opsnb-mono opsnb-short" aria-label="revision" value=${revision}
@@ -130,7 +130,7 @@ function Source({ place, busy, ask }) {
       ${place.sources.map((one) => html`<button class="opsnb-button" aria-pressed=${one === source} onClick=${() => setSource(one)}>${one.split("/").filter(Boolean).pop()}</button>`)}
     </div>`}
     <div class="opsnb-row">
-      <button class="opsnb-button" disabled=${!source || busy} onClick=${plan}>Plan</button>
+      <button class="opsnb-button" disabled=${!(source || place.git) || busy} onClick=${plan}>Plan</button>
       <span class="opsnb-mute">reads only; nothing changes</span>
       <label class="opsnb-mute"><input type="checkbox" checked=${force} onChange=${(event) => setForce(event.target.checked)} /> even if nothing changed</label>
     </div>

@@ -48,7 +48,7 @@ function Releases({ rows, shared, selected, select, act }) {
             class=${row.live ? "opsnb-live" : ""} onClick=${() => select(row.name)} title=${row.note}>
           <td class="opsnb-mono">${row.name}</td>
           <td><${State} row=${row} /></td>
-          <td class="opsnb-mono opsnb-wide">${row.revision}</td>
+          <td class="opsnb-mono opsnb-wide" title=${row.subject}>${row.revision}</td>
           <td class="opsnb-wider">${row.by}</td>
           <td class="opsnb-wide" title=${row.when}><span class="opsnb-wider">${row.when} · </span>${row.age}</td>
           <td class="opsnb-right opsnb-number opsnb-wider">${row.files}</td>
