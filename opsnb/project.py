@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from opsnb.core.config import Config, Environment, Settings, parse
+from opsnb.core.settings.source import is_path
 from opsnb.core.settings.table import Table
 from opsnb.core.text import safe
 from opsnb.errors import ConfigError
