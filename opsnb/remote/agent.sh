@@ -612,8 +612,8 @@ patching() {
 verify() {
     fence
     cd "releases/$1" || exit 97
-    # The disk may begin with what is to be flushed in the end.
-    [ "$3" = few ] || sync -f . >/dev/null 2>&1 </dev/null 3<&- 9>&- &
+    # The disk may begin with what is to be flushed in the end; from where it uses no release.
+    [ "$3" = few ] || ( cd "$D" && exec sync -f . ) >/dev/null 2>&1 </dev/null 3<&- 9>&- &
     if [ "$4" = all ]; then sum=$(find . -type f -print0 | "hash_$3"); else sum=$("hash_$3"); fi
     [ "${sum%% *}" = "$2" ] || { say 'the content is not as planned'; exit 99; }
 }
