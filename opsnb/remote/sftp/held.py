@@ -538,6 +538,8 @@ class SftpHeld:
 
     async def _sweep(self) -> bool:
         left = [name for name in await self._wire.names(b"") if name.startswith(LINK)]
+        # Before what tells of them.
+        left += layout.placed_in(await self._wire.read(PLACED) or b"")
         left += [
             b".opsnb/" + name
             for name in await self._wire.names(b".opsnb")
@@ -595,4 +597,5 @@ class SftpHeld:
 
 
 LINK = b".current.opsnb."
+PLACED = b".opsnb/tmp.placed"
 KNOWN = ("manifests", "stats", "carried")
