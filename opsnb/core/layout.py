@@ -98,6 +98,15 @@ def gathered(name: str) -> str:
     return f"{OURS}/tmp.config/{name}"  # noqa: S108 - below deploy_to
 
 
+def placed_in(text: bytes) -> list[bytes]:
+    """Where scripts stand in releases, as ``tmp.placed`` tells; nothing else that it may name."""
+    return [
+        path
+        for path in text.split(b"\n")
+        if path.startswith(b"releases/") and is_one_shot(path) and b".." not in path.split(b"/")
+    ]
+
+
 def is_name(text: str) -> bool:
     """Whether a text is a name that opsnb would give: a UTC time, ``YYYYMMDDhhmmss``."""
     return _NAME.fullmatch(text) is not None

@@ -150,6 +150,8 @@ async def _audit_end(change: Change, facts: Mapping[str, str], status: int | str
 
 async def _status(change: Change, hook: Hook, name: str, env: Mapping[str, str]) -> int:
     if hook.where == "local":
+        if change.held is not None and not change.held.broken:
+            await change.held.settle()
         return await here(change, _argv(hook), change.folder, {**_own(), **env}, hook.timeout)
     text = hook.command
     if hook.file:

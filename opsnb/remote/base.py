@@ -176,6 +176,9 @@ class Held(Protocol):
         end of the series, wait for all, and raise what went wrong first.
         """
 
+    async def settle(self) -> None:
+        """Wait until the steps so far are done, for what happens elsewhere."""
+
     def then(self, tell: Callable[[], None]) -> None:
         """Call something once the steps so far are done."""
 

@@ -128,6 +128,10 @@ class PosixHeld(Placed, Adopting):
             self._series = False
             self._waiting.clear()
 
+    async def settle(self) -> None:
+        """See :meth:`Held.settle`."""
+        await self._take_all()
+
     def then(self, tell: Callable[[], None]) -> None:
         """See :meth:`Held.then`."""
         if self._waiting:

@@ -129,6 +129,12 @@ def test_where_the_script_is_put() -> None:
     assert not layout.is_one_shot(b"a/opsnb-1.php")
 
 
+def test_what_tells_of_scripts_leads_to_nothing_else() -> None:
+    name = layout.one_shot("0f" * 16).encode()
+    told = [b"releases/1/a/" + name, b"releases/../" + name, b"shared/" + name, b"releases/1/x.php"]
+    assert layout.placed_in(b"\n".join(told) + b"\n") == told[:1]
+
+
 @pytest.mark.parametrize(
     ("said", "well"),
     [

@@ -365,8 +365,9 @@ def test_what_does_not_answer_is_a_warning_and_leaves_no_script(
     assert any("none.sock" in warning for warning in report.warnings)
 
 
+@pytest.mark.parametrize("by", ["ssh", "sftp"])
 def test_a_script_that_a_crash_left_is_gone_after_the_next_change_and_in_no_release(
-    shop: Server, source: Path
+    shop: Server, sshd: RealSshd, source: Path, by: str
 ) -> None:
     """Neither in the release where it was left, nor in a copy of it."""
     (source / "public").mkdir()
@@ -380,9 +381,10 @@ def test_a_script_that_a_crash_left_is_gone_after_the_next_change_and_in_no_rele
         for left in (site(shop) / path, site(shop) / ".opsnb" / "tmp.placed"):
             os.chown(left, owner.st_uid, owner.st_gid)
     (source / "index").write_text("two")
-    plan = shop.plan(source)
-    assert "opsnb-" not in str(plan)
-    new = shop.deploy(source).wait().release
+    other = Server(shop.url.replace("ssh://", f"{by}://"), ssh_config=sshd.ssh_config)
+    assert "opsnb-" not in str(other.plan(source))
+    new = other.deploy(source).wait().release
+    other.close()
     assert not (site(shop) / path).exists()
     assert sorted(os.listdir(site(shop) / "releases" / new / "public")) == ["x"]
 

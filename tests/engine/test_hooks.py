@@ -116,6 +116,30 @@ def test_a_hook_of_this_machine_runs_here_and_finds_little(
     assert said == [str(tmp_path), f"{there.look().current.name} web1 nothing", "***"]
 
 
+def test_a_hook_of_this_machine_comes_when_what_is_before_it_is_done(
+    there: Server, source: Path
+) -> None:
+    """Steps may be sent together, but not past it."""
+    deployed(there, source)
+    look = f'cat "{there.deploy_to}/releases/$OPSNB_RELEASE/index"'
+    configure(there, before_publish=[{"command": look, "where": "local"}])
+    assert deployed(there, source, "two") == ["two"]
+
+
+def test_by_sftp_alone_hooks_of_this_machine_run_and_others_are_refused(
+    sshd: RealSshd, source: Path
+) -> None:
+    url = sshd.url(sshd.home / "sftp").replace("ssh://", "sftp://")
+    there = Server(url, name="web1", ssh_config=sshd.ssh_config)
+    here = [{"command": "echo $OPSNB_RELEASE", "where": "local"}]
+    configure(there, before_publish=here, on_failure=["echo x"])
+    with pytest.raises(NotReady, match="SFTP alone runs nothing for on_failure"):
+        there.plan(source)
+    configure(there, before_deploy=here, before_publish=here, after_publish=here)
+    assert deployed(there, source) == [there.look().current.name] * 3
+    there.close()
+
+
 def test_a_hook_of_this_machine_keeps_the_release_as_planned(there: Server, source: Path) -> None:
     """Only what runs on the server may write into a release: it may still be made of the last."""
     configure(there, keep_releases=1, before_publish=[{"command": "true", "where": "local"}])

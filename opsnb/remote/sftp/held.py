@@ -579,6 +579,8 @@ class SftpHeld(NotPlaced, NotAdopting):
 
     async def _sweep(self) -> bool:
         left = [name for name in await self._wire.names(b"") if name.startswith(LINK)]
+        # Before what tells of them.
+        left += layout.placed_in(await self._wire.read(PLACED) or b"")
         left += [
             b".opsnb/" + name
             for name in await self._wire.names(b".opsnb")
@@ -636,4 +638,5 @@ class SftpHeld(NotPlaced, NotAdopting):
 
 
 LINK = b".current.opsnb."
+PLACED = b".opsnb/tmp.placed"
 KNOWN = ("manifests", "stats", "carried")
