@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from opsnb.core.webserver import Files
     from opsnb.engine.asked import Asked, Reading
     from opsnb.engine.change import Change
+    from opsnb.engine.configfiles import About
     from opsnb.engine.promote import Origin
     from opsnb.engine.run import CommandResult
     from opsnb.engine.source import Memory, Source
@@ -500,9 +501,7 @@ class Server:
     ) -> Asked:
         from opsnb.core.secrets import chosen  # noqa: PLC0415 - import opsnb stays quick
         from opsnb.engine.asked import Asked  # noqa: PLC0415 - as above
-        from opsnb.engine.configfiles import About  # noqa: PLC0415 - as above
 
-        names = (self.name, self.environment_name, self._project)
         settings = self.settings
         return Asked(
             where=self._source(source, ref),
@@ -516,8 +515,14 @@ class Server:
             force=force,
             once_at=self._once_at,
             memory=self._seen_before(),
-            about=About(*names, self.deploy_to, self._folder),
+            about=self._about(),
         )
+
+    def _about(self) -> About:
+        from opsnb.engine.configfiles import About  # noqa: PLC0415 - import opsnb stays quick
+
+        names = (self.name, self.environment_name, self._project)
+        return About(*names, self.deploy_to, self._folder)
 
     def _seen_before(self) -> Memory | None:
         """What the last scan left; None when every file is to be read again."""
@@ -710,12 +715,11 @@ class Server:
             NotReady: This server cannot take the release as it stands.
             ConnectError: One of the two cannot be reached.
         """
-        from opsnb.engine.promote import find, nowhere  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.engine.promote import find  # noqa: PLC0415 - import opsnb stays quick
 
         found = LOOP.run(find(self._origin(from_, keep, force)))
         plan = self._gated(self._ask(lambda remote: _planned(remote, found.wish)), "promote")
-        source = nowhere(found.wish)
-        return PromotePlan(self.name, plan, found.wish, source, from_, found.release)
+        return PromotePlan(self.name, plan, found.wish, found.source, from_, found.release)
 
     def _origin(self, from_: Server, keep: int | None, force: bool) -> Origin:
         from opsnb.engine.promote import Origin  # noqa: PLC0415 - import opsnb stays quick
@@ -731,6 +735,7 @@ class Server:
             host=platform.node(),
             force=force,
             once_at=self._once_at,
+            about=self._about(),
         )
 
     def promote(
@@ -762,7 +767,7 @@ class Server:
                 raise ConfigError(f"that plan was made for {from_.server}, not for {self.name}")
             settings = from_.wish.settings
             origin = self._origin(from_.origin, settings.keep_releases, from_.wish.force)
-            work = PromoteWork(origin, (Found(from_.release, from_.wish), from_.plan))
+            work = PromoteWork(origin, (Found(from_.release, from_.wish, from_.source), from_.plan))
         else:
             work = PromoteWork(self._origin(from_, keep, force))
         return self._change("deploy", work, self._secrets(), outside_window, called="promote")

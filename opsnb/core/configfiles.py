@@ -202,6 +202,16 @@ def recorded(files: Iterable[ConfigFile]) -> tuple[str, ...]:
     return tuple(f"{above[file.to]}{file.path.decode()} {file.digest}" for file in files)
 
 
+def named(recorded: Iterable[str]) -> frozenset[bytes]:
+    """Paths in a release of its configuration files.
+
+    Args:
+        recorded: What its record says of them.
+    """
+    paths = (text.rpartition(" ")[0] for text in recorded)
+    return frozenset(path.encode() for path in paths if not path.startswith("shared/"))
+
+
 def newer(live: Iterable[str], target: Iterable[str]) -> list[str]:
     """Warnings for a rollback: files in ``shared/`` that the live release brought.
 

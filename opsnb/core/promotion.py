@@ -8,8 +8,10 @@ Rule 2: nothing of the first server's is believed but by the digests in its mani
 from __future__ import annotations
 
 from opsnb.core.config import Settings
+from opsnb.core.configfiles import named
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Kind, Manifest, parents
+from opsnb.core.origin import Commit, Origin
 from opsnb.core.plan import Wish
 from opsnb.core.release import Record, Site, State
 from opsnb.core.text import plural, safe
@@ -69,13 +71,14 @@ def live_record(site: Site, server: str) -> Record:
 _DEPLOY = "Deploy there with opsnb once; from then on it can be promoted."
 
 
-def content(base: Base, server: str) -> Manifest:
+def content(base: Base, record: Record, server: str) -> Manifest:
     """What is promoted of a release: all that its manifest tells, which must still be so.
 
-    What is rendered for each server anew (config files) is to be left out here.
+    Its configuration files were made for that server, and stay there.
 
     Args:
         base: The release as it truly is.
+        record: Its record.
         server: The server's name.
 
     Raises:
@@ -96,7 +99,10 @@ def content(base: Base, server: str) -> Manifest:
             raise NoSuchRelease(
                 f"the manifest on {server} puts {safe(path)} below a file or a link"
             )
-    return manifest
+    theirs = named(record.config)
+    if not theirs:
+        return manifest
+    return Manifest(entry for path, entry in manifest.items() if path not in theirs)
 
 
 def wish(record: Record, manifest: Manifest, server: str, settings: Settings) -> Wish:
@@ -108,9 +114,11 @@ def wish(record: Record, manifest: Manifest, server: str, settings: Settings) ->
         server: That server's name.
         settings: What is configured for the server it goes to.
     """
+    commit = Commit(record.revision, record.author, record.committed, record.subject)
     return Wish(
         source=manifest,
         label=f"promoted from {server} {record.name}",
         settings=settings,
         revision=record.revision,
+        origin=Origin(commit) if commit.subject or commit.at else Origin(),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from opsnb.core.text import plural, safe, size
 from opsnb.engine.arriving import Arrival, Spool
 from opsnb.engine.asked import Tell
 from opsnb.engine.change import Change, Finished
+from opsnb.engine.configfiles import About, configured
 from opsnb.engine.deploy import DeployWork, Order
 from opsnb.engine.look import look_at_live
 from opsnb.engine.source import Source
@@ -44,6 +45,7 @@ class Origin:
         host: The machine they ask from.
         force: Whether to make a release that changes nothing.
         once_at: The server that runs the hooks that run once in its environment; empty for this.
+        about: What templates of the configuration files of that server are told.
     """
 
     server: str
@@ -54,6 +56,7 @@ class Origin:
     host: str
     force: bool = False
     once_at: str = ""
+    about: About = field(default_factory=About)
 
 
 @dataclass(frozen=True)
@@ -62,18 +65,21 @@ class Found:
 
     Attributes:
         release: The release's name, on the server that it comes from.
-        wish: What a deploy of it is asked for.
+        wish: What a deploy of it is asked for, with the configuration of the server it goes to.
+        source: That configuration; the rest is still on the other server.
     """
 
     release: str
     wish: Wish
+    source: Source
 
 
-async def find(origin: Origin) -> Found:
+async def find(origin: Origin, tell: Tell = lambda _: None) -> Found:
     """Look at what a server runs, and whether it may go on.
 
     Args:
         origin: The server.
+        tell: Is told what commands for secrets complain of.
 
     Raises:
         NoSuchRelease: What it runs is not good, or not what was deployed.
@@ -86,7 +92,7 @@ async def find(origin: Origin) -> Found:
     base = await look_at_live(origin.remote, site)
     if base is None:
         raise NoSuchRelease(f"nothing is live on {origin.server} any more")
-    manifest = promotion.content(base, origin.server)
+    manifest = promotion.content(base, record, origin.server)
     wish = promotion.wish(record, manifest, origin.server, origin.settings)
     asked = replace(
         wish,
@@ -95,7 +101,8 @@ async def find(origin: Origin) -> Found:
         force=origin.force,
         once_at=origin.once_at,
     )
-    return Found(record.name, asked)
+    nowhere = Source(Path(), asked.source)
+    return Found(record.name, *await configured(asked, nowhere, origin.about, tell))
 
 
 class PromoteWork(DeployWork):
@@ -122,7 +129,7 @@ class PromoteWork(DeployWork):
             await asyncio.shield(asyncio.to_thread(self._spool.remove))
 
     async def _read(self, tell: Tell) -> tuple[Wish, Source]:
-        found = await find(self._origin)
+        found = await find(self._origin, tell)
         agreed = self._found
         if agreed and (found.release, found.wish.source.id) != (
             agreed.release,
@@ -133,7 +140,7 @@ class PromoteWork(DeployWork):
                 "Plan again, look, and promote that plan.",
             )
         tell(f"{self._origin.server} runs {safe(found.release)}, which is good")
-        return found.wish, Source(self._spool.root, found.wish.source)
+        return found.wish, replace(found.source, root=self._spool.root)
 
     async def _planned(self, change: Change, glance: Glance, at_: datetime | None = None) -> Plan:
         plan = await super()._planned(change, glance, at_)
@@ -154,8 +161,9 @@ class PromoteWork(DeployWork):
 
     @property
     def _whole(self) -> Mapping[bytes, Entry]:
-        """What comes from the other server; ``REVISION`` may be made here."""
-        return self.wish.source.entries
+        """What comes from the other server; ``REVISION`` and configuration are made here."""
+        here = self.source.extra
+        return {path: e for path, e in self.wish.source.items() if path not in here}
 
     async def _receive(self, files: list[Entry]) -> None:
         arrival = Arrival(files, self._spool)
@@ -178,8 +186,3 @@ class PromoteWork(DeployWork):
     ) -> Finished:
         await change.audit("deploy.promoted", release=plan.name, source=self.wish.label)
         return await super()._build(change, plan, build, env)
-
-
-def nowhere(wish: Wish) -> Source:
-    """What a plan needs to know of content that is still on the other server."""
-    return Source(Path(), wish.source)
