@@ -48,6 +48,8 @@ def with_config(plan: Plan, base: Base | None, wish: Wish, standing: Standing) -
         return plan
     live = {} if base is None else base.manifest.entries
     found = configfiles.changes(wish.config, live, standing)
-    said = configfiles.warnings(found, plan.build.links)
+    said = [*configfiles.warnings(found, plan.build.links)]
+    if plan.watchdog and configfiles.placed(found):
+        said.append("if the watchdog puts the release back, the next change puts shared/ back")
     record = replace(plan.record, config=configfiles.recorded(wish.config))
     return replace(plan, config=found, record=record, warnings=(*plan.warnings, *said))
