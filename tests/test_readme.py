@@ -27,6 +27,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "dist" / "index.html").write_text("one")
     (tmp_path / "opsnb.toml").write_text(
         f'[servers.web1]\nurl = "file://{tmp_path}/site"\nsource = "dist"\n'
+        f'[servers.staging1]\nurl = "file://{tmp_path}/staging"\nsource = "dist"\n'
     )
     server = Server(f"file://{tmp_path}/site")
     server.deploy(tmp_path / "dist").wait()
@@ -58,11 +59,16 @@ def test_the_shell_lines_run_as_written(folder: Path) -> None:
     server.deploy(folder / "dist").wait()
     server.close()
     (folder / "dist" / "index.html").write_text("three")
+    staging = Server(f"file://{folder}/staging")
+    staging.deploy(folder / "dist").wait()
+    staging.close()
     names = sorted(path.name for path in (folder / "site" / "releases").iterdir())
     script = script.replace("20260325120000", names[0]).replace("20260325140000", names[1])
     script = script.replace("$(git rev-parse --short HEAD)", "abc1234")
     script = script.replace("opsnb config > opsnb.toml", "opsnb config > default.toml")
-    script = re.sub(r"^(opsnb (?:deploy|rollback|prune)[^#\n]*)", r"\1 --yes ", script, flags=re.M)
+    script = re.sub(
+        r"^(opsnb (?:deploy|rollback|prune|promote)[^#\n]*)", r"\1 --yes ", script, flags=re.M
+    )
     bin_dir = Path(sys.executable).parent
     ran = subprocess.run(
         ["/bin/sh", "-ex"],
@@ -82,7 +88,9 @@ def test_the_configuration_is_valid() -> None:
     (text,) = blocks("toml")
     parsed = config.parse(text)
     assert parsed.settings("web1").keep_releases == 3
-    assert parsed.settings("web1").health[0].contains == "ok"
+    assert parsed.settings("web1").health[0].json_.equals == "ok"
+    assert parsed.settings("web1").watchdog == 60
+    assert parsed.settings("staging1").watchdog == 0
 
 
 def test_every_exit_status_of_the_code_is_in_the_table() -> None:
