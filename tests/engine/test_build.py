@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from opsnb.core.events import Log, Outcome
+from opsnb.core.secrets import Secrets
+from opsnb.embedded.sshd import EmbeddedServer
 from opsnb.engine import making
 from opsnb.engine.build import isolation
 from opsnb.errors import (
@@ -23,6 +25,7 @@ from opsnb.errors import (
     ConfigError,
     ConnectError,
     Interrupted,
+    NotReady,
     SourceError,
 )
 from opsnb.server import Server
@@ -294,7 +297,9 @@ def test_a_container_is_given_names_and_no_values(tmp_path: Path) -> None:
     argv = made.argv("npm ci", room, tmp_path / "tree", {"PATH": "/bin", "TOKEN": "secret-value"})
     assert argv[-5:] == ["--", "node:22", "/bin/sh", "-c", "npm ci"]
     assert "secret-value" not in " ".join(argv)
-    assert argv[argv.index("--env") + 1] == "TOKEN"
+    given = [argv[at + 1] for at, word in enumerate(argv) if word == "--env"]
+    assert given == [f"HOME={tmp_path}/home", f"TMPDIR={tmp_path}/tmp", "TOKEN"]
+    assert made.environment(Secrets({"TOKEN": "x", "HOME": "y"}))["HOME"] == os.environ["HOME"]
     assert argv[argv.index("--network") + 1] == "none"
     assert made.ending() == ["/usr/bin/podman", "rm", "--force", made.name]
 
@@ -437,6 +442,38 @@ def test_a_plan_can_be_interrupted(tmp_path: Path, source: Path, cache: Path) ->
     until(lambda: not list((cache / "work").glob("w.*")), 10)
 
 
+@pytest.mark.parametrize("isolated", [True, False])
+def test_a_killed_client_leaves_nothing_that_the_next_build_does_not_clear(
+    tmp_path: Path, source: Path, cache: Path, shop: Server, isolated: bool
+) -> None:
+    """Isolated, what it had begun ends with it, too."""
+    if isolated:
+        require("bwrap")
+    how = "required" if isolated else "none"
+    program = (
+        "from opsnb import Server\nfrom opsnb.core.config import Settings\n"
+        f"server = Server('file://{tmp_path}/site')\n"
+        f"server.settings = Settings.model_validate({{'source': '{source}',"
+        f" 'isolation': '{how}', 'build': ['echo begun; sleep 67']}})\n"
+        "server.plan(on_output=lambda line: print(line, flush=True))\n"
+    )
+    running = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert running.stdout
+    while running.stdout.readline() != b"begun\n":
+        pass
+    (left,) = (cache / "work").glob("w.*")
+    running.kill()
+    running.wait()
+    running.stdout.close()
+    if isolated:
+        until(lambda: not sleeping("67"), 10)
+    for pid in sleeping("67"):
+        os.kill(int(pid), 9)
+    build(shop, "true")
+    shop.plan()
+    assert not left.exists()
+
+
 # --- once --------------------------------------------------------------------------------------
 
 
@@ -469,6 +506,27 @@ def test_the_same_commit_is_built_once_while_it_is_kept(shop: Server, counted: P
     assert shop.deploy().wait().outcome is Outcome.NOTHING
     assert len(counted.read_text()) == 1
     assert any("is made already: taking that" in line for line in said(shop))
+
+
+def test_servers_of_one_project_share_a_build(shop: Server, counted: Path, tmp_path: Path) -> None:
+    """Deployed to at the same time: the one waits for what the other makes."""
+    other = Server(f"file://{tmp_path}/other", name="other", settings=shop.settings)
+    jobs = [server.deploy() for server in (shop, other)]
+    assert [job.wait().outcome for job in jobs] == [Outcome.DONE] * 2
+    assert len(counted.read_text()) == 1
+    assert (live(other) / "index").read_text() == "one"
+    other.close()
+    other.jobs.clear()
+
+
+def test_a_site_that_cannot_take_a_release_is_told_before_the_build(
+    shop: Server, counted: Path
+) -> None:
+    live(shop).mkdir(parents=True)
+    for ask in (shop.plan, lambda: shop.deploy().wait()):
+        with pytest.raises(NotReady):
+            ask()
+    assert not counted.exists()
 
 
 @pytest.mark.parametrize(
@@ -618,8 +676,19 @@ LOCK = {
 PAGE = "# Fog & Ferry\n\nOpen *daily*.\n"
 
 
+@pytest.fixture
+def embedded(shop: Server, source: Path) -> Iterator[Server]:
+    """A server by SSH, inside this process."""
+    with EmbeddedServer() as running:
+        config = running.ssh_config
+        made = Server(running.url, name="web1", settings=shop.settings, ssh_config=config)
+        yield made
+        made.close()
+        made.jobs.clear()
+
+
 def test_a_site_of_npm_is_built_from_git_and_deployed(
-    shop: Server, tmp_path: Path, how: dict[str, str]
+    embedded: Server, tmp_path: Path, how: dict[str, str]
 ) -> None:
     """`npm ci` of a real package, which renders the page; the second time from what was kept."""
     require("npm")
@@ -642,7 +711,7 @@ def test_a_site_of_npm_is_built_from_git_and_deployed(
         "Open the shop",
     )
     configure(
-        shop,
+        embedded,
         git=str(repository.path),
         build=["test -d node_modules || npm ci", "npm run build"],
         output="dist",
@@ -650,17 +719,17 @@ def test_a_site_of_npm_is_built_from_git_and_deployed(
         cache={"key": ["package-lock.json"], "paths": ["node_modules"]},
         **how,
     )
-    shop.deploy().wait()
-    assert files(live(shop).resolve()) == ["REVISION", "index.html"]
-    assert "<em>daily</em>" in (live(shop) / "index.html").read_text()
+    embedded.deploy().wait()
+    assert files(live(embedded).resolve()) == ["REVISION", "index.html"]
+    assert "<em>daily</em>" in (live(embedded) / "index.html").read_text()
     repository.commit({"page.md": PAGE.replace("daily", "never")})
-    shop.deploy().wait()
-    assert "<em>never</em>" in (live(shop) / "index.html").read_text()
-    assert "taking node_modules as an earlier build left it" in said(shop)
+    embedded.deploy().wait()
+    assert "<em>never</em>" in (live(embedded) / "index.html").read_text()
+    assert "taking node_modules as an earlier build left it" in said(embedded)
 
 
 def test_a_site_of_a_python_generator_is_built_and_deployed(
-    shop: Server, source: Path, monkeypatch: pytest.MonkeyPatch
+    embedded: Server, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MkDocs, by pip, in isolation where that is to be had."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
@@ -669,12 +738,12 @@ def test_a_site_of_a_python_generator_is_built_and_deployed(
     (source / "docs").mkdir()
     (source / "docs" / "index.md").write_text(PAGE)
     build(
-        shop,
+        embedded,
         "python -m pip install --quiet --target .packages -r requirements.txt",
         "PYTHONPATH=.packages python -m mkdocs build --quiet --site-dir dist",
         output="dist",
         cache={"key": ["requirements.txt"], "paths": [".packages"]},
     )
-    shop.deploy().wait()
-    assert "<em>daily</em>" in (live(shop) / "index.html").read_text()
-    assert (live(shop) / "sitemap.xml").exists()
+    embedded.deploy().wait()
+    assert "<em>daily</em>" in (live(embedded) / "index.html").read_text()
+    assert (live(embedded) / "sitemap.xml").exists()
