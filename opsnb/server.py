@@ -467,8 +467,8 @@ class Server:
 
         asked = self._asked(source, revision, ref, keep, force)
         if asked.makes:
-            # A server that cannot be reached is told of before a build, and not after it.
-            self._ask(lambda remote: remote.glance())
+            # What cannot take a release is told of before it is built, and not after.
+            self._ask(_takes)
         wish, scanned = LOOP.follow(lambda tell: read(asked, tell), on_output)
         self._keep_made(scanned)
         plan = self._ask(lambda remote: _planned(remote, wish))
@@ -1017,6 +1017,12 @@ async def _live(remote: Remote, site: Site) -> Base | None:
     from opsnb.engine.look import look_at_live  # noqa: PLC0415 - import opsnb stays quick
 
     return await look_at_live(remote, site)
+
+
+async def _takes(remote: Remote) -> None:
+    from opsnb.core.refusal import refuse  # noqa: PLC0415 - import opsnb stays quick
+
+    refuse((await remote.glance()).site)
 
 
 async def _planned(remote: Remote, wish: Wish) -> Plan:

@@ -39,6 +39,9 @@ COLUMNS = {
         "state": "string",
         "current": "boolean",
         "revision": "string",
+        "subject": "string",
+        "author": "string",
+        "committed": "datetime64[ns, UTC]",
         "by": "string",
         "at": "datetime64[ns, UTC]",
         "age": "timedelta64[ns]",
@@ -104,7 +107,8 @@ def test_the_documentation_of_a_table_names_its_columns(name: str) -> None:
 def test_what_is_not_known_is_missing_not_zero() -> None:
     frame = tables.releases(FULL, worlds.NOW).set_index("name")
     stranger = frame.loc["stranger"]
-    assert stranger[["revision", "by", "at", "age", "files", "bytes"]].isna().all()
+    of_record = ["revision", "subject", "author", "committed", "by", "at", "age", "files", "bytes"]
+    assert stranger[of_record].isna().all()
     assert frame.loc["20260325120000", "bytes"] == 2**40
     assert frame.loc["20260325120000", "age"] == pd.Timedelta(hours=2)
     assert list(frame["current"]) == [False, True, False]
@@ -122,9 +126,8 @@ def test_a_difference_is_told_by_path() -> None:
 
 def hostile() -> list[pd.DataFrame]:
     """Every table, with hostile text wherever a server could put it."""
-    record = worlds.release(
-        HOSTILE, 1, live=True, by=HOSTILE, revision=HOSTILE, at=HOSTILE, host=HOSTILE
-    ).record
+    names = ("by", "revision", "at", "host", "author", "subject", "committed")
+    record = worlds.release(HOSTILE, 1, live=True, **dict.fromkeys(names, HOSTILE)).record
     assert record
     site = worlds.site(
         Release(HOSTILE, record.bad(HOSTILE, HOSTILE, HOSTILE, left=True), live=True),

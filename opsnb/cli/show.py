@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Shown = Mapping[str, Any]  # a row of :mod:`opsnb.core.rows`
 Columns = Callable[[Sequence[Shown]], Sequence[Column]]
 WIDE = 100_000
+SUBJECT = 50  # characters of a commit's first line in a table
 COLORS = {"orange": "dark_orange", "purple": "magenta", "grey": "bright_black"}
 STATES = {"bad": "red", "unfinished": "yellow", "unconfirmed": "yellow", "unrecorded": "dim"}
 CHANGES = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("−", "red")}
@@ -222,10 +223,13 @@ def _subjects(rows: Sequence[Shown]) -> list[Column]:
     """What commits say of themselves, where any is known."""
     if not any(row["subject"] for row in rows):
         return []
-    texts = [
-        f"{row['subject'] or ''}" + (f" ({row['author']})" if row["author"] else "") for row in rows
-    ]
-    return [Column("commit", [Text(text) for text in texts], rank=8)]
+    return [Column("commit", [Text(_subject(row)) for row in rows], rank=8)]
+
+
+def _subject(row: Shown) -> str:
+    subject = row["subject"] or ""
+    cut = f"{subject[:SUBJECT]}…" if len(subject) > SUBJECT else subject
+    return f"{cut} ({row['author']})" if row["author"] else cut
 
 
 def _name(name: str, *, live: bool) -> Text:

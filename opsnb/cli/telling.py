@@ -15,7 +15,7 @@ from rich.text import Text
 
 from opsnb.cli import show
 from opsnb.core.events import Event, Log, Phase, PhaseEnded, Planned, Sent, Started, Warned
-from opsnb.core.progress import Progress
+from opsnb.core.progress import Progress, steps
 from opsnb.core.text import age, plural, safe, size
 
 if TYPE_CHECKING:
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 EVERY = 5.0  # seconds between two lines about an upload, without a terminal
 STREAMS = {"hook": "│ ", "check": "│ ", "opsnb": ""}
 SPIN = "◐◓◑◒"
-STEPS = {
-    "deploy": tuple(Phase),
-    "promote": tuple(Phase),
-    "rollback": (Phase.LOCK, Phase.PUBLISH, Phase.CONFIRM, Phase.RECORD),
-    "prune": (Phase.LOCK, Phase.PRUNE, Phase.RECORD),
-}
 
 
 class Words:
@@ -135,10 +129,11 @@ def draw(progress: Progress, now: float, page: show.Page) -> Group:
 def _dots(progress: Progress, now: float) -> Text:
     """The steps as a row: those that are over, the one that runs, those that may come."""
     done = {phase for phase, _ in progress.done}
-    steps = STEPS.get(progress.verb, (Phase.LOCK,))
-    last = max((steps.index(p) for p in (*done, progress.phase) if p in steps), default=-1)
+    here = (*done, progress.phase)
+    listed = steps(progress.verb, here)
+    last = max((number for number, phase in enumerate(listed) if phase in here), default=-1)
     row = Text("  ")
-    for number, phase in enumerate(steps):
+    for number, phase in enumerate(listed):
         if phase is progress.phase:
             row.append(f"{SPIN[int(now * 5) % len(SPIN)]} ", "bold cyan")
         elif phase in done:

@@ -22,20 +22,22 @@ from opsnb.core.events import (
 
 TAIL = 200
 _STEPS = {
-    "deploy": tuple(Phase),
-    "promote": tuple(Phase),
+    "deploy": tuple(Phase)[1:],
+    "promote": tuple(Phase)[1:],
     "rollback": (Phase.LOCK, Phase.PUBLISH, Phase.CONFIRM, Phase.RECORD),
     "prune": (Phase.LOCK, Phase.PRUNE, Phase.RECORD),
 }
 
 
-def steps(verb: str) -> tuple[Phase, ...]:
+def steps(verb: str, reached: Iterable[Phase | None] = ()) -> tuple[Phase, ...]:
     """The phases that a kind of change may go through, in their order.
 
     Args:
         verb: What kind of change.
+        reached: Those that it has come to. Most deploys have nothing to make first.
     """
-    return _STEPS.get(verb, (Phase.LOCK,))
+    made = (Phase.SOURCE,) if Phase.SOURCE in reached else ()
+    return (*made, *_STEPS.get(verb, (Phase.LOCK,)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from opsnb.core.hooks import at
 from opsnb.core.manifest import Entry, Kind, Manifest, edits, parents
 from opsnb.core.plan import Build, Plan, Wish
 from opsnb.core.plan_deploy import may_reuse, reusing, revision_entry
+from opsnb.core.refusal import refuse
 from opsnb.core.release import Site, State, of_commit
 from opsnb.core.spare import meddled, plain
 from opsnb.core.text import plural, safe, size
@@ -152,7 +153,7 @@ class DeployWork:
     async def _make(self, change: Change) -> None:
         """Have the source made, while a server that cannot take it is told of at once."""
         async with change.phase(Phase.SOURCE):
-            change.saw((await change.remote.glance()).site)
+            refuse(change.saw((await change.remote.glance()).site))
             read = await self._order.prepare(change.log)
         self._order = replace(self._order, prepare=given(*read))
 

@@ -136,8 +136,8 @@ def _since(now: Progress) -> float:
 def steps_of(now: Progress) -> list[dict[str, str]]:
     """The phases of the change; those that never came are left out once it has gone past them."""
     done = dict(now.done)
-    listed = steps(now.verb)
     here = (*done, now.phase, now.stopped_in)
+    listed = steps(now.verb, here)
     reached = [number for number, phase in enumerate(listed) if phase in here]
     # After the end nothing lies ahead, except of a change that stopped on its way.
     over = now.report is not None and now.stopped_in is None

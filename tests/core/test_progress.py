@@ -24,7 +24,7 @@ from opsnb.core.events import (
     Switched,
     Warned,
 )
-from opsnb.core.progress import TAIL, fold
+from opsnb.core.progress import TAIL, fold, steps
 
 REPORT = Report("deploy", "web1", Outcome.DONE, release="b", previous="a", live="b", switched=True)
 STORY: list[Event] = [
@@ -108,3 +108,9 @@ def test_the_last_event_is_the_report_itself() -> None:
 )
 def test_an_outcome_is_said_in_words_that_are_safe(report: Report, said: str) -> None:
     assert said in report.sentence
+
+
+def test_a_source_is_a_step_only_where_it_is_made() -> None:
+    assert steps("deploy")[0] is Phase.LOOK
+    assert steps("deploy", [Phase.SOURCE])[:2] == (Phase.SOURCE, Phase.LOOK)
+    assert steps("rollback") == (Phase.LOCK, Phase.PUBLISH, Phase.CONFIRM, Phase.RECORD)

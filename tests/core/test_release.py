@@ -19,6 +19,7 @@ from opsnb.core.release import (
     Release,
     State,
     Verdict,
+    of_commit,
     order,
     rollback_targets,
 )
@@ -39,6 +40,9 @@ RECORDS = st.builds(
     host=TEXT,
     revision=TEXT,
     source=TEXT,
+    author=TEXT,
+    subject=TEXT,
+    committed=TEXT,
     previous=TEXT,
     files=COUNT,
     size=COUNT,
@@ -225,3 +229,12 @@ def test_whose_layout_it_is_is_told_by_what_stands_there(
     assert worlds.site(Release("1"), ours=False, entries=entries).made_by == tool
     assert worlds.site(ours=False, entries=entries).made_by == ""
     assert worlds.site(Release("1"), ours=True, entries=entries).made_by == "opsnb"
+
+
+def test_a_record_of_an_older_opsnb_knows_no_commit() -> None:
+    old = {
+        key: value for key, value in WHOLE.items() if key not in ("author", "subject", "committed")
+    }
+    found = Record.decode(json.dumps(old))
+    assert (found.author, found.subject, found.committed) == ("", "", "")
+    assert of_commit(found) == {}

@@ -22,6 +22,7 @@ from opsnb.server import Server
 from tests.engine.conftest import configure, site
 from tests.support.git import Repository
 from tests.support.process import until
+from tests.support.sshd import RealSshd
 
 
 @pytest.fixture(autouse=True)
@@ -525,6 +526,22 @@ def test_neither_hooks_nor_filters_nor_monitors_run(
     argv = ["git", "clone", "--quiet", str(repository.path), str(tmp_path / "clone")]
     subprocess.run(argv, env={**os.environ}, check=False, capture_output=True)
     assert ran.exists()
+
+
+def test_a_repository_is_fetched_by_ssh_with_the_users_own_keys(
+    shop: Server, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSH's sshd; the key is named by the user's own configuration of ssh."""
+    with RealSshd() as running:
+        place = running.home / "shop.git"
+        subprocess.run(
+            ["git", "clone", "--quiet", "--bare", str(repository.path), str(place)], check=True
+        )
+        subprocess.run(["chown", "-R", f"{running.uid}:{running.gid}", str(place)], check=True)
+        monkeypatch.setenv("GIT_SSH_COMMAND", f"ssh -F {running.ssh_config}")
+        configure(shop, git=running.url(place))
+        shop.deploy().wait()
+    assert (live(shop) / "index").read_text() == "one"
 
 
 def test_the_users_own_configuration_helps_to_fetch(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import permutations
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -116,8 +117,7 @@ class BuildSettings(Table):
         if not self.network and self.isolation == "none" and not self.container:
             raise ValueError("network = false needs isolation")
         named = [path for cached in self.cache for path in cached.paths]
-        for path in named:
-            others = [other for other in named if other is not path]
-            if any(path == other or path.startswith(f"{other}/") for other in others):
-                raise ValueError(f"{path!r} is cached twice")
+        for first, second in permutations(named, 2):
+            if f"{first}/".startswith(f"{second}/"):
+                raise ValueError(f"{first!r} is cached twice")
         return self

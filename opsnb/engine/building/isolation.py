@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from opsnb.core.secrets import Secrets
 from opsnb.core.settings.build import BuildSettings
 from opsnb.engine import process
 from opsnb.errors import ConfigError, OpsnbError
@@ -26,6 +27,7 @@ NAMESPACES = (
     *("--die-with-parent", "--unshare-user-try", "--unshare-pid", "--unshare-ipc"),
     *("--unshare-uts", "--unshare-cgroup-try", "--cap-drop", "ALL"),
 )
+LITERAL = frozenset(("PATH", "HOME", "TMPDIR"))  # a container has its own, or is told which
 # Whole tool chains in a home, by the directory that holds them.
 CHAINS = frozenset((".pyenv", ".rbenv", ".nodenv", ".asdf", ".volta", ".bun", ".deno", ".sdkman"))
 
@@ -85,6 +87,17 @@ class Isolation:
             return [*self._contained(room, directory, environment), *shell]
         return shell
 
+    def environment(self, given: Secrets) -> Secrets:
+        """What the program finds in its environment: for a container, what its client needs, too.
+
+        Args:
+            given: What the commands are to find.
+        """
+        if not self.image:
+            return given
+        over = {name: value for name, value in given.items() if name not in LITERAL}
+        return Secrets({**os.environ, **over})
+
     def ending(self) -> list[str]:
         """What ends a container for which nobody waits any more; empty where there is none."""
         return [self.program, "rm", "--force", self.name] if self.image else []
@@ -111,9 +124,10 @@ class Isolation:
         else:
             argv += ["--user", f"{os.getuid()}:{os.getgid()}"]
         argv += [] if self.network else ["--network", "none"]
+        argv += ["--env", f"HOME={room.home}", "--env", f"TMPDIR={room.temporary}"]
         # By name alone: the value goes over in this process's environment, past every `ps`.
         for name in environment:
-            argv += ["--env", name] if name != "PATH" else []
+            argv += ["--env", name] if name not in LITERAL else []
         return [*argv, "--", self.image]
 
 

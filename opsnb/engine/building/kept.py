@@ -176,9 +176,8 @@ def _look(root: bytes) -> str:
         for item in items:
             status = item.stat(follow_symlinks=False)
             plain = stat.S_ISREG(status.st_mode)
-            facts = (
-                (status.st_mode, status.st_size, status.st_mtime_ns) if plain else (status.st_mode,)
-            )
+            mode = status.st_mode
+            facts = (mode, status.st_size, status.st_mtime_ns) if plain else (mode,)
             digest.update(b"%b %b\0" % (item.path[len(root) :], repr(facts).encode()))
             if item.is_dir(follow_symlinks=False):
                 below.append(item.path)

@@ -81,12 +81,13 @@ class Build:
             await self._command(command, given, left)
         return time.monotonic() - began
 
-    async def _command(self, command: str, given: Mapping[str, str], left: float) -> None:
+    async def _command(self, command: str, given: Secrets, left: float) -> None:
         lines = Lines(self.secrets.masker(), lambda said: self.tell(said.text))
         argv = self.isolation.argv(command, self.room, self.tree, given)
         try:
+            env = self.isolation.environment(given)
             status = await process.run(
-                argv, self.tree, given, max(left, 0.01), lines.feed, alone=True
+                argv, self.tree, env, max(left, 0.01), lines.feed, alone=True
             )
         except StepTimedOut:
             raise BuildFailed(
@@ -105,8 +106,7 @@ class Build:
         """End a container that the end of its client does not end."""
         if argv := self.isolation.ending():
             with suppress(OpsnbError):
-                env = {"PATH": os.environ.get("PATH", PATH), "HOME": os.environ.get("HOME", "/")}
-                ending = process.run(argv, Path("/"), env, ENDING, lambda _: None)
+                ending = process.run(argv, Path("/"), os.environ, ENDING, lambda _: None)
                 await asyncio.shield(asyncio.ensure_future(ending))
 
 
