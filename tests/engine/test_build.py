@@ -304,6 +304,34 @@ def test_a_container_is_given_names_and_no_values(tmp_path: Path) -> None:
     assert made.ending() == ["/usr/bin/podman", "rm", "--force", made.name]
 
 
+STAND_IN = """#!/bin/sh
+echo "$@" >> {log}
+[ "$1" = run ] || exit 1
+while [ "$1" != -- ]; do shift; done
+shift 2
+exec "$@"
+"""
+
+
+def test_a_container_is_run_and_removed_by_its_client(
+    shop: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for podman, which runs the command here: what it is told, and what it finds."""
+    programs, log = tmp_path / "programs", tmp_path / "log"
+    programs.mkdir()
+    (programs / "podman").write_text(STAND_IN.format(log=log))
+    (programs / "podman").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("TOKEN", "a-token-of-the-registry")
+    build(shop, 'test "$TOKEN" && echo > made', container="node:22", build_secrets=["TOKEN"])
+    assert "in a container of node:22, by podman" in str(shop.plan())
+    first, last = log.read_text().splitlines()
+    name = first.split(" --name ")[1].split()[0]
+    assert last == f"rm --force {name}"
+    assert "a-token-of-the-registry" not in log.read_text()
+    assert first.endswith(f"-- node:22 /bin/sh -c {shop.settings.build[0]}")
+
+
 # --- what it must leave ------------------------------------------------------------------------
 
 
