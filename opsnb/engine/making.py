@@ -27,10 +27,10 @@ from opsnb.core.secrets import Secrets
 from opsnb.core.settings.build import BuildSettings
 from opsnb.core.settings.source import SourceSettings, is_path
 from opsnb.core.text import safe
-from opsnb.engine.build.copying import copy_tree
-from opsnb.engine.build.isolation import Room, isolation
-from opsnb.engine.build.kept import Shelf
-from opsnb.engine.build.run import Build, output, refuse_links
+from opsnb.engine.building.copying import copy_tree
+from opsnb.engine.building.isolation import Room, isolation
+from opsnb.engine.building.kept import Shelf
+from opsnb.engine.building.run import Build, output, refuse_links
 from opsnb.engine.git.checkout import Wanted, check_out, refuse_pointers, resolve, without
 from opsnb.engine.git.mirror import Mirror, Remote
 from opsnb.engine.git.past import past

@@ -1,0 +1,1 @@
+"""Builds on this machine: a clean copy, its commands, how far they reach, and what they leave."""
