@@ -146,15 +146,13 @@ def refuse_links(room: Room, place: Path, targets: Mapping[bytes, bytes]) -> Non
     Raises:
         BuildFailed: There are such.
     """
-    space, root = os.path.realpath(room.space), os.path.realpath(place)
+    space, root = room.space.resolve(), place.resolve()
     broken = []
     for path, target in targets.items():
-        above = os.path.dirname(os.path.join(root, os.fsdecode(path)))
         text = os.fsdecode(target)
-        leads = os.path.normpath(os.path.join(above, text))
-        inside = leads == root or leads.startswith(root + "/")
-        here = leads == space or leads.startswith(space + "/")
-        if here and (os.path.isabs(text) or (not inside and os.path.lexists(leads))):
+        leads = Path(os.path.normpath((root / os.fsdecode(path)).parent / text))
+        behind = not leads.is_relative_to(root) and os.path.lexists(leads)
+        if leads.is_relative_to(space) and (text.startswith("/") or behind):
             broken.append(f"{safe(path)} → {safe(target)}")
     if broken:
         named = ", ".join(sorted(broken)[:NAMED])
