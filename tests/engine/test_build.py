@@ -304,6 +304,34 @@ def test_a_container_is_given_names_and_no_values(tmp_path: Path) -> None:
     assert made.ending() == ["/usr/bin/podman", "rm", "--force", made.name]
 
 
+STAND_IN = """#!/bin/sh
+echo "$@" >> {log}
+[ "$1" = run ] || exit 1
+while [ "$1" != -- ]; do shift; done
+shift 2
+exec "$@"
+"""
+
+
+def test_a_container_is_run_and_removed_by_its_client(
+    shop: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for podman, which runs the command here: what it is told, and what it finds."""
+    programs, log = tmp_path / "programs", tmp_path / "log"
+    programs.mkdir()
+    (programs / "podman").write_text(STAND_IN.format(log=log))
+    (programs / "podman").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("TOKEN", "a-token-of-the-registry")
+    build(shop, 'test "$TOKEN" && echo > made', container="node:22", build_secrets=["TOKEN"])
+    assert "in a container of node:22, by podman" in str(shop.plan())
+    first, last = log.read_text().splitlines()
+    name = first.split(" --name ")[1].split()[0]
+    assert last == f"rm --force {name}"
+    assert "a-token-of-the-registry" not in log.read_text()
+    assert first.endswith(f"-- node:22 /bin/sh -c {shop.settings.build[0]}")
+
+
 # --- what it must leave ------------------------------------------------------------------------
 
 
@@ -559,6 +587,21 @@ def test_what_was_kept_out_of_the_output_gives_its_room_back(shop: Server, count
     assert [path.name for path in root.parent.iterdir() if path.is_dir()] == ["dist"]
 
 
+def test_what_stays_out_is_not_removed_through_a_link_that_a_build_made(
+    shop: Server, tmp_path: Path
+) -> None:
+    canary = tmp_path / "canary"
+    canary.mkdir()
+    (canary / "kept").write_text("x")
+    repository = Repository(tmp_path / "repository")
+    repository.commit({".gitattributes": "docs/kept export-ignore\n", "docs/kept": "x"})
+    configure(
+        shop, git=str(repository.path), build=[f"rm -r docs; ln -s {canary} docs"], isolation="none"
+    )
+    shop.plan()
+    assert (canary / "kept").read_text() == "x"
+
+
 # --- what is kept from one build to the next ---------------------------------------------------
 
 
@@ -637,6 +680,25 @@ def test_a_link_in_the_place_of_a_directory_is_not_kept(shop: Server, cache: Pat
     )
     shop.plan()
     assert kept(cache) == []
+
+
+def test_what_is_kept_does_not_follow_a_link_of_the_source(
+    shop: Server, cache: Path, tmp_path: Path
+) -> None:
+    """A commit that has a link out of the tree where the last one had none."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    repository = Repository(tmp_path / "repository")
+    repository.commit({"lock": "1"})
+    command = "test -e stop || { mkdir modules; echo > modules/a; }"
+    cached = {"key": ["lock"], "paths": ["modules"]}
+    configure(shop, git=str(repository.path), build=[command], cache=cached, isolation="none")
+    shop.plan()
+    assert len(kept(cache)) == 1
+    (repository.path / "modules").symlink_to(victim)
+    repository.commit({"stop": "x"})
+    shop.plan()
+    assert os.listdir(victim) == []
 
 
 def test_few_keys_are_kept(keeping: Server, source: Path, cache: Path) -> None:

@@ -448,6 +448,37 @@ def test_a_broken_copy_is_made_anew(
     assert (live(shop) / "index").read_text() == "two"
 
 
+def test_a_repository_that_is_away_for_a_while_costs_no_copy(
+    shop: Server, repository: Repository, cache: Path
+) -> None:
+    shop.plan()
+    (bare,) = (cache / "git").glob("*.git")
+    before = bare.stat().st_ino
+    away = repository.path.rename(repository.path.with_name("away"))
+    with pytest.raises(SourceError, match="git ls-remote failed"):
+        shop.plan()
+    away.rename(repository.path)
+    shop.plan()
+    assert bare.stat().st_ino == before
+
+
+def test_few_copies_are_kept_and_none_that_somebody_has(
+    shop: Server, repository: Repository, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirrors, "KEPT", 2)
+    for number in range(4):
+        old = cache / "git" / f"old{number}.git"
+        old.mkdir(parents=True)
+        os.utime(old, (number, number))
+    held = private.taken(cache / "git" / "old0.lock")
+    assert held is not None
+    shop.plan()
+    left = sorted(path.name for path in (cache / "git").glob("*.git"))
+    os.close(held)
+    assert [name for name in left if name.startswith("old")] == ["old0.git", "old3.git"]
+    assert len(left) == 3
+
+
 def test_two_at_once_take_turns(
     shop: Server, repository: Repository, tmp_path: Path, cache: Path
 ) -> None:

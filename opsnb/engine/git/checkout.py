@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from opsnb.core.manifest import parents
 from opsnb.core.origin import Commit
 from opsnb.core.settings.source import address
 from opsnb.core.text import plural, safe
+from opsnb.engine import private
 from opsnb.engine.git.mirror import Mirror, Remote
 from opsnb.engine.git.past import told
 from opsnb.engine.git.program import GitFailed
@@ -312,9 +312,13 @@ async def without(root: Path, left_out: tuple[bytes, ...]) -> None:
 
 
 def _remove(root: bytes, paths: tuple[bytes, ...]) -> None:
-    for path in paths:
-        place = Path(os.fsdecode(root + b"/" + path))
+    base = Path(os.fsdecode(root))
+    for path in map(os.fsdecode, paths):
+        place = base / path
+        # A build may have put a link where a directory was: nothing is removed through it.
+        if place.parent.resolve() != base.resolve() / Path(path).parent:
+            continue
         if place.is_dir() and not place.is_symlink():
-            shutil.rmtree(place, ignore_errors=True)
+            private.remove(place)
         else:
             place.unlink(missing_ok=True)

@@ -13,16 +13,17 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from opsnb.core.origin import is_commit, login, without_login
 from opsnb.core.text import safe
 from opsnb.engine import private
-from opsnb.engine.git.program import Git, GitFailed, hidden_in
+from opsnb.engine.git.program import Git, GitFailed, GitTimedOut, hidden_in
 from opsnb.errors import SourceError
 
 OURS = "refs/opsnb"
+KEPT = 20  # copies
 EVERYTHING = (f"+refs/heads/*:{OURS}/heads/*", f"+refs/tags/*:{OURS}/tags/*")
 _LISTED = re.compile(rb"([0-9a-f]{40,64})\t(\S+)")
 _PART = re.compile(r"[0-9a-f]{4,64}")
@@ -79,6 +80,7 @@ class Mirror:
         try:
             if not await self._is_there():
                 await self.anew()
+            os.utime(self.path)
             yield
         finally:
             os.close(lock)
@@ -107,10 +109,27 @@ class Mirror:
         self.path.mkdir(mode=0o700)
         # Without a template: those of the system bring hooks.
         await self.git("init", "--quiet", "--bare", "--template=", str(self.path))
+        self._forget()
+
+    def _forget(self) -> None:
+        """Remove the copies that were used longest ago and that nobody has now, beyond some."""
+        with suppress(OSError):
+            kept = sorted(self._above.glob("*.git"), key=lambda copy: copy.stat().st_mtime_ns)
+            for copy in kept[:-KEPT]:
+                lock = private.taken(copy.with_suffix(".lock"))
+                if lock is not None:
+                    private.remove(copy)
+                    os.close(lock)
 
     async def broken(self) -> bool:
-        """Whether something in it is not as git left it."""
-        return not await self.git.says("fsck", "--no-dangling", "--no-progress")
+        """Whether something in it is not as git left it; one too large to tell counts as whole."""
+        try:
+            await self.git("fsck", "--no-dangling", "--no-progress")
+        except GitTimedOut:
+            return False
+        except GitFailed:
+            return True
+        return False
 
     async def commit(self, ref: str) -> str:
         """The commit that a branch, a tag or a commit is now; it is in the copy then.
@@ -147,15 +166,13 @@ class Mirror:
         """The one whole name that a name stands for over there, and what it leads to."""
         names = [ref] if ref.startswith("refs/") or ref == "HEAD" else []
         names = names or [f"refs/heads/{ref}", f"refs/tags/{ref}"]
-        answer = await self.git.remotely(
-            "ls-remote",
-            "--quiet",
-            "--",
-            self.remote.url,
-            *names,
-            local=self.remote.local,
-            timeout=self.remote.timeout,
-        )
+        asked = ("ls-remote", "--quiet", "--", self.remote.url, *names)
+        local, timeout = self.remote.local, self.remote.timeout
+        try:
+            answer = await self.git.remotely(*asked, local=local, timeout=timeout)
+        except GitFailed as error:
+            # It reads nothing of the copy: this is none of the copy's troubles.
+            raise SourceError(error.message, error.hint) from error
         pairs = {name: there for there, name in _LISTED.findall(answer)}
         found = [name for name in names if name.encode() in pairs]
         if len(found) > 1:

@@ -48,6 +48,10 @@ class GitFailed(SourceError):
     """Git did not exit 0."""
 
 
+class GitTimedOut(GitFailed):
+    """Git did not end in time, and was ended."""
+
+
 def _protocols(local: bool) -> str:
     return "https:http:ssh:git" + (":file" if local else "")
 
@@ -156,7 +160,7 @@ class Git:
                 alone=True,
             )
         except StepTimedOut as error:
-            raise GitFailed(
+            raise GitTimedOut(
                 f"git {args[0]} did not end within {timeout:g} s for {self.what}",
                 "Can it be reached? `git_timeout` in opsnb.toml gives it more time.",
             ) from error
