@@ -11,10 +11,7 @@ import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
-<<<<<<< HEAD
-=======
 from pathlib import Path
->>>>>>> build
 
 FICLONE = 0x40049409  # of Linux
 CHUNK = 1 << 20
@@ -35,11 +32,7 @@ def copy_tree(source: bytes, target: bytes, leave: Leave = lambda _path, _is_dir
     Raises:
         OSError: Something cannot be read or written.
     """
-<<<<<<< HEAD
-    os.makedirs(target, 0o700, exist_ok=True)
-=======
     Path(os.fsdecode(target)).mkdir(0o700, parents=True, exist_ok=True)
->>>>>>> build
     _below(source, target, b"", leave)
 
 
@@ -54,19 +47,11 @@ def _below(source: bytes, target: bytes, here: bytes, leave: Leave) -> None:
             continue
         status, place = item.stat(follow_symlinks=False), target + b"/" + path
         if is_dir:
-<<<<<<< HEAD
-            os.mkdir(place, 0o700)
-            _below(source, target, path, leave)
-            _like(place, status)
-        elif stat.S_ISLNK(status.st_mode):
-            os.symlink(os.readlink(item.path), place)
-=======
             os.mkdir(place, 0o700)  # noqa: PTH102 - bytes
             _below(source, target, path, leave)
             _like(place, status)
         elif stat.S_ISLNK(status.st_mode):
             os.symlink(os.readlink(item.path), place)  # noqa: PTH115, PTH211 - bytes
->>>>>>> build
         elif stat.S_ISREG(status.st_mode):
             copy_file(item.path, place)
             _like(place, status)
@@ -74,11 +59,7 @@ def _below(source: bytes, target: bytes, here: bytes, leave: Leave) -> None:
 
 def _like(place: bytes, status: os.stat_result) -> None:
     os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
-<<<<<<< HEAD
-    os.chmod(place, stat.S_IMODE(status.st_mode) & 0o777)
-=======
     os.chmod(place, stat.S_IMODE(status.st_mode) & 0o777)  # noqa: PTH101 - bytes
->>>>>>> build
 
 
 def copy_file(source: bytes, target: bytes) -> None:

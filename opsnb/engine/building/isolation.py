@@ -28,11 +28,8 @@ NAMESPACES = (
     *("--unshare-uts", "--unshare-cgroup-try", "--cap-drop", "ALL"),
 )
 LITERAL = frozenset(("PATH", "HOME", "TMPDIR"))  # a container has its own, or is told which
-<<<<<<< HEAD
-=======
 # What others may write to: an isolated build finds its own.
 TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - named to be hidden
->>>>>>> build
 # Whole tool chains in a home, by the directory that holds them.
 CHAINS = frozenset((".pyenv", ".rbenv", ".nodenv", ".asdf", ".volta", ".bun", ".deno", ".sdkman"))
 
@@ -115,12 +112,8 @@ class Isolation:
             argv += ["--tmpfs", place]
         for place in _seen(hidden, self.readable):
             argv += ["--ro-bind", place, place]
-<<<<<<< HEAD
-        argv += ["--bind", str(room.temporary), "/tmp"] if not _in(room.space, "/tmp") else []
-=======
         if not _in(room.space, TEMPORARY[0]):
             argv += ["--bind", str(room.temporary), TEMPORARY[0]]
->>>>>>> build
         argv += ["--bind", str(room.space), str(room.space)]
         argv += [] if self.network else ["--unshare-net"]
         return [*argv, "--chdir", str(directory), "--"]
@@ -144,13 +137,8 @@ class Isolation:
 def _hidden() -> list[str]:
     """What an isolated build finds empty: homes, sockets, what others have left."""
     homes = {os.path.realpath(home) for home in (_home(), "/root", "/home") if home}
-<<<<<<< HEAD
-    found = [place for place in (*sorted(homes), "/run", "/tmp", "/var/tmp") if place != "/"]
-    return [place for place in found if os.path.isdir(place) and os.path.realpath(place) == place]
-=======
     found = [place for place in (*sorted(homes), "/run", *TEMPORARY) if place != "/"]
     return [place for place in found if Path(place).is_dir() and os.path.realpath(place) == place]
->>>>>>> build
 
 
 def _home() -> str:
@@ -174,11 +162,7 @@ def _seen(hidden: Sequence[str], readable: Iterable[str]) -> list[str]:
         wanted += [str(Path(path).expanduser().absolute()) for path in readable]
     below = [path for path in wanted if any(_in(Path(path), place) for place in hidden)]
     bare = {*hidden, _home()}
-<<<<<<< HEAD
-    return [path for path in dict.fromkeys(below) if os.path.exists(path) and path not in bare]
-=======
     return [path for path in dict.fromkeys(below) if Path(path).exists() and path not in bare]
->>>>>>> build
 
 
 def _chain(entry: str) -> str:
@@ -240,11 +224,7 @@ async def why_not() -> str:
     if program is None:
         return "bubblewrap is not installed"
     argv = [program, *NAMESPACES, "--unshare-net", "--ro-bind", "/", "/", "--dev", "/dev"]
-<<<<<<< HEAD
-    argv += ["--proc", "/proc", "--tmpfs", "/tmp", "--", "/bin/sh", "-c", ":"]
-=======
     argv += ["--proc", "/proc", "--tmpfs", TEMPORARY[0], "--", "/bin/sh", "-c", ":"]
->>>>>>> build
     try:
         status = await process.run(
             argv, Path("/"), {"PATH": PATH}, PROBE, lambda _: None, alone=True

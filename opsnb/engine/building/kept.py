@@ -132,11 +132,7 @@ def _name(cached: Cached, path: str) -> str:
 def _is_own(tree: Path, path: str) -> bool:
     """Whether a directory lies in the tree itself, and not behind a link."""
     place = tree / path
-<<<<<<< HEAD
-    return place.is_dir() and place.resolve() == tree.resolve() / path
-=======
     return place.is_dir() and place.resolve() == _inside(tree, place)
->>>>>>> build
 
 
 def _bring(place: Path, cached: Cached, tree: Path) -> bool:
@@ -145,36 +141,24 @@ def _bring(place: Path, cached: Cached, tree: Path) -> bool:
             kept, target = place / _name(cached, path), tree / path
             if kept.is_dir():
                 target.parent.mkdir(parents=True, exist_ok=True)
-<<<<<<< HEAD
-                if not target.parent.resolve().is_relative_to(tree.resolve()):
-                    return False
-=======
                 # A commit may have a link there, which would lead the copy out of the tree.
                 if target.is_symlink() or target.parent.resolve() != _inside(tree, target.parent):
                     raise NotADirectoryError(os.fspath(target))
->>>>>>> build
                 shutil.rmtree(target, ignore_errors=True)
                 copy_tree(os.fsencode(kept), os.fsencode(target))
     except OSError:
         for path in cached.paths:
-<<<<<<< HEAD
-            shutil.rmtree(tree / path, ignore_errors=True)
-=======
             if _is_own(tree, path):
                 shutil.rmtree(tree / path, ignore_errors=True)
->>>>>>> build
         return False
     return True
 
 
-<<<<<<< HEAD
-=======
 def _inside(tree: Path, place: Path) -> Path:
     """Where a place of a tree is, when no link is on the way."""
     return tree.resolve() / place.relative_to(tree)
 
 
->>>>>>> build
 def _is_whole(place: Path, cached: Cached) -> bool:
     """Whether what is kept looks as it did when it was."""
     try:
@@ -199,14 +183,9 @@ def _look(root: bytes) -> str:
         for item in items:
             status = item.stat(follow_symlinks=False)
             plain = stat.S_ISREG(status.st_mode)
-<<<<<<< HEAD
-            mode = status.st_mode
-            facts = (mode, status.st_size, status.st_mtime_ns) if plain else (mode,)
-=======
             facts = (
                 (status.st_mode, status.st_size, status.st_mtime_ns) if plain else (status.st_mode,)
             )
->>>>>>> build
             digest.update(b"%b %b\0" % (item.path[len(root) :], repr(facts).encode()))
             if item.is_dir(follow_symlinks=False):
                 below.append(item.path)

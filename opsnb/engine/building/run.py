@@ -82,11 +82,7 @@ class Build:
         return time.monotonic() - began
 
     async def _command(self, command: str, given: Secrets, left: float) -> None:
-<<<<<<< HEAD
         lines = Lines(self.secrets.masker(), lambda said: self.tell(said.text))
-=======
-        lines = Lines(self.secrets, lambda said: self.tell(said.text))
->>>>>>> build
         argv = self.isolation.argv(command, self.room, self.tree, given)
         try:
             env = self.isolation.environment(given)
@@ -150,17 +146,6 @@ def refuse_links(room: Room, place: Path, targets: Mapping[bytes, bytes]) -> Non
     Raises:
         BuildFailed: There are such.
     """
-<<<<<<< HEAD
-    space, root = os.path.realpath(room.space), os.path.realpath(place)
-    broken = []
-    for path, target in targets.items():
-        above = os.path.dirname(os.path.join(root, os.fsdecode(path)))
-        text = os.fsdecode(target)
-        leads = os.path.normpath(os.path.join(above, text))
-        inside = leads == root or leads.startswith(root + "/")
-        here = leads == space or leads.startswith(space + "/")
-        if here and (os.path.isabs(text) or (not inside and os.path.lexists(leads))):
-=======
     space, root = room.space.resolve(), place.resolve()
     broken = []
     for path, target in targets.items():
@@ -168,7 +153,6 @@ def refuse_links(room: Room, place: Path, targets: Mapping[bytes, bytes]) -> Non
         leads = Path(os.path.normpath((root / os.fsdecode(path)).parent / text))
         behind = not leads.is_relative_to(root) and os.path.lexists(leads)
         if leads.is_relative_to(space) and (text.startswith("/") or behind):
->>>>>>> build
             broken.append(f"{safe(path)} → {safe(target)}")
     if broken:
         named = ", ".join(sorted(broken)[:NAMED])
