@@ -31,9 +31,10 @@ from opsnb.engine.building.copying import copy_tree
 from opsnb.engine.building.isolation import Room, isolation
 from opsnb.engine.building.kept import Shelf
 from opsnb.engine.building.run import Build, output, refuse_links
-from opsnb.engine.git.checkout import Wanted, check_out, refuse_pointers, resolve, without
+from opsnb.engine.git.checkout import Wanted, check_out, resolve, without
 from opsnb.engine.git.mirror import Mirror, Remote
 from opsnb.engine.git.past import past
+from opsnb.engine.git.pointers import refuse_pointers
 from opsnb.engine.hooks import KEPT, run_local
 from opsnb.engine.ignore import Rules
 from opsnb.engine.private import Workspace, remove

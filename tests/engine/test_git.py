@@ -311,15 +311,15 @@ def test_a_submodule_from_an_odd_place_is_refused(
 
 
 def test_a_repository_elsewhere_gets_no_submodule_of_this_machine() -> None:
-    from opsnb.engine.git.checkout import _of_submodule
+    from opsnb.engine.git.submodules import of_submodule
 
     elsewhere = mirrors.Remote("https://example.com/a/b.git", 1)
     for url in ("/etc", "file:///etc"):
         with pytest.raises(SourceError, match="would come from this machine"):
-            _of_submodule(elsewhere, url, b"lib")
-    assert _of_submodule(elsewhere, "../c.git", b"lib") == "https://example.com/a/c.git"
+            of_submodule(elsewhere, url, b"lib")
+    assert of_submodule(elsewhere, "../c.git", b"lib") == "https://example.com/a/c.git"
     scp = mirrors.Remote("git@example.com:a/b.git", 1)
-    assert _of_submodule(scp, "../c.git", b"lib") == "git@example.com:a/c.git"
+    assert of_submodule(scp, "../c.git", b"lib") == "git@example.com:a/c.git"
 
 
 # --- the past ----------------------------------------------------------------------------------

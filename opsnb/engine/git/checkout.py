@@ -13,23 +13,19 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from posixpath import normpath
 
 from opsnb.core.manifest import parents
 from opsnb.core.origin import Commit
-from opsnb.core.settings.source import address
 from opsnb.core.text import plural, safe
 from opsnb.engine import private
 from opsnb.engine.git.mirror import Mirror, Remote
 from opsnb.engine.git.past import told
 from opsnb.engine.git.program import GitFailed
-from opsnb.engine.ignore import Rules
+from opsnb.engine.git.submodules import addresses, of_submodule
 from opsnb.engine.private import Workspace
 from opsnb.errors import SourceError
 
 DEEPEST = 8  # submodules in submodules
-POINTER = b"version https://git-lfs.github.com/spec/"
-POINTER_SIZE = 1024  # bytes; none is larger
 NAMED = 5
 AT_ONCE = 500  # paths that git is asked about at once
 
@@ -194,11 +190,11 @@ async def _submodules(
 ) -> None:
     if depth >= DEEPEST:
         raise SourceError(f"submodules of {mirror.remote.shown} lie in each other too deep")
-    urls = await _urls(mirror, commit)
+    urls = await addresses(mirror, commit)
     for path, name in links.items():
         if path not in urls:
             raise SourceError(f"{mirror.remote.shown} does not say where {safe(path)} comes from")
-        remote = replace(mirror.remote, url=_of_submodule(mirror.remote, urls[path], path))
+        remote = replace(mirror.remote, url=of_submodule(mirror.remote, urls[path], path))
         inner = replace(wanted, remote=remote, ref=name)
         below = _inside(into, path)
         there, found = await resolve(inner, tell)
@@ -212,98 +208,6 @@ def _inside(into: Path, path: bytes) -> Path:
         raise SourceError(f"the submodule {safe(path)} lies outside")
     below.mkdir(exist_ok=True)
     return below
-
-
-async def _urls(mirror: Mirror, commit: Commit) -> dict[bytes, str]:
-    """Where submodules come from, by path."""
-    wanted = r"^submodule\..*\.(path|url)$"
-    blob = f"--blob={commit.id}:.gitmodules"
-    answer = await mirror.git("config", blob, "-z", "--get-regexp", wanted)
-    named: dict[bytes, dict[bytes, bytes]] = {}
-    for line in answer.split(b"\0"):
-        key, _, value = line.partition(b"\n")
-        name, _, what = key.rpartition(b".")
-        named.setdefault(name, {})[what] = value
-    return {
-        one[b"path"]: os.fsdecode(one[b"url"])
-        for one in named.values()
-        if b"path" in one and b"url" in one
-    }
-
-
-def _of_submodule(parent: Remote, url: str, path: bytes) -> str:
-    """Where a submodule is, when it may be fetched from there."""
-    if url.startswith(("./", "../")):
-        url = _beside(parent.url, url)
-    try:
-        address(url)
-    except ValueError as error:
-        raise SourceError(f"the submodule {safe(path)} cannot be fetched: {error}") from None
-    remote = replace(parent, url=url)
-    if ("://" not in url and ":" not in url and not url.startswith("/")) or (
-        remote.local and not parent.local
-    ):
-        raise SourceError(f"the submodule {safe(path)} would come from this machine: refused")
-    return url
-
-
-def _beside(parent: str, relative: str) -> str:
-    """A relative address from its repository's on."""
-    head, mark, rest = parent.partition("://")
-    if mark:
-        host, slash, path = rest.partition("/")
-        return f"{head}://{host}{slash}{normpath(f'/{path}/{relative}')[1:]}"
-    if parent.startswith("/"):
-        return normpath(f"{parent}/{relative}")
-    host, _, path = parent.partition(":")
-    return f"{host}:{normpath(f'{path}/{relative}')}"
-
-
-def refuse_pointers(root: Path, exclude: tuple[str, ...]) -> None:
-    """Refuse what stands for a file of Git LFS and is none.
-
-    Args:
-        root: The directory to look through.
-        exclude: Gitignore rules of what is not released.
-
-    Raises:
-        SourceError: There are such.
-    """
-    found = sorted(_pointers(os.fsencode(root), Rules(root, exclude)))
-    if not found:
-        return
-    named = ", ".join(safe(path) for path in found[:NAMED])
-    more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
-    raise SourceError(
-        f"{plural(len(found), 'file')} of the commit lie in Git LFS, which opsnb does not fetch: "
-        f"{named}{more}",
-        "Keep them in git itself, leave them out with `exclude`, or release a folder that holds "
-        "them (`git lfs pull`, then `source`).",
-    )
-
-
-def _pointers(root: bytes, rules: Rules) -> list[bytes]:
-    found, below = [], [b""]
-    while below:
-        here = below.pop()
-        with os.scandir(root + b"/" + here if here else root) as listed:
-            for item in listed:
-                path = here + b"/" + item.name if here else item.name
-                is_dir = item.is_dir(follow_symlinks=False)
-                if rules.ignores(os.fsdecode(path), is_dir):
-                    continue
-                if is_dir:
-                    below.append(path)
-                elif item.is_file(follow_symlinks=False) and _is_pointer(item):
-                    found.append(path)
-    return found
-
-
-def _is_pointer(item: os.DirEntry[bytes]) -> bool:
-    if item.stat(follow_symlinks=False).st_size > POINTER_SIZE:
-        return False
-    with open(item.path, "rb") as file:  # noqa: PTH123 - bytes
-        return file.read(len(POINTER)) == POINTER
 
 
 async def without(root: Path, left_out: tuple[bytes, ...]) -> None:
