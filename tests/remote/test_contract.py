@@ -637,6 +637,13 @@ ROBBED: dict[str, Step] = {
     "finish_like": lambda held: held.finish_like(ONE, ONE),
     "retire": lambda held: held.retire(ONE),
     "clear_spare": lambda held: held.clear_spare(),
+    "private": lambda held: held.private(".opsnb/config/written", b"x"),
+    "config_begin": lambda held: held.config_begin(),
+    "config_keep": lambda held: held.config_keep(0, b"file", DIGEST),
+    "config_commit": lambda held: held.config_commit(),
+    "config_place": lambda held: held.config_place(0, b"file", 0o640),
+    "config_back": lambda held: held.config_back(0, b"file", was=False),
+    "config_done": lambda held: held.config_done([b"file"]),
 }
 # What takes no step, and what ends the change: a robbed holder may let go.
 NO_STEPS = {"broken", "kill", "release", "let_go", "series", "then"}

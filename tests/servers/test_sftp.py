@@ -142,7 +142,20 @@ async def built(held: Any) -> None:
     await held.unpack(ONE, stream({b"file": b"x"}))
 
 
-STEPS = {name: step for name, step in ROBBED.items() if name != "hook"}
+# What a login without a shell cannot do is refused before anything is asked.
+REFUSED = {name for name in ROBBED if name in ("hook", "private") or name.startswith("config_")}
+STEPS = {name: step for name, step in ROBBED.items() if name not in REFUSED}
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+async def test_what_needs_a_shell_is_refused_and_changes_nothing(
+    held: Any, where: Path, name: str
+) -> None:
+    await built(held)
+    before = everything_but_signs_of_life(where)
+    with pytest.raises(NotReady):
+        await ROBBED[name](held)
+    assert everything_but_signs_of_life(where) == before
 
 
 async def test_after_a_robbery_every_method_says_so_and_changes_nothing(
