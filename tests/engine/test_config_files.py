@@ -11,8 +11,11 @@ import pytest
 
 import opsnb
 from opsnb.core.events import Outcome
+from opsnb.core.manifest import Manifest
+from opsnb.core.release import Pending
 from opsnb.errors import ConfigError, NotReady, OpsnbError
 from opsnb.server import Server
+from tests.core import worlds
 from tests.engine.conftest import configure, site
 from tests.support.sshd import RealSshd
 
@@ -269,6 +272,36 @@ def test_by_sftp_alone_one_in_the_release_works_and_one_in_shared_is_refused_fir
         for kept in (running.deploy_to / ".opsnb" / "manifests").iterdir():
             assert mode(kept) == "600"
         server.close()
+
+
+def test_what_a_dead_change_has_placed_is_settled_by_a_login_with_a_shell_alone(
+    source: Path,
+) -> None:
+    """A change by SFTP alone says so and does nothing; the next one by a shell goes through."""
+    with RealSshd() as running:
+        far = Server(running.url(), name="far", ssh_config=running.ssh_config)
+        far.deploy(source).wait()
+        pending = running.deploy_to / ".opsnb" / "config" / "pending"
+        pending.mkdir(parents=True)
+        came = worlds.file(".env", "came", 0o644)
+        journal = Pending("20990101000000", Manifest(), Manifest([came]))
+        (pending / "journal").write_bytes(journal.encode())
+        placed = running.deploy_to / "shared" / ".env"
+        placed.write_text("came")
+        placed.chmod(0o644)
+        running.own(running.deploy_to)
+        only = running.url().replace("ssh://", "sftp://")
+        by_sftp = Server(only, name="far", ssh_config=running.ssh_config)
+        (source / "index").write_text("two")
+        with pytest.raises(NotReady, match="settled by a login with a shell alone"):
+            by_sftp.deploy(source).wait()
+        assert (running.deploy_to / "current" / "index").read_text() == "one"
+        warned = far.deploy(source).wait().warnings
+        assert "shared/.env is again as it was" in warned
+        assert not placed.exists()
+        assert not pending.exists()
+        by_sftp.close()
+        far.close()
 
 
 def test_over_opensshs_server_they_are_placed_and_the_group_stays(source: Path) -> None:

@@ -666,9 +666,30 @@ ROBBED: dict[str, Step] = {
     "finish_like": lambda held: held.finish_like(ONE, ONE),
     "retire": lambda held: held.retire(ONE),
     "clear_spare": lambda held: held.clear_spare(),
+    "remove_idle": lambda held: held.remove_idle([ONE], aside=False),
+    "place": lambda held: held.place(f"releases/{ONE}", f"opsnb-{'0' * 32}.php", b"<?php"),
+    "unplace": lambda held: held.unplace(),
+    "copy_theirs": lambda held: held.copy_theirs(ONE, "plain"),
+    "share": lambda held: held.share(ONE, [b"file"]),
+    "unshare": lambda held: held.unshare([b"file"]),
+    "exchange": lambda held: held.exchange(ONE, "mv"),
+    "exchange_back": lambda held: held.exchange_back(ONE, "mv"),
+    "unpublish": lambda held: held.unpublish(ONE),
+    "remove_theirs": lambda held: held.remove_theirs("plain", b"", [b"file"]),
+    "dissolve": lambda held: held.dissolve(["releases"]),
+    "private": lambda held: held.private(".opsnb/config/written", b"x"),
+    "config_begin": lambda held: held.config_begin(),
+    "config_keep": lambda held: held.config_keep(0, b"file", DIGEST),
+    "config_commit": lambda held: held.config_commit(),
+    "config_place": lambda held: held.config_place(0, b"file", 0o640),
+    "config_back": lambda held: held.config_back(0, b"file", was=False),
+    "config_done": lambda held: held.config_done([b"file"]),
 }
 # What takes no step, and what ends the change: a robbed holder may let go.
-NO_STEPS = {"broken", "kill", "release", "let_go", "series", "then"}
+NO_STEPS = {"broken", "kill", "release", "let_go", "series", "settle", "then"}
+# The steps of an adoption.
+ADOPTING = {"copy_theirs", "share", "unshare", "exchange", "exchange_back", "unpublish"}
+ADOPTING |= {"remove_theirs", "dissolve"}
 
 
 async def test_after_a_robbery_every_method_says_so_and_changes_nothing(

@@ -23,6 +23,7 @@ from opsnb.remote.ssh import ssh_remote
 from opsnb.server import Server
 from tests.faults.guarantees import live, snapshot
 from tests.remote.test_contract import (
+    ADOPTING,
     ONE,
     ROBBED,
     everything_but_signs_of_life,
@@ -142,8 +143,21 @@ async def built(held: Any) -> None:
     await held.unpack(ONE, stream({b"file": b"x"}))
 
 
-NEEDS_SHELL = {"hook", "publish_guarded", "disarm"}
-STEPS = {name: step for name, step in ROBBED.items() if name not in NEEDS_SHELL}
+# What a login without a shell cannot do is refused before anything is asked.
+NEEDS_SHELL = {"hook", "private", "publish_guarded", "disarm", "place", *ADOPTING}
+REFUSED = {name for name in ROBBED if name in NEEDS_SHELL or name.startswith("config_")}
+STEPS = {name: step for name, step in ROBBED.items() if name not in REFUSED}
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+async def test_what_needs_a_shell_is_refused_and_changes_nothing(
+    held: Any, where: Path, name: str
+) -> None:
+    await built(held)
+    before = everything_but_signs_of_life(where)
+    with pytest.raises(NotReady):
+        await ROBBED[name](held)
+    assert everything_but_signs_of_life(where) == before
 
 
 async def test_after_a_robbery_every_method_says_so_and_changes_nothing(
