@@ -594,7 +594,7 @@ class Change:
             error=error.message if error else "",
             hint=error.hint if error else "",
             exit_status=error.exit_status if error else 0,
-            revision=self.revision,
+            revision=safe(self.revision),
         )
 
     def ended(self, error: OpsnbError | None) -> Outcome:
