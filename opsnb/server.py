@@ -580,6 +580,18 @@ class Server:
 
         return unhold(self.look(), who(), force=force)
 
+    def plan_freeze(self, why: str, until: Until = None) -> Intended:
+        """What :meth:`freeze` would do; reads only."""
+        from opsnb.core.intended import hold  # noqa: PLC0415 - import opsnb stays quick
+
+        return hold(self.look(), why, who(), self._moment(until), freeze=True)
+
+    def plan_unfreeze(self, *, force: bool = False) -> Intended:
+        """What :meth:`unfreeze` would do; reads only."""
+        from opsnb.core.intended import unhold  # noqa: PLC0415 - import opsnb stays quick
+
+        return unhold(self.look(), who(), force=force, freeze=True)
+
     def plan_prune(self, keep: int | None = None) -> Plan:
         """What a prune would remove; reads only. The argument is that of :meth:`prune`."""
         from opsnb.core.plan_rollback import plan_prune  # noqa: PLC0415 - import opsnb stays quick

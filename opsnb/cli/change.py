@@ -73,7 +73,6 @@ def deploy(
     if dry_run:
         from opsnb.cli.look import told_plan  # noqa: PLC0415 - only when it is asked for
 
-        wish.pop("outside_window")
         return told_plan(on, on.plan(source, **wish, on_output=streams.aside), as_json)
     if wait is not None:
         on.settings = on.settings.model_copy(update={"lock_wait": wait})
@@ -165,7 +164,7 @@ def pin(setup: Setup, server: str, name: str, dry_run: bool, yes: bool, as_json:
     del yes
     if dry_run:
         on = setup.server(server)
-        return _intended(on, on.plan_pin(name), as_json)
+        return intended(on, on.plan_pin(name), as_json)
     return run_on(setup, server, lambda on: on.pin(name), as_json, "pin")
 
 
@@ -181,18 +180,24 @@ def unpin(setup: Setup, server: str, name: str, dry_run: bool, yes: bool, as_jso
     del yes
     if dry_run:
         on = setup.server(server)
-        return _intended(on, on.plan_unpin(name), as_json)
+        return intended(on, on.plan_unpin(name), as_json)
     return run_on(setup, server, lambda on: on.unpin(name), as_json, "unpin")
 
 
-def _intended(server: Server, intended: Intended, as_json: bool) -> int:
-    """Say what a change would do that makes and switches nothing."""
+def intended(server: Server, what: Intended, as_json: bool) -> int:
+    """Say what a change would do that makes and switches nothing.
+
+    Args:
+        server: The server.
+        what: What it would do.
+        as_json: Whether a machine reads.
+    """
     if as_json:
-        json_out.document(intended.data(server.name))
+        json_out.document(what.data(server.name))
     else:
         from opsnb.cli import show  # noqa: PLC0415 - rich only for a person
 
-        show.out().lines([intended.text(server.name)])
+        show.out().lines([what.text(server.name)])
     return 0
 
 
@@ -324,7 +329,7 @@ def lock_acquire(
     on = _lock_server(ctx, "" if dry_run else "hold")
     until = _length(length) if length else None
     if dry_run:
-        return _intended(on, on.plan_hold(why, until), as_json)
+        return intended(on, on.plan_hold(why, until), as_json)
     return live.run(on, lambda: on.hold(why, until), as_json=as_json)
 
 
@@ -345,5 +350,5 @@ def lock_release(ctx: click.Context, force: bool, dry_run: bool, yes: bool, as_j
     del yes
     on = _lock_server(ctx, "" if dry_run else "release")
     if dry_run:
-        return _intended(on, on.plan_unhold(force=force), as_json)
+        return intended(on, on.plan_unhold(force=force), as_json)
     return live.run(on, lambda: on.unhold(force=force), as_json=as_json)

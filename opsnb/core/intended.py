@@ -84,14 +84,17 @@ def pin(site: Site, name: str, *, pinned: bool) -> Intended:
     return Intended(verb, name, f"{safe(name)} {then}")
 
 
-def hold(site: Site, why: str, by: str, until: datetime | None = None) -> Intended:
-    """What placing a hold would do.
+def hold(
+    site: Site, why: str, by: str, until: datetime | None = None, *, freeze: bool = False
+) -> Intended:
+    """What placing a hold, or a freeze, would do.
 
     Args:
         site: What a look told.
         why: The reason.
         by: Who asks.
         until: When it ends by itself, aware; None when it does not.
+        freeze: Whether a rollback may pass it.
 
     Raises:
         NotReady: opsnb has never been there.
@@ -103,6 +106,8 @@ def hold(site: Site, why: str, by: str, until: datetime | None = None) -> Intend
     if site.hold and site.hold.who != by:
         raise Locked(f"it is {site.hold.words}", "Who placed it may change it.")
     ends = f"until {stamp(until)}, or until it is released" if until else "until it is released"
+    if freeze:
+        return Intended("freeze", "", f"no deploy, no promote and no prune {ends}: {safe(why)}")
     return Intended("hold", "", f"no change {ends}: {safe(why)}")
 
 
@@ -118,25 +123,29 @@ def refuse_unknown(site: Site) -> None:
         )
 
 
-def unhold(site: Site, by: str, *, force: bool) -> Intended:
-    """What taking a hold away would do.
+def unhold(site: Site, by: str, *, force: bool, freeze: bool = False) -> Intended:
+    """What taking a hold, or a freeze, away would do.
 
     Args:
         site: What a look told.
         by: Who asks.
         force: Whether to take what somebody else placed or holds.
+        freeze: Whether it is a freeze that is meant.
 
     Raises:
-        Locked: Somebody else placed it, or a change is running, and nothing is forced.
+        Locked: Somebody else placed it, or a change is running, and nothing is forced; or what was
+            placed is of the other kind.
     """
-    if site.hold and site.hold.freezes and not site.holder:
-        raise Locked(f"it is {site.hold.words}", "`opsnb unfreeze` takes that away.")
+    verb = "unfreeze" if freeze else "release"
+    if site.hold and site.hold.freezes != freeze and not site.holder:
+        other = "lock … release" if freeze else "unfreeze"
+        raise Locked(f"it is {site.hold.words}", f"`opsnb {other}` takes that away.")
     if not site.hold and not site.holder:
-        return Intended("release", "", "nothing to do: nobody holds it", True)
+        return Intended(verb, "", "nothing to do: nobody holds it", True)
     refuse_others(site, by, force=force)
     said = [f"the lock is taken from {site.holder}, whose change ends"] if site.holder else []
     said += [f"what goes: {site.hold.words}"] if site.hold else []
-    return Intended("release", "", "; ".join(said))
+    return Intended(verb, "", "; ".join(said))
 
 
 def refuse_others(site: Site, by: str, *, force: bool) -> None:

@@ -61,6 +61,8 @@ def asked(address: str, names: list[str], source: Path) -> dict[str, list[str]]:
         "lock acquire": ["lock", address, "acquire", "-m", "because", dry],
         "lock release": ["lock", address, "release", dry],
         "lock release, forced": ["lock", address, "release", "--force", dry],
+        "freeze": ["freeze", address, "-m", "because", "--until", "2h", dry],
+        "unfreeze": ["unfreeze", address, dry],
         "adopt": ["adopt", address, dry],
         "adopt undo": ["adopt", address, "--undo", dry],
         "adopt finish": ["adopt", address, "--finish", dry],
