@@ -63,7 +63,7 @@ class Project:
 
     def _made(self, name: str) -> Server:
         if "://" in name and name not in self.config.servers:
-            settings: Any = self.config.project
+            settings: Any = self._placed(self.config.project)
             return Server(name, settings=settings, ssh_config=self._ssh_config)
         settings = self._placed(self.config.settings(name))
         table = self.config.servers[name]
