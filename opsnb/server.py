@@ -367,7 +367,7 @@ class Server:
             SourceError: The repository cannot be fetched, or lacks the commit of ``b``.
         """
         from opsnb.core.origin import commit_of  # noqa: PLC0415 - import opsnb stays quick
-        from opsnb.engine.making import between  # noqa: PLC0415 - as above
+        from opsnb.engine.git.past import between  # noqa: PLC0415 - as above
 
         settings = self.settings
         if not settings.git:

@@ -128,3 +128,20 @@ def test_servers_are_found_by_their_environment(tmp_path: Path) -> None:
         assert said in str(caught.value)
     with pytest.raises(ConfigError, match="Known environments: live, staging, empty"):
         project.environment_servers("a")
+
+
+@pytest.mark.parametrize("name", ["one", "file:///srv/other"])
+def test_paths_are_relative_to_the_file_also_for_a_server_by_its_address(
+    tmp_path: Path, name: str
+) -> None:
+    for key, value, placed in (
+        ("source", "dist", f"{tmp_path}/dist"),
+        ("git", "../repo", f"{tmp_path}/../repo"),
+        ("git", "/srv/repo", "/srv/repo"),
+        ("git", "git@example.com:repo", "git@example.com:repo"),
+        ("git", "https://example.com/repo", "https://example.com/repo"),
+    ):
+        text = f'[project]\n{key} = "{value}"\n[servers.one]\nurl = "file:///srv/one"\n'
+        project = load(write(tmp_path, text))
+        assert getattr(project.server(name).settings, key) == placed
+        project.close()

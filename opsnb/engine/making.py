@@ -22,18 +22,17 @@ from weakref import WeakValueDictionary
 
 from opsnb.core.config import Settings
 from opsnb.core.manifest import Kind, Manifest
-from opsnb.core.origin import Commit, Origin, Past, commit_of, without_login
+from opsnb.core.origin import Commit, Origin, without_login
 from opsnb.core.secrets import Secrets
 from opsnb.core.settings.build import BuildSettings
-from opsnb.core.settings.source import SourceSettings, is_path
+from opsnb.core.settings.source import SourceSettings
 from opsnb.core.text import safe
 from opsnb.engine.building.copying import copy_tree
 from opsnb.engine.building.isolation import Room, isolation
 from opsnb.engine.building.kept import Shelf
 from opsnb.engine.building.run import Build, output, refuse_links
 from opsnb.engine.git.checkout import Wanted, check_out, resolve, without
-from opsnb.engine.git.mirror import Mirror, Remote
-from opsnb.engine.git.past import past
+from opsnb.engine.git.mirror import Remote, absolute, remote_of
 from opsnb.engine.git.pointers import refuse_pointers
 from opsnb.engine.hooks import KEPT, run_local
 from opsnb.engine.ignore import Rules
@@ -141,7 +140,7 @@ async def make(order: Order, tell: Tell) -> Made:
     if order.where:
         return await _in_a_space(lambda space: _of_folder(order, space, tell))
     settings = order.settings
-    wanted = Wanted(_remote(settings), order.ref or settings.ref, settings.submodules)
+    wanted = Wanted(remote_of(settings), order.ref or settings.ref, settings.submodules)
     mirror, commit = await resolve(wanted, tell)
     tell(f"{commit.id[:10]} {safe(commit.subject)} ({safe(commit.author)}, {commit.at})")
     key = _key(order, commit)
@@ -169,42 +168,6 @@ async def make(order: Order, tell: Tell) -> Made:
 
         made = _MADE[key] = await _in_a_space(checked_out)
         return made
-
-
-async def between(settings: Settings, old: str, new: str, tell: Tell) -> Past:
-    """The way from one revision to another in the configured repository.
-
-    Args:
-        settings: What is configured.
-        old: The one revision.
-        new: The other; a commit.
-        tell: Is told, line by line, what a fetch says.
-
-    Raises:
-        SourceError: The repository cannot be fetched, or lacks the new one.
-    """
-    mirror = Mirror(_remote(settings), tell)
-    async with mirror.held():
-        for commit in filter(None, (commit_of(new), commit_of(old))):
-            try:
-                await mirror.commit(commit)
-            except SourceError:
-                if commit == commit_of(new):
-                    raise
-    return await past(mirror.path, old, commit_of(new))
-
-
-def _remote(settings: Settings) -> Remote:
-    git = settings.git
-    url = str(_absolute(git)) if is_path(git) else git
-    return Remote(url, settings.git_timeout)
-
-
-def _absolute(path: str) -> Path:
-    try:
-        return Path(path).expanduser().absolute()
-    except RuntimeError as error:
-        raise SourceError(f"{safe(path)} is nobody's home: {error}") from error
 
 
 def _key(order: Order, commit: Commit) -> str:
@@ -242,7 +205,7 @@ async def _of_folder(order: Order, space: Workspace, tell: Tell) -> Made:
     """Build a clean copy of a folder."""
     tree = space.path / "tree"
     tell(f"copying {safe(order.where)}")
-    await asyncio.to_thread(_copied, _absolute(order.where), tree, order.settings)
+    await asyncio.to_thread(_copied, absolute(order.where), tree, order.settings)
     return await _built(order, Origin(), order.where, tree, space, tell)
 
 

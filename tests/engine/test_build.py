@@ -215,7 +215,7 @@ def test_the_hooks_before_a_build_run_in_its_copy(
 
 
 def test_an_isolated_build_reaches_nothing_but_its_copy(
-    shop: Server, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: Server, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not the home, not its keys, no process, no file outside; the same build outside can."""
     require("bwrap")
@@ -228,16 +228,20 @@ def test_an_isolated_build_reaches_nothing_but_its_copy(
     script = (
         f"(cat {home}/.ssh/id || echo no key) > made 2>/dev/null; "
         f"echo dead > {canary}; "
+        f"ls {cache} >> made 2>/dev/null; "
         f"(kill -0 {os.getpid()} && echo process || echo no process) >> made 2>/dev/null; true"
     )
     build(shop, script, isolation="required")
-    shop.deploy().wait()
-    assert (live(shop) / "made").read_text().splitlines() == ["no key", "no process"]
+    shop.deploy().wait()  # which leaves a manifest in the cache
+    shop.deploy(force=True).wait()
+    assert (live(shop) / "made").read_text().splitlines() == ["no key", "work", "no process"]
     assert canary.read_text() == "alive"
     # The control.
     build(shop, script, isolation="none")
     shop.deploy(force=True).wait()
-    assert (live(shop) / "made").read_text().splitlines() == ["a key", "process"]
+    control = (live(shop) / "made").read_text().splitlines()
+    assert (control[0], control[-1]) == ("a key", "process")
+    assert {"manifests", "work"} < set(control)
     assert canary.read_text() == "dead\n"
 
 

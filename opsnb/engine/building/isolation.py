@@ -18,7 +18,7 @@ from pathlib import Path
 
 from opsnb.core.secrets import Secrets
 from opsnb.core.settings.build import BuildSettings
-from opsnb.engine import process
+from opsnb.engine import cache, process
 from opsnb.errors import ConfigError, OpsnbError
 
 PROBE = 20.0  # seconds
@@ -135,8 +135,9 @@ class Isolation:
 
 
 def _hidden() -> list[str]:
-    """What an isolated build finds empty: homes, sockets, what others have left."""
-    homes = {os.path.realpath(home) for home in (_home(), "/root", "/home") if home}
+    """What an isolated build finds empty: homes, our cache, sockets, what others have left."""
+    ours = (_home(), str(cache.folder()), "/root", "/home")
+    homes = {os.path.realpath(place) for place in ours if place}
     found = [place for place in (*sorted(homes), "/run", *TEMPORARY) if place != "/"]
     return [place for place in found if Path(place).is_dir() and os.path.realpath(place) == place]
 

@@ -15,8 +15,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from opsnb.core.origin import is_commit, login, without_login
+from opsnb.core.settings.source import SourceSettings, is_path
 from opsnb.core.text import safe
 from opsnb.engine import private
 from opsnb.engine.git.program import Git, GitFailed, GitTimedOut, hidden_in
@@ -225,3 +227,24 @@ class Mirror:
             timeout=self.remote.timeout,
         )
         await self.git.says("gc", "--auto", "--quiet")
+
+
+def remote_of(settings: SourceSettings) -> Remote:
+    """The configured repository.
+
+    Args:
+        settings: What is configured; a relative path is from where the process runs.
+
+    Raises:
+        SourceError: It lies in the home of nobody.
+    """
+    git = settings.git
+    return Remote(str(absolute(git)) if is_path(git) else git, settings.git_timeout)
+
+
+def absolute(path: str) -> Path:
+    """A path of a configuration or a command line as an absolute one."""
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise SourceError(f"{safe(path)} is nobody's home: {error}") from error

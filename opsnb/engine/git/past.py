@@ -1,10 +1,13 @@
-"""What commits lie between a live release and a proposed one. Reads a copy; fetches nothing."""
+"""What commits lie between two releases, told by a copy; what that lacks is fetched, if asked."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from opsnb.core.origin import FORMAT, LISTED, Commit, Past, Way, commit_of, commits
+from opsnb.core.settings.source import SourceSettings
+from opsnb.engine.git.mirror import Mirror, remote_of
 from opsnb.engine.git.program import Git, GitFailed
 from opsnb.errors import SourceError
 
@@ -51,3 +54,28 @@ async def past(repository: Path, live: str, proposed: str) -> Past:
 
 async def _count(git: Git, has: str, lacks: str) -> int:
     return int(await git("rev-list", "--count", has, f"^{lacks}"))
+
+
+async def between(
+    settings: SourceSettings, old: str, new: str, tell: Callable[[str], None]
+) -> Past:
+    """The way from one revision to another in the configured repository.
+
+    Args:
+        settings: What is configured.
+        old: The one revision.
+        new: The other; a commit.
+        tell: Is told, line by line, what a fetch says.
+
+    Raises:
+        SourceError: The repository cannot be fetched, or lacks the new one.
+    """
+    mirror = Mirror(remote_of(settings), tell)
+    async with mirror.held():
+        for commit in filter(None, (commit_of(new), commit_of(old))):
+            try:
+                await mirror.commit(commit)
+            except SourceError:
+                if commit == commit_of(new):
+                    raise
+    return await past(mirror.path, old, commit_of(new))
