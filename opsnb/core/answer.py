@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from opsnb.core.settings.health import RELEASE, Header, Health, Json
+from opsnb.core.settings.health import Header, Health, Json
+from opsnb.core.settings.web import RELEASE
 from opsnb.core.text import safe, size
 
 MOST = 1 << 20  # bytes of a body that are read and judged

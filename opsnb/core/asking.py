@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
 from opsnb.core.answer import MOST, Answer, for_release
-from opsnb.core.settings.health import Health, check_url, host_and_port
+from opsnb.core.settings.health import Health, host_and_port
+from opsnb.core.settings.web import SECRET, check_url
 from opsnb.core.text import safe
 
 AGENT = "opsnb"
@@ -59,6 +60,11 @@ class Script:
     apart: bool = False
 
 
+def can_ask(tools: AbstractSet[str]) -> bool:
+    """Whether one of a server's programs can ask over HTTP."""
+    return not tools.isdisjoint(_HTTP)
+
+
 def lacks(check: Health, tools: AbstractSet[str]) -> str:
     """What a server lacks that a check is to be asked from; empty for nothing."""
     if check.from_ != "server":
@@ -77,12 +83,14 @@ def question(check: Health, release: str, secrets: Mapping[str, str]) -> Questio
         release: The release that it is about.
         secrets: Values for the names in its headers.
     """
-    headers = tuple((name, _filled(text, secrets)) for name, text in check.headers.items())
-    return Question(for_release(check.url, release), check.method, headers)
+    return Question(for_release(check.url, release), check.method, filled(check.headers, secrets))
 
 
-def _filled(text: str, secrets: Mapping[str, str]) -> str:
-    return re.sub(r"\$\{(\w+)\}", lambda found: secrets[found[1]], text)
+def filled(headers: Mapping[str, str], secrets: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Headers with the values of the secrets that they name."""
+    return tuple(
+        (name, SECRET.sub(lambda found: secrets[found[1]], text)) for name, text in headers.items()
+    )
 
 
 def target(check: Health, release: str) -> tuple[str, int]:

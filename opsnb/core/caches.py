@@ -7,19 +7,19 @@ is taken for its answer.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from opsnb.core import layout
+from opsnb.core.answer import Answer
+from opsnb.core.asking import AGENT, Question, filled
 from opsnb.core.config import Settings
-from opsnb.core.settings.caches import RELEASE, SECRET, Opcache, Purge
+from opsnb.core.settings.caches import Opcache, Purge
+from opsnb.core.settings.web import RELEASE
 from opsnb.core.text import plural, safe
 from opsnb.errors import ConfigError
 
-AGENT = "opsnb"
-_STATUS = re.compile(rb"HTTP/\d(?:\.\d)? (\d{3})\b")
 _ALREADY = 404  # what is not in a cache need not be purged: Varnish and nginx may answer so
 
 
@@ -56,21 +56,6 @@ def opcache_shown(opcache: Opcache) -> str:
 # --- what is asked over HTTP -------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked over HTTP, once.
-
-    Attributes:
-        url: The address.
-        method: The method.
-        headers: Names and values, secrets among them.
-    """
-
-    url: str
-    method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
 def questions(purge: Purge, release: str, secrets: Mapping[str, str]) -> list[Question]:
     """What a purge asks.
 
@@ -82,11 +67,8 @@ def questions(purge: Purge, release: str, secrets: Mapping[str, str]) -> list[Qu
     Raises:
         ConfigError: A value is none that a header can have.
     """
-    headers = {
-        name: SECRET.sub(lambda found: secrets[found[1]], text)
-        for name, text in purge.headers.items()
-    }
-    for name, text in headers.items():
+    headers = filled(purge.headers, secrets)
+    for name, text in headers:
         if not all(" " <= letter <= "~" for letter in text):
             raise ConfigError(
                 f"the secret in the header {safe(name)} of a purge is not plain ASCII on one line",
@@ -95,72 +77,12 @@ def questions(purge: Purge, release: str, secrets: Mapping[str, str]) -> list[Qu
     return [Question(url.replace(RELEASE, release), purge.method, headers) for url in purge.urls]
 
 
-def status_of(answer: bytes) -> int | None:
-    """The status of an answer of HTTP; None for what is none."""
-    found = _STATUS.match(answer)
-    return int(found[1]) if found else None
-
-
-def fault(asked: Question, status: int | None) -> str:
-    """What is wrong with the answer to a purge; empty when it is well."""
-    if status is None:
-        return f"{safe(asked.url)} gave no answer of HTTP"
-    well = 200 <= status < 300 or status == _ALREADY
-    return "" if well else f"{safe(asked.url)} answered {status}"
-
-
-def asking(asked: Question, timeout: float) -> tuple[str, dict[str, str]]:
-    """How the server itself asks: a script, which prints the status, and its variables.
-
-    What may be a secret is the value of a variable, and goes to the program on its standard input:
-    no list of processes shows it.
-    """
-    headers = {"User-Agent": AGENT, **asked.headers}
-    lines = [
-        f'url = "{_escaped(asked.url)}"',
-        f'request = "{_escaped(asked.method)}"',
-        *(f'header = "{_escaped(f"{name}: {text}")}"' for name, text in headers.items()),
-    ]
-    told = {"url": asked.url, "method": asked.method, "headers": headers, "timeout": timeout}
-    given = {"OPSNB_CURL": "\n".join(lines), "OPSNB_ASKED": json.dumps(told)}
-    given |= {"OPSNB_URL": asked.url, "OPSNB_METHOD": asked.method}
-    given |= {"OPSNB_SECONDS": f"{timeout:g}"}
-    return _ASK, given
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
-# curl's -q comes first: no file of the account's may switch the verification of certificates off.
-# wget takes headers as arguments or from a file: the file is the login's alone.
-_ASK = """umask 077
-if command -v curl >/dev/null 2>&1; then
-    printf '%s\\n' "$OPSNB_CURL" |
-        curl -q -K - -s -g -o /dev/null -w '%{http_code}\\n' -m "$OPSNB_SECONDS" --proto =http,https
-elif command -v python3 >/dev/null 2>&1; then
-    exec python3 -I -c '
-import http.client, json, os, ssl, urllib.parse
-asked = json.loads(os.environ["OPSNB_ASKED"])
-url = urllib.parse.urlsplit(asked["url"])
-kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-more = {"context": ssl.create_default_context()} if url.scheme == "https" else {}
-line = kind(url.hostname, url.port, timeout=asked["timeout"], **more)
-place = (url.path or "/") + ("?" + url.query if url.query else "")
-line.request(asked["method"], place, headers=asked["headers"])
-print(line.getresponse().status)
-'
-elif command -v wget >/dev/null 2>&1; then
-    opsnb_rc=$(mktemp) || exit
-    trap 'rm -f "$opsnb_rc"' EXIT
-    printf '%s\\n' "$OPSNB_CURL" | sed -n 's/^header = "\\(.*\\)"$/header = \\1/p' >"$opsnb_rc"
-    wget --config="$opsnb_rc" -q -O /dev/null --server-response --max-redirect=0 --tries=1 \\
-        --timeout="$OPSNB_SECONDS" --method="$OPSNB_METHOD" "$OPSNB_URL" 2>&1 |
-        sed -n 's/^ *HTTP[^ ]* \\([0-9][0-9]*\\).*/\\1/p'
-else
-    echo 'neither curl, python3 nor wget is there'
-    exit 127
-fi"""
+def fault(asked: Question, got: Answer | str) -> str:
+    """What is wrong with the answer to a purge, or with asking; empty when it is well."""
+    if isinstance(got, str):
+        return f"{safe(asked.url)} did not answer: {got}"
+    well = 200 <= got.status < 300 or got.status == _ALREADY
+    return "" if well else f"{safe(asked.url)} answered {got.status}"
 
 
 # --- PHP's cache of compiled code --------------------------------------------------------------

@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from opsnb.core import caches, fastcgi
-from opsnb.core.caches import OneShot, Question
+from opsnb.core.asking import Question, can_ask
+from opsnb.core.caches import OneShot
 from opsnb.core.plan import Plan
 from opsnb.core.settings.caches import Opcache, Purge
 from opsnb.core.text import plural, safe
+from opsnb.engine import asking
 from opsnb.engine.change import Change
 from opsnb.engine.commands import command, held_again, here
 from opsnb.errors import CheckFailed, LockLost, OpsnbError, RemoteError, StepFailed
@@ -126,18 +128,14 @@ async def _run(change: Change, one: Purge, name: str, env: Mapping[str, str]) ->
 
 async def _ask(change: Change, one: Purge, asked: Question, name: str) -> str:
     if one.from_ == "server":
-        script, given = caches.asking(asked, one.timeout)
-        said = await _heard(change, script, given, one.timeout + SLACK)
-        status = int(said) if said.isdigit() and said != b"000" else None
-        return caches.fault(asked, status)
-    from opsnb.engine import web  # noqa: PLC0415 - only where something is asked
-
+        if not can_ask(asking.tools(change)):
+            return caches.fault(asked, "the server has none of python3, curl and wget")
+        return caches.fault(asked, await asking.from_server(change, asked, one.timeout))
     try:
-        answer = await web.ask(asked, one.timeout, lambda answer: b"\r\n\r\n" in answer)
-    except (OSError, ValueError) as error:
-        why = safe(str(error)) or f"nothing within {one.timeout:g} s"
-        return f"{safe(asked.url)} did not answer: {why}"
-    return caches.fault(asked, caches.status_of(answer))
+        async with asyncio.timeout(one.timeout):
+            return caches.fault(asked, await asking.from_here(asked))
+    except TimeoutError:
+        return caches.fault(asked, f"nothing within {one.timeout:g} s")
 
 
 async def _heard(change: Change, script: str, given: Mapping[str, str], timeout: float) -> bytes:
@@ -174,9 +172,11 @@ async def _run_once(change: Change, opcache: Opcache, name: str, before: str) ->
 async def _answer(change: Change, opcache: Opcache, script: OneShot) -> bytes:
     if opcache.fastcgi:
         return await _by_fastcgi(change, opcache, script)
-    from opsnb.engine import web  # noqa: PLC0415 - only where something is asked
-
-    return await web.ask(Question(caches.seen_as(opcache, script)), opcache.timeout, script.said)
+    asked = Question(caches.seen_as(opcache, script))
+    got = await asking.from_here(asked)
+    if isinstance(got, str):
+        raise RemoteError(f"{safe(asked.url)} did not answer: {got}")
+    return got.body
 
 
 async def _by_fastcgi(change: Change, opcache: Opcache, script: OneShot) -> bytes:

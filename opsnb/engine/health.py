@@ -10,14 +10,14 @@ from typing import Literal
 
 from opsnb.core import answer, asking, layout
 from opsnb.core.answer import Answer
-from opsnb.core.asking import Question, Script
+from opsnb.core.asking import Question
 from opsnb.core.settings.health import Health
 from opsnb.core.text import safe
+from opsnb.engine.asking import SLACK, from_here, from_server, run, tools
 from opsnb.engine.change import Change
 from opsnb.engine.commands import command
-from opsnb.errors import CheckFailed, RemoteError
+from opsnb.errors import CheckFailed
 
-SLACK = 10.0  # seconds after its limit until what should have ended itself on the server is ended
 LEAST = 0.1  # seconds for a try
 ENDED = (124, 137)  # what `timeout` ends with when the time was up
 
@@ -110,7 +110,7 @@ class _Asking:
     # --- a command -----------------------------------------------------------------------------
 
     async def _command(self, limit: float) -> tuple[bool, str]:
-        script = asking.command_script(self.check.command, self._tools, limit)
+        script = asking.command_script(self.check.command, tools(self.change), limit)
         given = {**self.env, **script.given}
         later = limit + (SLACK if script.given else 0)
         status = await command(self.change, script.text, self.name, given, later, "check")
@@ -118,16 +118,13 @@ class _Asking:
             return False, f"did not end within {limit:.3g} s (status {status})"
         return status == 0, f"exited with {status}"
 
-    @property
-    def _tools(self) -> frozenset[str]:
-        return self.change.site.tools if self.change.site else frozenset()
-
     # --- a connection --------------------------------------------------------------------------
 
     async def _connects(self, limit: float) -> tuple[bool, str]:
         host, port = asking.target(self.check, self.name)
         if self.check.from_ == "server":
-            said = await self._run(asking.tcp_script(host, port, self._tools, limit), limit)
+            script = asking.tcp_script(host, port, tools(self.change), limit)
+            said = await run(self.change, script, limit, layout.release(self.name))
             well = said.strip() == b"open"
             return well, "took a connection" if well else _refused(safe(said.strip()[:200]))
         from opsnb.engine import http  # noqa: PLC0415 - only where something is asked
@@ -158,34 +155,9 @@ class _Asking:
         return False, f"leads round in a circle: {asking.REDIRECTS} redirections were followed"
 
     async def _ask(self, asked: Question, limit: float) -> Answer | str:
-        """The answer, or what went wrong, safe to show."""
         if self.check.from_ == "server":
-            script = asking.http_script(asked, self._tools, limit)
-            return asking.read(await self._run(script, limit), apart=script.apart)
-        from opsnb.engine import http  # noqa: PLC0415 - h11 only where something is asked
-
-        try:
-            return await http.ask(asked)
-        except http.ERRORS as error:
-            return safe(str(error)) or type(error).__name__
-
-    async def _run(self, script: Script, limit: float) -> bytes:
-        """What the server's program says, no more of it than an answer may have."""
-        said = bytearray()
-
-        def hear(data: bytes) -> None:
-            said.extend(data[: max(0, answer.MOST + 3 * SPARE - len(said))])
-
-        directory = layout.release(self.name)
-        given = self.change.secrets.beside(script.given)
-        status = await self.change.lock.hook(directory, script.text, given, limit + SLACK, hear)
-        if status == NO_DIRECTORY:
-            raise RemoteError(f"{safe(self.name)} is not there")
-        return bytes(said)
-
-
-SPARE = 65536  # bytes for the head of an answer
-NO_DIRECTORY = 97
+            return await from_server(self.change, asked, limit, layout.release(self.name))
+        return await from_here(asked)
 
 
 def _refused(why: str) -> str:

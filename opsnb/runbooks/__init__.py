@@ -12,7 +12,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from opsnb.core.settings.health import RELEASE, Health
+from opsnb.core.settings.health import Health
+from opsnb.core.settings.web import RELEASE
 from opsnb.core.text import safe
 from opsnb.errors import ConfigError, GateClosed, NotConfirmed
 from opsnb.project import DemoProject, Project, demo, load

@@ -9,11 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from opsnb.core.settings.table import Table, inside
+from opsnb.core.settings.web import RELEASE, TOKEN, check_headers, check_url, secrets_in
 
-RELEASE = "{release}"
-SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110
-_OWN = frozenset(("host", "connection", "content-length", "transfer-encoding"))
 _PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.][A-Za-z0-9_.-]*):(\d{1,5})")
 
 
@@ -28,7 +25,7 @@ class Purge(Table):
         "local",
         alias="from",
         description="local: asked, or run, on this machine; server: on the server, for addresses "
-        "by curl, Python or wget, whichever is there.",
+        "by Python, curl or wget, whichever is there.",
     )
     method: str = Field("PURGE", description="The method of HTTP: PURGE, BAN, POST, ….")
     headers: dict[str, str] = Field(
@@ -43,7 +40,7 @@ class Purge(Table):
     @property
     def secrets(self) -> frozenset[str]:
         """The variables that its headers name."""
-        return frozenset(name for text in self.headers.values() for name in SECRET.findall(text))
+        return secrets_in(self.headers)
 
     @field_validator("urls")
     @classmethod
@@ -55,20 +52,14 @@ class Purge(Table):
     @field_validator("method")
     @classmethod
     def _method(cls, method: str) -> str:
-        if not _TOKEN.fullmatch(method):
+        if not TOKEN.fullmatch(method):
             raise ValueError(f"{method!r} is no method of HTTP")
         return method
 
     @field_validator("headers")
     @classmethod
     def _headers(cls, headers: dict[str, str]) -> dict[str, str]:
-        for name, text in headers.items():
-            if not _TOKEN.fullmatch(name):
-                raise ValueError(f"{name!r} is no name of a header")
-            if name.lower() in _OWN:
-                raise ValueError(f"{name!r} is set by opsnb itself")
-            if not all(" " <= letter <= "~" for letter in text):
-                raise ValueError(f"the value of {name!r} is not plain ASCII")
+        check_headers(headers)
         return headers
 
     @model_validator(mode="after")
@@ -131,22 +122,6 @@ class Opcache(Table):
         if bool(self.fastcgi) == bool(self.url):
             raise ValueError("give either fastcgi or url")
         return self
-
-
-def check_url(url: str) -> None:
-    """Refuse what is no address of HTTP.
-
-    Raises:
-        ValueError: It is none.
-    """
-    parts = urlsplit(url.replace(RELEASE, "20260101000000"))
-    if parts.scheme not in ("http", "https"):
-        raise ValueError("an address must begin with http:// or https://")
-    if not parts.hostname or re.search(r"[\x00-\x20\x7f-\U0010ffff]", url):
-        raise ValueError("an address must name a host, and hold only plain ASCII")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("a password does not belong in an address: use headers and secrets")
-    _ = parts.port  # raises where it is no number
 
 
 class CacheSettings(Table):

@@ -5,16 +5,11 @@ from __future__ import annotations
 import json
 import re
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from opsnb.core.settings.table import Table
-
-RELEASE = "{release}"
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # of a header: RFC 9110, a token
-_SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_OWN = frozenset(("host", "connection", "content-length", "transfer-encoding", "accept-encoding"))
+from opsnb.core.settings.web import RELEASE, TOKEN, check_headers, check_url, secrets_in
 
 
 class Header(Table):
@@ -27,7 +22,7 @@ class Header(Table):
     @model_validator(mode="after")
     def _readable(self) -> Header:
         said = self.name or self.contains or self.matches
-        if said and not _NAME.fullmatch(self.name):
+        if said and not TOKEN.fullmatch(self.name):
             raise ValueError("name is no name of a header")
         try:
             re.compile(self.matches)
@@ -124,7 +119,7 @@ class Health(Table):
     @property
     def secrets(self) -> frozenset[str]:
         """The variables that its headers name."""
-        return frozenset(name for text in self.headers.values() for name in _SECRET.findall(text))
+        return secrets_in(self.headers)
 
     def is_asked(self, when: Literal["before", "after"]) -> bool:
         """Whether it is asked then."""
@@ -147,13 +142,7 @@ class Health(Table):
     @field_validator("headers")
     @classmethod
     def _headers(cls, headers: dict[str, str]) -> dict[str, str]:
-        for name, text in headers.items():
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name of a header")
-            if name.lower() in _OWN:
-                raise ValueError(f"{name!r} is set by opsnb itself")
-            if not all(letter == "\t" or " " <= letter <= "~" for letter in text):
-                raise ValueError(f"the value of {name!r} is not plain ASCII")
+        check_headers(headers)
         return headers
 
     @model_validator(mode="after")
@@ -192,22 +181,6 @@ class Health(Table):
                 "address leads to the release that is still live"
             )
         return self
-
-
-def check_url(url: str) -> None:
-    """Refuse what is no address of HTTP.
-
-    Raises:
-        ValueError: It is none.
-    """
-    parts = urlsplit(url.replace(RELEASE, "20260101000000"))
-    if parts.scheme not in ("http", "https"):
-        raise ValueError("url must begin with http:// or https://")
-    if not parts.hostname or re.search(r"[\x00-\x20\x7f-\U0010ffff]", url):
-        raise ValueError("url must name a host, and hold only plain ASCII")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("a password does not belong in an address: use headers and secrets")
-    _ = parts.port  # raises where it is no number
 
 
 def host_and_port(text: str) -> tuple[str, int]:
