@@ -54,8 +54,8 @@ class Beside(Protocol):
     async def spare_shell(self) -> Shell | None:
         """A further shell on the same connection; None where the server allows no more."""
 
-    def give_back(self, shell: Shell) -> None:
-        """Keep a shell whose lock has been given back for the next change."""
+    async def give_back(self, shell: Shell) -> None:
+        """Keep a shell whose lock has been given back for the next change, or close it."""
 
 
 class PosixHeld(Placed, Adopting):
@@ -414,7 +414,7 @@ class PosixHeld(Placed, Adopting):
         if not self._shell.broken:
             if not self._gone:
                 await self._shell.call("drop_lock", timeout=QUICK)
-            self._remote.give_back(self._shell)
+            await self._remote.give_back(self._shell)
 
 
 def _inside(paths: Iterable[bytes]) -> list[bytes]:

@@ -125,11 +125,13 @@ class PosixRemote:
                 await shell.close()
         return await self._open()
 
-    def give_back(self, shell: Shell) -> None:
-        """Keep a shell whose lock has been given back for the next change."""
-        if self._next is None and not shell.broken:
-            self._next = asyncio.get_running_loop().create_future()
-            self._next.set_result(shell)
+    async def give_back(self, shell: Shell) -> None:
+        """Keep a shell whose lock has been given back for the next change, or close it."""
+        if self._next is not None or shell.broken:
+            await shell.close()
+            return
+        self._next = asyncio.get_running_loop().create_future()
+        self._next.set_result(shell)
 
     async def ask(
         self,
@@ -273,7 +275,7 @@ class PosixRemote:
         try:
             took, look = await shell.batch([Call("take", (body,)), Call("look", regardless=False)])
             if took.status == LOCKED:
-                self.give_back(shell)
+                await self.give_back(shell)
                 return None
             ids = holding_in(good(took, "take the lock").out)
             site = seen(good(look, "look").out, self.deploy_to)

@@ -96,7 +96,10 @@ WRONG = [
     ),
     ("[project.health]\nurl = 'http://a'\n", "opsnb.toml:1: project.health"),
     ("[[project.health]]\nretries = 1\n", "opsnb.toml:1: project.health.0: give one of"),
-    ("[[project.health]]\nurl = 'x'\n", "opsnb.toml:1: project.health.0: an address must begin with"),
+    (
+        "[[project.health]]\nurl = 'x'\n",
+        "opsnb.toml:1: project.health.0: an address must begin with",
+    ),
     (
         "[[project.health]]\nurl = 'http://a'\nstatus = 200\n"
         "[[project.health]]\nurl = 'http://b'\nstatus = 7\n",

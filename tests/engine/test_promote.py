@@ -20,6 +20,7 @@ from opsnb.core.config import Settings
 from opsnb.core.events import Log, Outcome
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Entry, Kind, Manifest
+from opsnb.core.release import Record, State
 from opsnb.embedded.sshd import EmbeddedServer
 from opsnb.engine import promote
 from opsnb.errors import (
@@ -486,7 +487,7 @@ def test_a_manifest_with_something_below_a_link_is_refused(pair: Pair) -> None:
     none: frozenset[bytes] = frozenset()
     base = Base("20260101000000", manifest, manifest.entries, none, none, none, none)
     with pytest.raises(NoSuchRelease, match="below a file or a link"):
-        promotion.content(base, "staging1")
+        promotion.content(base, Record("1", 1, State.GOOD), "staging1")
 
 
 def test_a_promote_that_is_aborted_leaves_nothing_here_and_nothing_there(
