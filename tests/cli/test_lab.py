@@ -43,7 +43,7 @@ def ended(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple
     if process.poll() is None:
         process.send_signal(number)
     try:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=150)
     finally:
         process.kill()
         process.communicate()
