@@ -110,8 +110,8 @@ def users_in(out: bytes) -> tuple[dict[str, str], bool]:
     """A process that uses a release, by the release's name; whether some could not be seen."""
     users: dict[str, str] = {}
     for line in out.splitlines():
-        path, _, told = line.partition(b"\\t")
-        pid, _, name = told.partition(b"\\t")
+        path, _, told = line.partition(b"\t")
+        pid, _, name = told.partition(b"\t")
         if path.startswith(b"releases/") and pid.isdigit():
             release = path.removeprefix(b"releases/").decode("utf-8", "surrogateescape")
             users.setdefault(release, f"process {pid.decode()} ({safe(name)})")
