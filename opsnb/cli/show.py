@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from opsnb.core.doctor import Finding
     from opsnb.core.events import Report
     from opsnb.core.release import Site
-    from opsnb.server import Server
+    from opsnb.server.link import Link
 
 Shown = Mapping[str, Any]  # a row of :mod:`opsnb.core.rows`
 Columns = Callable[[Sequence[Shown]], Sequence[Column]]
@@ -168,7 +168,7 @@ def colored(environment: str) -> str:
     return f"bold {COLORS.get(environment, environment)}".strip()
 
 
-def where(server: Server) -> Text:
+def where(server: Link) -> Text:
     """Which server, in which environment, as one line.
 
     Args:

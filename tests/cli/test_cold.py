@@ -37,7 +37,9 @@ ENDED = {**BEGUN, "rich": {"markdown_it", "mdurl", "pygments"}}
 CHANGED = {**ENDED, "pathspec": set(), "zstandard": set()}
 # Modules of our own that may be loaded before the connection is begun.
 OURS = {
-    *("opsnb", "opsnb.errors", "opsnb.loop", "opsnb.project", "opsnb.server"),
+    *("opsnb", "opsnb.errors", "opsnb.loop", "opsnb.project"),
+    *(f"opsnb.server{name}" for name in ("", ".changes", ".here", ".link", ".planning", ".plans")),
+    "opsnb.server.questions",
     *("opsnb.notebook", "opsnb.notebook.mode"),
     *(f"opsnb.cli{name}" for name in ("", ".main", ".border", ".brief", ".options", ".streams")),
     *(

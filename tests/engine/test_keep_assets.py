@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 import opsnb
-from opsnb import server as module
 from opsnb.core.config import Settings
 from opsnb.errors import OpsnbError
-from opsnb.server import Server
+from opsnb.server import Server, here
 from tests.engine.conftest import configure, site
 from tests.support.sshd import RealSshd
 
@@ -28,7 +27,7 @@ def go(monkeypatch: pytest.MonkeyPatch) -> Go:
     """Set the operator's clock to so many days after the start."""
 
     def to(days: float) -> None:
-        monkeypatch.setattr(module, "_now", lambda: START + timedelta(days=days))
+        monkeypatch.setattr(here, "now", lambda: START + timedelta(days=days))
 
     to(0)
     return to
