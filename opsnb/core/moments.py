@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta, tzinfo
 
+from opsnb.core.durations import UNITS
 from opsnb.core.text import safe
 from opsnb.errors import ConfigError
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LENGTH = re.compile(r"(?:\d+(?:\.\d+)?[smhdw]\s*)+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 MOST = timedelta(days=3660)
@@ -22,7 +22,7 @@ def length(text: str) -> timedelta:
     """
     if not _LENGTH.fullmatch(text.strip()):
         raise ConfigError(f"{safe(text)!r} is no length of time", "Write 90m, 2h or 1d12h.")
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    seconds = sum(float(number) * UNITS[unit] for number, unit in _PART.findall(text))
     if not 0 < seconds <= MOST.total_seconds():
         raise ConfigError(f"{safe(text)!r} must be more than nothing and less than ten years")
     return timedelta(seconds=seconds)

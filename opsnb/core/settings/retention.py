@@ -7,27 +7,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
+from opsnb.core.durations import seconds
 from opsnb.core.settings.table import Table
 
 if TYPE_CHECKING:
     from opsnb.core.retention import Rules
 
-_LENGTH = re.compile(r"([1-9][0-9]{0,4})\s*(h|d|w)")
-_HOURS = {"h": 1, "d": 24, "w": 168}
 _SIZE = re.compile(r"([1-9][0-9]{0,8})\s*(k|M|G|T)(B|iB)")
 _POWER = {"k": 1, "M": 2, "G": 3, "T": 4}
-
-
-def seconds_of(text: str) -> int:
-    """Seconds in ``12h``, ``30d`` or ``8w``; 0 for an empty text.
-
-    Raises:
-        ValueError: It is no such text.
-    """
-    found = _LENGTH.fullmatch(text.strip())
-    if text and not found:
-        raise ValueError("write a length of time as 12h, 30d or 8w")
-    return int(found[1]) * _HOURS[found[2]] * 3600 if found else 0
 
 
 def size_of(text: str) -> int:
@@ -41,6 +28,10 @@ def size_of(text: str) -> int:
         raise ValueError("write a size as 500MB, 5GB or 2GiB")
     base = 1024 if found and found[3] == "iB" else 1000
     return int(found[1]) * base ** _POWER[found[2]] if found else 0
+
+
+def _seconds(text: str) -> int:
+    return seconds(text, "hdw", "12h, 30d or 8w") if text else 0
 
 
 class RetentionSettings(Table):
@@ -66,7 +57,7 @@ class RetentionSettings(Table):
     @field_validator("keep_for")
     @classmethod
     def _length(cls, text: str) -> str:
-        seconds_of(text)
+        _seconds(text)
         return text
 
     @field_validator("keep_size")
@@ -81,5 +72,5 @@ class RetentionSettings(Table):
         from opsnb.core.retention import Rules  # noqa: PLC0415 - a question needs none of it
 
         return Rules(
-            self.keep_releases, seconds_of(self.keep_for), size_of(self.keep_size), self.keep_in_use
+            self.keep_releases, _seconds(self.keep_for), size_of(self.keep_size), self.keep_in_use
         )
