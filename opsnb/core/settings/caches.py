@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from opsnb.core.settings.table import Table, inside
-from opsnb.core.settings.web import RELEASE, TOKEN, check_headers, check_url, secrets_in
+from opsnb.core.settings.web import RELEASE, TOKEN, Headers, check_url, secrets_in
 
 _PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.][A-Za-z0-9_.-]*):(\d{1,5})")
 
@@ -28,7 +28,7 @@ class Purge(Table):
         "by Python, curl or wget, whichever is there.",
     )
     method: str = Field("PURGE", description="The method of HTTP: PURGE, BAN, POST, ….")
-    headers: dict[str, str] = Field(
+    headers: Headers = Field(
         default_factory=dict,
         description="Headers to send; ${NAME} stands for a variable that `secrets` lists.",
     )
@@ -55,12 +55,6 @@ class Purge(Table):
         if not TOKEN.fullmatch(method):
             raise ValueError(f"{method!r} is no method of HTTP")
         return method
-
-    @field_validator("headers")
-    @classmethod
-    def _headers(cls, headers: dict[str, str]) -> dict[str, str]:
-        check_headers(headers)
-        return headers
 
     @model_validator(mode="after")
     def _one_way(self) -> Purge:

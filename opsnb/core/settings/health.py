@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from opsnb.core.settings.table import Table
-from opsnb.core.settings.web import RELEASE, TOKEN, check_headers, check_url, secrets_in
+from opsnb.core.settings.web import RELEASE, TOKEN, Headers, check_url, secrets_in
 
 
 class Header(Table):
@@ -77,7 +77,7 @@ class Health(Table):
     method: Literal["GET", "HEAD", "POST", "PUT", "OPTIONS"] = Field(
         "GET", description="How the address is asked."
     )
-    headers: dict[str, str] = Field(
+    headers: Headers = Field(
         default_factory=dict,
         description="Headers of the question; ${NAME} stands for a variable that `secrets` lists.",
     )
@@ -138,12 +138,6 @@ class Health(Table):
         if not listed or not all(100 <= one <= 599 for one in listed):
             raise ValueError("a status is a number from 100 to 599")
         return status
-
-    @field_validator("headers")
-    @classmethod
-    def _headers(cls, headers: dict[str, str]) -> dict[str, str]:
-        check_headers(headers)
-        return headers
 
     @model_validator(mode="after")
     def _one_question(self) -> Health:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Annotated
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
 
 RELEASE = "{release}"
 SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -28,12 +31,7 @@ def check_url(url: str) -> None:
     _ = parts.port  # raises where it is no number
 
 
-def check_headers(headers: Mapping[str, str]) -> None:
-    """Refuse headers that cannot be sent, or that opsnb sets itself.
-
-    Raises:
-        ValueError: One of them is such.
-    """
+def _headers(headers: dict[str, str]) -> dict[str, str]:
     for name, text in headers.items():
         if not TOKEN.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a header")
@@ -41,6 +39,11 @@ def check_headers(headers: Mapping[str, str]) -> None:
             raise ValueError(f"{name!r} is set by opsnb itself")
         if not all(letter == "\t" or " " <= letter <= "~" for letter in text):
             raise ValueError(f"the value of {name!r} is not plain ASCII")
+    return headers
+
+
+# By name; those that cannot be sent, or that opsnb sets itself, are refused.
+Headers = Annotated[dict[str, str], AfterValidator(_headers)]
 
 
 def secrets_in(headers: Mapping[str, str]) -> frozenset[str]:
