@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from opsnb.core.facts import Fact
+from opsnb.core.facts import Fact, in_words
 from opsnb.core.text import plural, safe
 from opsnb.core.webroot import Line
 
@@ -147,8 +147,7 @@ def text(plan: AdoptPlan, server: str) -> str:
     """
     if plan.nothing:
         return nothing(plan, server)
-    told = [f"  {fact.title:<11}{fact.text}" for fact in facts(plan)]
-    return "\n".join([f"{plan.verb} on {safe(server)}", *told])
+    return in_words(plan.verb, server, facts(plan), 11)
 
 
 def data(plan: AdoptPlan, server: str) -> dict[str, object]:

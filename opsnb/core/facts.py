@@ -6,7 +6,7 @@ Rule 2: every text is safe to show.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -232,8 +232,20 @@ def plan_text(plan: Plan, server: str) -> str:
     """
     if plan.nothing:
         return nothing(plan, server)
-    facts = [f"  {fact.title:<9}{fact.text}" for fact in plan_facts(plan)]
-    return "\n".join([f"{plan.verb} on {safe(server)}", *facts])
+    return in_words(plan.verb, server, plan_facts(plan), 9)
+
+
+def in_words(verb: str, server: str, facts: Sequence[Fact], width: int) -> str:
+    """Facts of a plan as text, a line for each.
+
+    Args:
+        verb: The change.
+        server: The server's name.
+        facts: What will happen.
+        width: Columns of the titles.
+    """
+    told = [f"  {fact.title:<{width}}{fact.text}" for fact in facts]
+    return "\n".join([f"{verb} on {safe(server)}", *told])
 
 
 # --- the end of a change -----------------------------------------------------------------------
