@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import Sequence
 
-from opsnb.core.manifest import check_paths
 from opsnb.core.text import safe
-from opsnb.errors import NotReady, RemoteError
+from opsnb.errors import NotReady
+from opsnb.remote.paths import inside
 from opsnb.remote.replies import as_payload
+from opsnb.remote.stepping import Stepping
 
 
-class Adopting:
+class Adopting(Stepping):
     """The steps, for whoever holds a lock and has a shell."""
-
-    async def _step(
-        self,
-        what: str,
-        name: str,
-        *args: str | bytes,
-        payload: AsyncIterable[bytes] | Iterable[bytes] | None = None,
-    ) -> None:
-        """Take a step."""
-        raise NotImplementedError
-
-    def _mark_gone(self) -> None:
-        """The lock is no longer held."""
-        raise NotImplementedError
 
     async def copy_theirs(self, name: str, kind: str) -> None:
         """Fill a release that is being built with what stands at the old place."""
@@ -33,11 +20,11 @@ class Adopting:
 
     async def share(self, name: str, paths: Sequence[bytes]) -> None:
         """Move paths of a release that is being built into ``shared/``."""
-        await self._step("fill shared/", "share", name, payload=_names(paths))
+        await self._step("fill shared/", "share", name, payload=as_payload(inside(paths)))
 
     async def unshare(self, paths: Sequence[bytes]) -> None:
         """Remove paths of ``shared/``, and directories above them that are empty then."""
-        await self._step("empty shared/", "unshare", payload=_names(paths))
+        await self._step("empty shared/", "unshare", payload=as_payload(inside(paths)))
 
     async def exchange(self, name: str, how: str) -> None:
         """Let the directory ``current`` and a link to a release change places."""
@@ -53,7 +40,7 @@ class Adopting:
 
     async def remove_theirs(self, kind: str, lines: bytes, links: Sequence[bytes]) -> None:
         """Remove from the old place what looks as these lines say, and links by their paths."""
-        await self._step("remove links", "remove_links", kind, payload=_names(links))
+        await self._step("remove links", "remove_links", kind, payload=as_payload(inside(links)))
         await self._step("remove what was copied", "remove_theirs", kind, payload=[lines])
 
     async def dissolve(self, made: Sequence[str]) -> None:
@@ -103,11 +90,3 @@ def _no_shell(*_of: object) -> NotReady:
         "SFTP alone cannot copy a site on the server, nor take an adoption back",
         "Use an address that begins with ssh://, of an account with a shell.",
     )
-
-
-def _names(paths: Sequence[bytes]) -> Iterable[bytes]:
-    try:
-        check_paths(list(paths))
-    except ValueError as error:
-        raise RemoteError(f"refused: {safe(str(error))}") from error
-    return as_payload(paths)

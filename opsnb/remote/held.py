@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from opsnb.core import layout
 from opsnb.core.links import link_target
-from opsnb.core.manifest import check_paths, parents
+from opsnb.core.manifest import parents
 from opsnb.core.release import Site
 from opsnb.core.text import safe
 from opsnb.errors import OpsnbError, RemoteError
@@ -26,6 +26,7 @@ from opsnb.remote.adopting import Adopting
 from opsnb.remote.base import Finish, Patched
 from opsnb.remote.hooked import Heard
 from opsnb.remote.pack import Packer
+from opsnb.remote.paths import inside
 from opsnb.remote.placed import Placed
 from opsnb.remote.replies import NOT_REMOVED, as_payload, cut, good
 from opsnb.remote.shell import Call, Reply, Shell, quoted
@@ -211,7 +212,7 @@ class PosixHeld(Placed, Adopting):
         self, base: str, name: str, *, hardlink: bool, through: Iterable[bytes] = ()
     ) -> None:
         """See :meth:`Held.copy`."""
-        how, real = "hardlink" if hardlink else "copy", as_payload(sorted(_inside(through)))
+        how, real = "hardlink" if hardlink else "copy", as_payload(sorted(inside(through)))
         what = f"copy release {safe(base)}"
         await self._step(what, "copy", base, name, how, payload=real or None)
 
@@ -224,11 +225,11 @@ class PosixHeld(Placed, Adopting):
     ) -> None:
         """See :meth:`Held.bring`."""
         what, kind = f"copy files of release {safe(base)}", "links" if links else ""
-        await self._step(what, "bring", base, name, kind, payload=as_payload(_inside(paths)))
+        await self._step(what, "bring", base, name, kind, payload=as_payload(inside(paths)))
 
     async def drop(self, name: str, paths: Iterable[bytes]) -> None:
         """See :meth:`Held.drop`."""
-        await self._step("remove what went", "drop", name, payload=as_payload(_inside(paths)))
+        await self._step("remove what went", "drop", name, payload=as_payload(inside(paths)))
 
     async def unpack(self, name: str, stream: AsyncIterable[bytes], how: Packer = "") -> None:
         """See :meth:`Held.unpack`."""
@@ -239,7 +240,7 @@ class PosixHeld(Placed, Adopting):
     ) -> None:
         """See :meth:`Held.patch`."""
         looks = (f"{file.mode:o}", str(file.mtime))
-        what = f"patch {safe(_inside([file.path])[0])}"
+        what = f"patch {safe(inside([file.path])[0])}"
         await self._step(what, "patch", base, name, how, file.path, *looks, payload=stream)
 
     async def verify(
@@ -260,22 +261,22 @@ class PosixHeld(Placed, Adopting):
         """See :meth:`Held.modes`."""
         ordered = sorted(modes, key=lambda item: (item[1], item[0]))
         for mode, group in groupby(ordered, key=lambda item: item[1]):
-            paths = as_payload(_inside(path for path, _ in group))
+            paths = as_payload(inside(path for path, _ in group))
             await self._step("set modes", "modes", name, f"{mode:o}", payload=paths)
 
     async def make_shared(self, path: bytes) -> None:
         """See :meth:`Held.make_shared`."""
         await self._step(
-            "make a directory in shared/", "make_shared", payload=as_payload(_inside([path]))
+            "make a directory in shared/", "make_shared", payload=as_payload(inside([path]))
         )
 
     async def seed(self, name: str, path: bytes) -> None:
         """See :meth:`Held.seed`."""
-        await self._step("seed shared/", "seed", name, payload=as_payload(_inside([path])))
+        await self._step("seed shared/", "seed", name, payload=as_payload(inside([path])))
 
     async def link(self, name: str, paths: Iterable[bytes]) -> None:
         """See :meth:`Held.link`."""
-        links = _inside(paths)
+        links = inside(paths)
         above = sorted({up for path in links for up in parents(path)})
         await self._step("make directories", "make_dirs", name, payload=as_payload(above))
         ends = [part for path in links for part in (link_target(path), path)]
@@ -415,20 +416,6 @@ class PosixHeld(Placed, Adopting):
             if not self._gone:
                 await self._shell.call("drop_lock", timeout=QUICK)
             await self._remote.give_back(self._shell)
-
-
-def _inside(paths: Iterable[bytes]) -> list[bytes]:
-    """The paths themselves, when all of them lie inside their tree.
-
-    Raises:
-        RemoteError: One does not; nothing was sent.
-    """
-    listed = list(paths)
-    try:
-        check_paths(listed)
-    except ValueError as error:
-        raise RemoteError(f"refused: {safe(str(error))}") from error
-    return listed
 
 
 @dataclass

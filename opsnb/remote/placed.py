@@ -5,14 +5,16 @@ Rule: their content and their digests travel in payloads, never in an argument.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from opsnb.core import layout
 from opsnb.core.links import Standing
-from opsnb.core.manifest import Entry, Kind, Manifest, check_paths
+from opsnb.core.manifest import Entry, Kind, Manifest
 from opsnb.core.numbers import number, octal
 from opsnb.core.text import safe
 from opsnb.errors import NotReady, RemoteError
+from opsnb.remote.paths import inside
+from opsnb.remote.stepping import Stepping
 
 
 def standing_in(out: bytes, paths: Sequence[bytes]) -> Standing:
@@ -54,17 +56,8 @@ def _file(path: bytes, line: bytes) -> Entry:
     return Entry(path, Kind.FILE, octal(mode), number(size), digest.decode("ascii"))
 
 
-class Placed:
+class Placed(Stepping):
     """The steps of :class:`Held` that place configuration files, by the agent."""
-
-    async def _step(
-        self,
-        what: str,
-        name: str,
-        *args: str | bytes,
-        payload: AsyncIterable[bytes] | Iterable[bytes] | None = None,
-    ) -> None:
-        raise NotImplementedError
 
     async def private(self, path: str, content: bytes) -> None:
         """See :meth:`Held.private`."""
@@ -77,7 +70,7 @@ class Placed:
 
     async def config_keep(self, number: int, path: bytes, digest: str) -> None:
         """See :meth:`Held.config_keep`."""
-        check_paths([path])
+        inside([path])
         what = f"keep what is at shared/{safe(path)}"
         await self._step(what, "config_keep", str(number), path, digest)
 
@@ -87,20 +80,19 @@ class Placed:
 
     async def config_place(self, number: int, path: bytes, mode: int) -> None:
         """See :meth:`Held.config_place`."""
-        check_paths([path])
+        inside([path])
         what = f"write shared/{safe(path)}"
         await self._step(what, "config_place", str(number), f"{mode:o}", path)
 
     async def config_back(self, number: int, path: bytes, *, was: bool) -> None:
         """See :meth:`Held.config_back`."""
-        check_paths([path])
+        inside([path])
         what = f"put shared/{safe(path)} back"
         await self._step(what, "config_back", str(number), path, "was" if was else "")
 
     async def config_done(self, paths: Iterable[bytes]) -> None:
         """See :meth:`Held.config_done`."""
-        listed = list(paths)
-        check_paths(listed)
+        listed = inside(paths)
         await self._step("settle configuration files", "config_done", *listed)
 
 

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from opsnb.core.manifest import Kind, check_paths, parents
+from opsnb.core.manifest import Kind, parents
 from opsnb.core.text import safe
-from opsnb.errors import OpsnbError, RemoteError, StepFailed
+from opsnb.errors import OpsnbError, StepFailed
 from opsnb.remote.sftp.untar import Bytes, Member, members
 from opsnb.remote.sftp.wire import MANY, Item, Part, Wire, each
 
 SMALL = 1 << 18  # bytes of a file that is written while others are
-
-
-def inside(paths: Iterable[bytes]) -> list[bytes]:
-    """The paths themselves, when all of them lie inside their tree.
-
-    Raises:
-        RemoteError: One does not; nothing was sent.
-    """
-    listed = list(paths)
-    try:
-        check_paths(listed)
-    except ValueError as error:
-        raise RemoteError(f"refused: {safe(str(error))}") from error
-    return listed
 
 
 class Tree:

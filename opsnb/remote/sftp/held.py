@@ -30,9 +30,10 @@ from opsnb.errors import (
 from opsnb.remote.adopting import NotAdopting
 from opsnb.remote.base import Finish, Patched
 from opsnb.remote.pack import Packer
+from opsnb.remote.paths import inside
 from opsnb.remote.placed import NotPlaced
 from opsnb.remote.sftp import lock as locking
-from opsnb.remote.sftp.build import Tree, inside, parts
+from opsnb.remote.sftp.build import Tree, parts
 from opsnb.remote.sftp.editing import edited
 from opsnb.remote.sftp.look import TAIL, last_line, lines_of, survey, unlike
 from opsnb.remote.sftp.removing import mounted_below
