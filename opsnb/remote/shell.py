@@ -301,6 +301,10 @@ class Shell:
             stream.end(Disconnected("the connection to the server was lost"))
         except RemoteError as error:
             stream.end(error)
+        except asyncio.CancelledError:
+            # Closed, before the end of the stream was read: whoever waits for a reply gets none.
+            stream.end(Disconnected("the connection to the server's shell was closed"))
+            raise
 
     @property
     def ended(self) -> bool:

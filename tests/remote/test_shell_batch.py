@@ -282,3 +282,28 @@ async def test_small_calls_go_out_in_one_piece(dialled: Any, where: Path) -> Non
     assert statuses(await shell.batch(calls)) == [0] * 21
     assert watched.writes == before + 1
     await shell.close()
+
+
+class Endless:
+    """Pipes whose end is never read, as when a process that was left holds them."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.write, self.close = real.write, real.close
+
+    async def read_out(self) -> bytes:
+        return await self._real.read_out() or await asyncio.Future()
+
+    async def read_err(self) -> bytes:
+        return await self._real.read_err() or await asyncio.Future()
+
+
+async def test_whoever_waits_for_a_reply_is_told_at_once_that_the_shell_was_closed(
+    dialled: Any, where: Path
+) -> None:
+    shell = await opened(Endless(dialled), where)
+    running = asyncio.create_task(shell.call("eval", "sleep 60", timeout=60))
+    await asyncio.sleep(0.1)
+    await shell.close()
+    with pytest.raises(Disconnected):
+        await asyncio.wait_for(running, 20)
