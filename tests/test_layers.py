@@ -214,7 +214,7 @@ def test_the_control_a_wrong_import_is_found(tmp_path: Path, where: str, line: s
 
 
 def test_the_core_never_awaits_and_never_asks_the_clock() -> None:
-    for path in (ROOT / "core").glob("*.py"):
+    for path in (ROOT / "core").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), path
             if isinstance(node, ast.Attribute):
