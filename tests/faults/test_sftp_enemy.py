@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from opsnb.core.config import Address
+from opsnb.core.retention import Rules
 from opsnb.engine.switch import PruneWork
 from opsnb.remote.sftp.remote import sftp_remote
 from opsnb.remote.sftp.wire import Wire
@@ -98,7 +99,7 @@ async def rounds(lab: SftpLab, outside: Path, most: int) -> tuple[int, list[str]
         with swapping(site, outside, ROOT_RUNS_AS + 1) as told:
             await deploy(lab, site, "five")
             remote = lab.remote(site)
-            await change(remote, "prune", PruneWork(1))
+            await change(remote, "prune", PruneWork(Rules(1)))
             await remote.close()
         swaps += told[0]
         changed = {path for path, _ in before.items() ^ snapshot(outside).items()}
