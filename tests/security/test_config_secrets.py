@@ -19,11 +19,13 @@ import pytest
 from opsnb.core.config import Settings, parse
 from opsnb.engine.templates import render
 from opsnb.errors import ConfigError, OpsnbError
-from opsnb.notebook import feed, objects
+from opsnb.notebook import objects
 from opsnb.server import Server
 from tests.cli.conftest import Shell
-from tests.security.test_secrets import VALUE, arguments, kept, leaks, there
+from tests.security.secret import VALUE, arguments, kept, leaks, shown_of, there
 from tests.support.sshd import RealSshd
+
+pytestmark = pytest.mark.usefixtures("secret_given")
 
 TEMPLATE = "TOKEN={{ secrets.TOKEN }}\n"
 FILE = {"path": ".env", "content": TEMPLATE}
@@ -36,15 +38,6 @@ PRINTS = 'printf "%s\\n" "$TOKEN"; echo "warned about $TOKEN" >&2'
 def sshd():  # type: ignore[no-untyped-def]
     with RealSshd() as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TOKEN", VALUE)
-    monkeypatch.setenv("OPSNB_LOGS", str(tmp_path / "logs"))
-    monkeypatch.setenv("OPSNB_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "index").write_text("x")
 
 
 def found(text: str | bytes) -> list[bytes]:
@@ -81,12 +74,8 @@ def test_a_deploy_shows_it_nowhere(sshd: RealSshd, tmp_path: Path) -> None:
         plan = on.plan(tmp_path / "source")
         job = on.deploy(tmp_path / "source", force=True)
         report = job.wait()
-    texts = [event.to_dict() for event in job.events]
     shown = [str(plan), repr(plan), repr(plan.plan), repr(plan.wish), repr(plan.source)]
-    shown += [str(report), repr(job), repr(on), repr(job.events), json.dumps(texts, default=str)]
-    shown += [objects.receipt(job).text, objects.receipt(job).html, objects.report(report).html]
-    shown += [str(feed.progress_of(job)), str([feed.plain(x) for x in feed.lines(job.events)])]
-    shown += [repr(on.settings), on.log().to_string(), on.releases().to_html()]
+    shown += shown_of(on, job, report)
     on.close()
     placed = [sshd.deploy_to / "current" / ".env", sshd.deploy_to / "shared" / "db.env"]
     assert [path.read_text() for path in placed] == [f"TOKEN={VALUE}\n"] * 2
@@ -254,6 +243,7 @@ def test_a_secret_that_cannot_be_had_is_told_before_anything_is_done(
         "{ }",
         f"[{json.dumps(VALUE)}]",
     ],
+    ids=["text", "env", "keyring", "value", "two", "none", "list"],
 )
 def test_a_secret_that_stands_in_the_file_itself_is_refused_and_not_shown(origin: str) -> None:
     with pytest.raises(ConfigError, match=r"opsnb\.toml:[12]: project\.secret_vars") as failed:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,22 +12,15 @@ import pytest
 
 from opsnb.core.config import Settings, parse
 from opsnb.errors import ConfigError, OpsnbError
-from opsnb.notebook import feed, objects
+from opsnb.notebook import objects
 from opsnb.project import Project
 from opsnb.server import Server
 from tests.cli.conftest import Shell
+from tests.security.secret import VALUE, arguments, kept, leaks, shown_of, there
 from tests.support.sshd import RealSshd
 
-VALUE = "pa55/W0rd+with $igns & 'quotes' é"
-FORMS = (
-    VALUE.encode(),
-    quote(VALUE).encode(),
-    quote(VALUE, safe="").encode(),
-    json.dumps(VALUE)[1:-1].encode(),
-    VALUE.encode().hex().encode(),
-    base64.b64encode(VALUE.encode())[:-4],
-    base64.b64encode(b"user:" + VALUE.encode())[8:-4],
-)
+pytestmark = pytest.mark.usefixtures("secret_given")
+
 SAYS = [
     'printf "%s\\n" "$TOKEN"',
     'echo "a line with $TOKEN in it" >&2',
@@ -44,33 +34,6 @@ SAYS = [
 FAILS = 'echo "cannot log in with $TOKEN"; echo "$TOKEN" >&2; exit 7'
 
 
-def leaks(text: str | bytes) -> list[bytes]:
-    """The forms of the secret that can be read in a text."""
-    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    return [form for form in FORMS if form[:12] in raw or form[-12:] in raw]
-
-
-@contextmanager
-def arguments() -> Iterator[set[bytes]]:
-    """The arguments of every process of this machine meanwhile."""
-    seen: set[bytes] = set()
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.002):
-            for place in Path("/proc").glob("[0-9]*/cmdline"):
-                with suppress(OSError):
-                    seen.add(place.read_bytes())
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        thread.join()
-
-
 @pytest.fixture(scope="module")
 def sshd() -> Iterator[RealSshd]:
     with RealSshd() as running:
@@ -78,31 +41,10 @@ def sshd() -> Iterator[RealSshd]:
         yield running
 
 
-@pytest.fixture(autouse=True)
-def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TOKEN", VALUE)
-    monkeypatch.setenv("OPSNB_LOGS", str(tmp_path / "logs"))
-    monkeypatch.setenv("OPSNB_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "index").write_text("x")
-
-
 def server(sshd: RealSshd, hooks: list[str], after: list[str] | None = None) -> Server:
     settings = {"secrets": ["TOKEN"], "before_publish": hooks, "after_publish": after or []}
     return Server(
         sshd.url(), ssh_config=sshd.ssh_config, settings=Settings.model_validate(settings)
-    )
-
-
-def kept(tmp_path: Path) -> bytes:
-    """All that is in this machine's cache and logs."""
-    return b"\n".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-
-
-def there(sshd: RealSshd) -> bytes:
-    """All that opsnb has written down on the server."""
-    return b"\n".join(
-        path.read_bytes() for path in (sshd.deploy_to / ".opsnb").rglob("*") if path.is_file()
     )
 
 
@@ -113,11 +55,7 @@ def test_a_deploy_whose_hooks_say_it_in_every_way_shows_it_nowhere(
     with arguments() as seen:
         job = on.deploy(tmp_path / "source", force=True, revision="r1")
         report = job.wait()
-    texts = [event.to_dict() for event in job.events]
-    shown = [str(report), repr(job), repr(on), repr(job.events), json.dumps(texts, default=str)]
-    shown += [objects.receipt(job).text, objects.receipt(job).html, objects.report(report).html]
-    shown += [str(feed.progress_of(job)), str([feed.plain(x) for x in feed.lines(job.events)])]
-    shown += [repr(on.settings), on.log().to_string(), on.releases().to_html()]
+    shown = shown_of(on, job, report)
     on.close()
     assert (sshd.deploy_to / "shared" / "got").read_text() == VALUE
     assert sum(text.count("***") for text in shown[3:4]) >= len(SAYS)
