@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from opsnb.notebook.objects import Shown
 
 PLAIN = {
-    ("opsnb.server", "Server"): "server",
-    ("opsnb.server", "DeployPlan"): "deploy_plan",
+    ("opsnb.server.changes", "Server"): "server",
+    ("opsnb.server.plans", "DeployPlan"): "deploy_plan",
     ("opsnb.project", "Project"): "project",
     ("opsnb.project", "DemoProject"): "project",
     ("opsnb.notebook.console", "Still"): "still",
     ("opsnb.core.plan", "Plan"): "plan",
     ("opsnb.core.events", "Report"): "report",
 }
+JOB = ("opsnb.job", "Job")
+CONSOLE = ("opsnb.notebook.console.panel", "Console")
 
 
 def register(shell: Any) -> None:
@@ -33,10 +35,8 @@ def register(shell: Any) -> None:
     formatter = shell.display_formatter
     for (module, name), how in PLAIN.items():
         formatter.mimebundle_formatter.for_type_by_name(module, name, _bundle(how))
-    formatter.ipython_display_formatter.for_type_by_name("opsnb.job", "Job", show_job)
-    formatter.ipython_display_formatter.for_type_by_name(
-        "opsnb.notebook.console.panel", "Console", lambda panel: panel.put_out()
-    )
+    formatter.ipython_display_formatter.for_type_by_name(*JOB, show_job)
+    formatter.ipython_display_formatter.for_type_by_name(*CONSOLE, lambda panel: panel.put_out())
     if accompany not in jobs.COMPANIONS:
         jobs.COMPANIONS.append(accompany)
 
