@@ -140,8 +140,12 @@ class PosixHeld(Placed, Adopting):
         else:
             tell()
 
-    async def _take_all(self) -> list[Reply]:
-        """Send the steps that wait; their replies, when all went well."""
+    async def _take_all(self, *, removing: bool = False) -> list[Reply]:
+        """Send the steps that wait; their replies, when all went well.
+
+        Args:
+            removing: Whether the last may have left something that could not be removed.
+        """
         steps, self._waiting = self._waiting, []
         if not steps:
             return []
@@ -156,7 +160,10 @@ class PosixHeld(Placed, Adopting):
                 tell()
 
         replies = await self._shell.batch([step.call for step in steps], answered)
-        return [good(reply, step.what) for step, reply in zip(steps, replies, strict=True)]
+        for step, reply in zip(steps, replies, strict=True):
+            if not (removing and reply is replies[-1] and reply.status == NOT_REMOVED):
+                good(reply, step.what)
+        return replies
 
     def _put(
         self,
@@ -367,33 +374,32 @@ class PosixHeld(Placed, Adopting):
 
     async def discard(self, names: Sequence[str]) -> bool:
         """See :meth:`Held.discard`."""
-        return await self._removing("discard", *names)
+        return (await self._removing("discard", *names))[0]
 
     async def sweep(self) -> bool:
         """See :meth:`Held.sweep`."""
-        return await self._removing("sweep")
+        return (await self._removing("sweep"))[0]
 
     async def retire(self, name: str) -> bool:
         """See :meth:`Held.retire`."""
-        return await self._removing("retire", name)
+        return (await self._removing("retire", name))[0]
 
     async def clear_spare(self) -> bool:
         """See :meth:`Held.clear_spare`."""
-        return await self._removing("clear_spare")
+        return (await self._removing("clear_spare"))[0]
 
     async def remove_idle(self, names: Sequence[str], *, aside: bool) -> tuple[bool, list[str]]:
         """See :meth:`Held.remove_idle`."""
-        await self._take_all()
         how = "retire" if aside else "discard"
-        reply = await self._shell.call("idle", how, *names, timeout=self._step_timeout)
-        told = {os.fsdecode(line) for line in reply.out.splitlines()}
-        well = reply.status != NOT_REMOVED and bool(good(reply, "remove releases"))
+        well, out = await self._removing("idle", how, *names)
+        told = {os.fsdecode(line) for line in out.splitlines()}
         return well, [name for name in names if name in told]
 
-    async def _removing(self, name: str, *names: str) -> bool:
-        await self._take_all()
-        reply = await self._shell.call(name, *names, timeout=self._step_timeout)
-        return reply.status != NOT_REMOVED and bool(good(reply, "remove releases"))
+    async def _removing(self, name: str, *args: str) -> tuple[bool, bytes]:
+        """Remove something, after the steps that wait: whether all could be, and what was said."""
+        self._put("remove releases", name, args, None)
+        reply = (await self._take_all(removing=True))[-1]
+        return reply.status == 0, reply.out
 
     async def kill(self) -> None:
         """See :meth:`Held.kill`."""
