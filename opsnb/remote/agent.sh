@@ -68,6 +68,15 @@ with_payload() {
 }
 enough() { printf '%s stop %s\n' "$N" "$C" >&2; }
 
+# Run a function, and compress what it prints; a full stop says that all of it is there.
+packed() {
+    how=$1
+    shift
+    { s=$( { { ( "$@" ); printf '%s' "$?" >&6; printf .; } | pack "$how" >&5; } 6>&1 ); } 5>&1
+    return "$s"
+}
+pack() { case $1 in zstd) zstd -1 -q -c ;; gzip) gzip -1 -c ;; esac; }
+
 # --- looking: reads only ---------------------------------------------------------------------
 
 lacks() {
@@ -465,6 +474,18 @@ placed() {
     [ ! -e ".opsnb/$1" ] || sync ".opsnb/tmp.$T" || return
     mv -T ".opsnb/tmp.$T" ".opsnb/$1"
 }
+# The same of what was packed, for what is long; its SHA-256 says whether all of it came out.
+store_packed() {
+    fence
+    private "$1"
+    unpacked "$2" cat >".opsnb/tmp.$T" || { say 'not written: is the disk full?'; return 1; }
+    hashed "$3"
+    placed "$1"
+}
+hashed() {
+    sum=$(sha256sum <".opsnb/tmp.$T")
+    [ "${sum%% *}" = "$1" ] || exit 90
+}
 # A file by how it differs from another: "- LINE" goes, "+ LINE TEXT" comes before that line. Its
 # SHA-256 says whether the other was what it was taken for.
 edit() {
@@ -475,8 +496,7 @@ edit() {
          NR == FNR { n = $2; sub(/^[^ ]* [^ ]* /, ""); more[n] = more[n] $0 "\n"; next }
          { printf "%s", more[FNR]; if (!(FNR in gone)) print; last = FNR }
          END { printf "%s", more[last + 1] }' - ".opsnb/$2" >".opsnb/tmp.$T" || return
-    sum=$(sha256sum <".opsnb/tmp.$T")
-    [ "${sum%% *}" = "$3" ] || exit 90
+    hashed "$3"
     placed "$1"
 }
 forget() { fence; for path; do rm -f ".opsnb/$path"; done; }

@@ -25,7 +25,7 @@ from opsnb.remote import watchdog
 from opsnb.remote.adopting import Adopting
 from opsnb.remote.base import Finish, Patched
 from opsnb.remote.hooked import Heard
-from opsnb.remote.pack import Packer
+from opsnb.remote.pack import Packer, packing
 from opsnb.remote.paths import inside
 from opsnb.remote.placed import Placed
 from opsnb.remote.replies import NOT_REMOVED, as_payload, cut, good
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 QUICK = 60.0
 BEAT = 3.0
 SHORT = 4096  # bytes of a line that is an argument
+LONG = 64 * 1024  # bytes of a file from which it is compressed on a slow line
 FEW = 400  # files that one core hashes as fast as several
 
 
@@ -57,6 +58,10 @@ class Beside(Protocol):
 
     async def give_back(self, shell: Shell) -> None:
         """Keep a shell whose lock has been given back for the next change, or close it."""
+
+    @property
+    def packing(self) -> Packer:
+        """How long answers, and long files, are compressed on this line."""
 
 
 class PosixHeld(Placed, Adopting):
@@ -171,9 +176,10 @@ class PosixHeld(Placed, Adopting):
         name: str,
         args: tuple[str | bytes, ...],
         payload: AsyncIterable[bytes] | Iterable[bytes] | None,
+        packed: Packer = "",
     ) -> None:
         alone = not self._waiting
-        call = Call(name, args, payload, self._step_timeout, regardless=alone)
+        call = Call(name, args, payload, self._step_timeout, regardless=alone, packed=packed)
         self._waiting.append(_Step(what, call))
 
     async def _answer(
@@ -181,10 +187,10 @@ class PosixHeld(Placed, Adopting):
         what: str,
         name: str,
         *args: str | bytes,
-        payload: AsyncIterable[bytes] | Iterable[bytes] | None = None,
+        packed: Packer = "",
     ) -> Reply:
         """Take a step, after those that wait, and give its reply."""
-        self._put(what, name, args, payload)
+        self._put(what, name, args, None, packed)
         return (await self._take_all())[-1]
 
     async def _step(
@@ -291,17 +297,25 @@ class PosixHeld(Placed, Adopting):
 
     async def finish_like(self, name: str, base: str) -> Finish:
         """See :meth:`Held.finish_like`."""
-        reply = await self._answer("list the release", "finish", name, base)
+        packed = self._remote.packing
+        reply = await self._answer("list the release", "finish", name, base, packed=packed)
         altered, unlike = cut(reply.out)
         return Finish(unlike, altered)
 
     async def finish(self, name: str) -> bytes:
         """See :meth:`Held.finish`."""
-        return (await self._answer("list the release", "finish", name, "")).out
+        packed = self._remote.packing
+        return (await self._answer("list the release", "finish", name, "", packed=packed)).out
 
     async def store(self, path: str, content: bytes) -> None:
         """See :meth:`Held.store`."""
-        inside = path.removeprefix(layout.OURS + "/")
+        inside, how = path.removeprefix(layout.OURS + "/"), self._remote.packing
+        if how and len(content) > LONG:
+            pack, rest = packing(how)
+            args = (inside, how, hashlib.sha256(content).hexdigest())
+            packed = [pack(content), rest()]
+            await self._step(f"write {path}", "store_packed", *args, payload=packed)
+            return
         await self._write(f"write {path}", "store", (inside,), content)
 
     async def edit(self, path: str, base: str, edits: bytes, digest: str) -> None:

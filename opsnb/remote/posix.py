@@ -28,6 +28,7 @@ from opsnb.remote.command import Command
 from opsnb.remote.held import QUICK, PosixHeld
 from opsnb.remote.looked import seen
 from opsnb.remote.near import near
+from opsnb.remote.pack import Packer, packer
 from opsnb.remote.placed import standing_in
 from opsnb.remote.replies import (
     CHANGED_HANDS,
@@ -85,6 +86,12 @@ class PosixRemote:
         self._shell: Shell | None = None
         self._next: asyncio.Future[Shell] | None = None
         self._opening = asyncio.Lock()
+        self._packers: frozenset[str] = frozenset()
+
+    @property
+    def packing(self) -> Packer:
+        """How long answers, and long files, are compressed on this line."""
+        return packer(self._packers, self.round_trip)
 
     @property
     def round_trip(self) -> float | None:
@@ -139,9 +146,14 @@ class PosixRemote:
         *args: str | bytes,
         payload: Iterable[bytes] | None = None,
         timeout: float = QUICK,
+        packed: Packer = "",
     ) -> Reply:
         """Call a function of the agent that only looks, on the shell for questions."""
-        return (await self.asks([Call(name, args, payload, timeout)]))[0]
+        return (await self.asks([Call(name, args, payload, timeout, packed=packed)]))[0]
+
+    async def _long(self, name: str, *args: str) -> Reply:
+        """The same of one whose answer may be long."""
+        return await self.ask(name, *args, timeout=self._step_timeout, packed=self.packing)
 
     async def asks(self, calls: Sequence[Call]) -> list[Reply]:
         """Call functions of the agent that only look, sent together."""
@@ -162,15 +174,20 @@ class PosixRemote:
 
     async def look(self) -> Site:
         """See :meth:`Remote.look`."""
-        reply = good(await self.ask("look"), "look")
-        return seen(reply.out, self.deploy_to)
+        return self._seen(await self.ask("look"))
+
+    def _seen(self, reply: Reply) -> Site:
+        """What a look answered."""
+        site = seen(good(reply, "look").out, self.deploy_to)
+        self._packers = site.packers
+        return site
 
     async def state(self, *, users: bool = False, sizes: bool = False) -> Site:
         """See :meth:`Remote.state`."""
         names = ["used"] * users + ["usage"] * sizes
         others = [Call(name, timeout=self._step_timeout) for name in names]
         look, *replies = await self.asks([Call("look"), *others])
-        site = seen(good(look, "look").out, self.deploy_to)
+        site = self._seen(look)
         if users:
             found, unseen = users_in(good(replies[0], "look for processes").out)
             site = replace(site, users=found, unseen=unseen)
@@ -184,7 +201,7 @@ class PosixRemote:
         others = (Call(name, timeout=self._step_timeout) for name in ("live", "aside"))
         look, live, aside = await self.asks([Call("look"), *others])
         self._stand_by()
-        site = seen(good(look, "look").out, self.deploy_to)
+        site = self._seen(look)
         out = good(live, "list").out
         if not out.endswith(b"."):
             raise RemoteError(f"cannot list the live release: {live.complaint or 'cut short'}")
@@ -193,17 +210,15 @@ class PosixRemote:
 
     async def manifest(self, name: str) -> bytes:
         """See :meth:`Remote.manifest`."""
-        return whole(await self.ask("manifest", name, timeout=self._step_timeout))
+        return whole(await self._long("manifest", name))
 
     async def spare_manifest(self) -> bytes:
         """See :meth:`Remote.spare_manifest`."""
-        return whole(await self.ask("spare_manifest", timeout=self._step_timeout))
+        return whole(await self._long("spare_manifest"))
 
     async def changes(self, name: str) -> Changes:
         """See :meth:`Remote.changes`."""
-        return changes_in(
-            good(await self.ask("changes", name, timeout=self._step_timeout), "list").out
-        )
+        return changes_in(good(await self._long("changes", name), "list").out)
 
     async def hashes(self, name: str, paths: Sequence[bytes]) -> dict[bytes, str]:
         """See :meth:`Remote.hashes`."""
@@ -241,11 +256,11 @@ class PosixRemote:
         calls = [Call("look"), Call("usage", timeout=self._step_timeout)]
         look, usage = await self.asks(calls)
         used = usage_in(good(usage, "measure").out)
-        return seen(good(look, "look").out, self.deploy_to), used
+        return self._seen(look), used
 
     async def audit(self) -> bytes:
         """See :meth:`Remote.audit`."""
-        return good(await self.ask("audit"), "read the log").out
+        return good(await self._long("audit"), "read the log").out
 
     async def texts(self, patterns: Sequence[str]) -> Texts:
         """See :meth:`Remote.texts`."""
@@ -278,7 +293,7 @@ class PosixRemote:
                 await self.give_back(shell)
                 return None
             ids = holding_in(good(took, "take the lock").out)
-            site = seen(good(look, "look").out, self.deploy_to)
+            site = self._seen(look)
         except BaseException:
             await shell.close()
             raise

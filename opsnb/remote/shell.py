@@ -22,6 +22,7 @@ from typing import Protocol
 
 from opsnb.core.text import safe
 from opsnb.errors import Disconnected, NotReady, RemoteError, StepTimedOut
+from opsnb.remote.pack import Packer, unpacked
 
 FRAME = 256 * 1024
 MOST = 8 * 1024 * 1024  # of a frame on a fast line: each costs the server a program
@@ -90,6 +91,7 @@ class Call:
         timeout: Seconds until it has failed, counted from the end of the call before it.
         on_output: Told each piece of output as it comes.
         regardless: Whether it runs even if the call before it, sent with it, has failed.
+        packed: How what it prints is compressed on its way; empty for not at all.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Call:
     timeout: float = 60
     on_output: Callable[[bytes], None] | None = None
     regardless: bool = True
+    packed: Packer = ""
 
     @property
     def limit(self) -> int:
@@ -106,7 +109,8 @@ class Call:
 
     def line(self) -> bytes:
         """The call as the agent reads it."""
-        line = b" ".join([self.name.encode(), *(quote(arg) for arg in self.args)])
+        how = [b"packed", self.packed.encode()] if self.packed else []
+        line = b" ".join([*how, self.name.encode(), *(quote(arg) for arg in self.args)])
         if_well = b"" if self.regardless else b"& "
         return if_well + (b"< " if self.payload is not None else b"") + line + b"\n"
 
@@ -244,7 +248,7 @@ class Shell:
                 _, err = await self._err.reply()
         except TimeoutError as error:
             raise StepTimedOut(f"{call.name} did not end within {call.timeout:g} s") from error
-        return Reply(status, out, err)
+        return Reply(status, unpacked(call.packed, out, call.limit), err)
 
     async def _write(self, calls: Sequence[tuple[bytes, Call]]) -> None:
         """Send calls; small ones go out in one piece, so that they cost no more than one."""
