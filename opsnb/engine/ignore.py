@@ -31,10 +31,10 @@ class Rules:
         listed = root / IGNORE_FILE
         read = own and listed.is_file()
         more = listed.read_text("utf-8", "surrogateescape").splitlines() if read else []
-        rules = (*(ALWAYS if own else ALWAYS[:1]), *exclude, *more)
+        self.lines = (*(ALWAYS if own else ALWAYS[:1]), *exclude, *more)
         try:
             # To git, dir/**/ is every directory inside dir; pathspec takes it for dir/ itself.
-            lines = [re.sub(r"(?<=/\*\*)/\s*$", "/*/", rule) for rule in rules]
+            lines = [re.sub(r"(?<=/\*\*)/\s*$", "/*/", rule) for rule in self.lines]
             patterns = [GitIgnoreSpecPattern(line) for line in lines]
         except ValueError as error:
             raise SourceError(f"a rule of `exclude` or {IGNORE_FILE} is wrong: {error}") from error

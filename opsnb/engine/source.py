@@ -29,6 +29,8 @@ from opsnb.remote.pack import Packer, packing
 CHUNK = 1 << 20
 DIGEST = 64  # characters of a SHA-256
 SETTLED = 2_000_000_000  # nanoseconds; FAT's clock is the coarsest
+# Size, times of content and inode in nanoseconds, inode, device, and mode with the kind.
+Looks = tuple[int, int, int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,15 @@ class Memory:
     Attributes:
         root: The folder.
         known: How each file looked to ``stat`` when it was hashed, with its digest, by path.
+        looked: The same as ``stat`` gave it, with what the file is, for those rules.
+        rules: What was kept out.
         source: What was found.
     """
 
     root: bytes = b""
     known: dict[bytes, bytes] = field(default_factory=dict)
+    looked: dict[bytes, tuple[Looks, Entry]] = field(default_factory=dict)
+    rules: tuple[str, ...] = ()
     source: Source | None = None
 
 
@@ -120,11 +126,14 @@ class _Scan:
         self._before: Mapping[bytes, Entry] = {}
         self._known: dict[bytes, bytes] = {}
         self._new: dict[bytes, bytes] = {}
+        self._looked: Mapping[bytes, tuple[Looks, Entry]] = {}
+        self._looks: dict[bytes, tuple[Looks, Entry]] = {}
         self._reused = 0
         # A file that changed a moment ago may change again without its times telling.
         self._settled = time.time_ns() - SETTLED
         if memory and memory.root == root and memory.source:
-            self._known, self._before = memory.known, memory.source.manifest
+            self._known, self._before = memory.known, memory.source.manifest.entries
+            self._looked = memory.looked if memory.rules == rules.lines else {}
         elif memory:
             self._known = cache.index(root)
 
@@ -137,21 +146,34 @@ class _Scan:
         """
         above = directory + b"/" if directory else b""
         ignores, below = self._rules.ignores, []
+        looked = self._looked.get
         with os.scandir(here) as found:
             for item in found:
                 path = above + item.name
-                is_dir = item.is_dir(follow_symlinks=False)
+                status = item.stat(follow_symlinks=False)
+                # Most files are as they were: these lines are all that they cost.
+                before = looked(path)
+                if before is not None and before[0] == _looks(status):
+                    self._again(path, before)
+                    continue
+                is_dir = stat.S_ISDIR(status.st_mode)
                 if ignores(os.fsdecode(path), is_dir):
                     self.excluded += 1
                     continue
-                self._add(path, item)
+                self._add(path, item, status)
                 if is_dir:
                     below.append((path, item.path))
         for path, there in below:
             self.walk(path, there)
 
-    def _add(self, path: bytes, item: os.DirEntry[bytes]) -> None:
-        status = item.stat(follow_symlinks=False)
+    def _again(self, path: bytes, before: tuple[Looks, Entry]) -> None:
+        """Take a file in that looks as it did."""
+        self._looks[path] = before
+        self._new[path] = self._known[path]
+        self.entries.append(before[1])
+        self._reused += 1
+
+    def _add(self, path: bytes, item: os.DirEntry[bytes], status: os.stat_result) -> None:
         mode = stat.S_IMODE(status.st_mode)
         if stat.S_ISREG(status.st_mode):
             entry = self._file(path, item.path, mode, status)
@@ -167,6 +189,8 @@ class _Scan:
             # The very same object: whoever compares the two trees sees it at once.
             entry = before
             self._reused += 1
+        if path in self._new:
+            self._looks[path] = _looks(status), entry
         self.entries.append(entry)
 
     def _file(self, path: bytes, place: bytes, mode: int, status: os.stat_result) -> Entry:
@@ -185,7 +209,8 @@ class _Scan:
                 return before
             return Entry(path, Kind.FILE, mode, status.st_size, known[:DIGEST].decode())
         edited = known and status.st_size >= LARGE and cache.has_chunks(known[:DIGEST].decode())
-        size, digest = _digest_and_cut(place, status.st_size) if edited else _digest(place)
+        read = _digest_and_cut if edited else _digest
+        size, digest = read(place, status.st_size)
         settled = max(status.st_mtime_ns, status.st_ctime_ns) < self._settled
         if settled and size == status.st_size:
             self._new[path] = digest.encode() + looks
@@ -204,7 +229,19 @@ class _Scan:
             if self._new != self._known:
                 cache.keep_index(self.root, self._new)
             memory.root, memory.known, memory.source = self.root, self._new, found
+            memory.looked, memory.rules = self._looks, self._rules.lines
         return found
+
+
+def _looks(status: os.stat_result) -> Looks:
+    return (
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+        status.st_dev,
+        status.st_mode,
+    )
 
 
 def _kind(mode: int) -> str:
@@ -221,17 +258,20 @@ def opened(path: bytes) -> int:
     return handle
 
 
-def _digest(path: bytes) -> tuple[int, str]:
-    """Size and SHA-256 of a file, from one reading."""
-    digest, size = hashlib.sha256(), 0
+def _digest(path: bytes, size: int) -> tuple[int, str]:
+    """Size and SHA-256 of a file that seemed to have a size, from one reading."""
+    digest, read, most = hashlib.sha256(), 0, min(size + 1, CHUNK)
     handle = opened(path)
     try:
-        while chunk := os.read(handle, CHUNK):
+        while chunk := os.read(handle, most):
             digest.update(chunk)
-            size += len(chunk)
+            read += len(chunk)
+            # Less than was asked for is the end, as long as it is as large as it seemed.
+            if read == size and len(chunk) < most:
+                break
     finally:
         os.close(handle)
-    return size, digest.hexdigest()
+    return read, digest.hexdigest()
 
 
 def _digest_and_cut(path: bytes, size: int) -> tuple[int, str]:

@@ -42,9 +42,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     really = under_test._digest
 
-    def digest(path: bytes) -> tuple[int, str]:
+    def digest(path: bytes, size: int) -> tuple[int, str]:
         names.append(os.path.basename(os.fsdecode(path)))
-        return really(path)
+        return really(path, size)
 
     monkeypatch.setattr(under_test, "_digest", digest)
     return names
@@ -196,10 +196,10 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(
 ) -> None:
     really = under_test._digest
 
-    def growing(path: bytes) -> tuple[int, str]:
+    def growing(path: bytes, size: int) -> tuple[int, str]:
         if path.endswith(b"/a"):
             (folder / "a").write_text("grown meanwhile")
-        return really(path)
+        return really(path, size)
 
     memory = Memory()
     with monkeypatch.context() as patch:

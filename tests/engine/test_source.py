@@ -252,9 +252,9 @@ def test_a_file_that_goes_while_the_folder_is_read_is_refused_by_name(
     put(folder, "a", "b")
     real = under_test._digest
 
-    def and_then_remove(path: bytes) -> tuple[int, str]:
+    def and_then_remove(path: bytes, size: int) -> tuple[int, str]:
         (folder / "b").unlink(missing_ok=True)
-        return real(path)
+        return real(path, size)
 
     monkeypatch.setattr(under_test, "_digest", and_then_remove)
     with pytest.raises(SourceError, match=r"cannot read .*/dist/b: No such file"):
