@@ -20,6 +20,7 @@ from collections.abc import (
 )
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from operator import attrgetter
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -73,18 +74,21 @@ class Manifest(Mapping[bytes, Entry]):
 
     Args:
         entries: The tree's entries, in any order; a path may stand only once.
+        like: A manifest that has many of the very same entries: their text is taken from it.
 
     Raises:
         ValueError: A path stands twice, or is not a path inside the tree.
     """
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+    def __init__(self, entries: Iterable[Entry] = (), like: Manifest | None = None) -> None:
         listed = sorted(entries, key=attrgetter("path"))
         self._entries = {entry.path: entry for entry in listed}
         if len(self._entries) != len(listed):
             raise ValueError("a path stands twice in the manifest")
         check_paths(self._entries)
         self._text: bytes | None = None
+        # Only one that has a text, and only until this one has: else each would keep all before it.
+        self._like = like if like is not None and like._text is not None else None
 
     def __getitem__(self, path: bytes) -> Entry:
         return self._entries[path]
@@ -120,17 +124,17 @@ class Manifest(Mapping[bytes, Entry]):
     def __repr__(self) -> str:
         return f"Manifest({self.files} files, {self.size} bytes)"
 
-    @property
+    @cached_property
     def files(self) -> int:
         """How many regular files."""
         return sum(entry.kind is Kind.FILE for entry in self._entries.values())
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of content in all files together."""
         return sum(entry.size for entry in self._entries.values())
 
-    @property
+    @cached_property
     def id(self) -> str:
         """SHA-256 of the manifest's text, hexadecimal."""
         return hashlib.sha256(self.encode()).hexdigest()
@@ -138,9 +142,22 @@ class Manifest(Mapping[bytes, Entry]):
     def encode(self) -> bytes:
         """The manifest's one text: a header and a line for each entry."""
         if self._text is None:
-            lines = [HEADER, *map(_line, self._entries.values()), ""]
+            lines = [HEADER, *self._lines(), ""]
             self._text = "\n".join(lines).encode("ascii")
+            self._like = None
         return self._text
+
+    def _lines(self) -> Iterable[str]:
+        like = self._like
+        if like is None:
+            return map(_line, self._entries.values())
+        told = dict(zip(like._entries, like._told(), strict=True))
+        same = like._entries.get
+        entries = self._entries.items()
+        return [told[path] if same(path) is entry else _line(entry) for path, entry in entries]
+
+    def _told(self) -> list[str]:
+        return self.encode().decode("ascii").split("\n")[1:-1]
 
     @classmethod
     def decode(cls, text: bytes, like: Manifest | None = None) -> Manifest:
@@ -165,8 +182,7 @@ class Manifest(Mapping[bytes, Entry]):
 
     def lines(self) -> dict[str, Entry]:
         """Its entries by the lines that tell of them."""
-        told = self.encode().decode("ascii").split("\n")[1:-1]
-        return dict(zip(told, self._entries.values(), strict=True))
+        return dict(zip(self._told(), self._entries.values(), strict=True))
 
 
 def edits(old: bytes, new: bytes) -> bytes:

@@ -272,6 +272,8 @@ def _to_send(
     modes: list[tuple[bytes, int]] = []
     for path, entry in sorted(target.items()):
         before = found.get(path)
+        if before is entry:
+            continue
         reaches_further = path in seeds or (hardlink and entry.kind is Kind.FILE)
         if before is None or not entry.same_content(before):
             send.append(path)
@@ -298,11 +300,13 @@ def _to_drop(
     needed = {up for path in stays for up in parents(path)} | stays
     linked, seeded = frozenset(linking.links), frozenset(linking.seed)
     gone: list[bytes] = []
-    for path in sorted(base.found):
+    for path, entry in sorted(base.found.items()):
+        wanted = target.get(path)
+        if wanted is entry and not linked:
+            continue
         # What is below a path comes right after it but for names like it: a, a-b, a/c.
         if gone and _below(path, frozenset(gone[-1:])):
             continue
-        entry, wanted = base.found[path], target.get(path)
         hidden = _below(path, linked) and not _below(path, seeded)
         other = wanted is not None and wanted.kind is not entry.kind
         if hidden or other or (wanted is None and path not in needed):

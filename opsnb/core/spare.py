@@ -74,13 +74,14 @@ def reuse(
         modes: Paths whose mode is set in the end.
     """
     sent, given = set(send), {path for path in modes if not _is_dir(target, path)}
-    stays = {
+    was = spare.manifest.entries
+    stays = {path for path, entry in target.items() if _same(spare, base, path, entry)}
+    stays -= sent | given
+    dirs = {
         path
         for path, entry in target.items()
-        if path not in sent and path not in given and _same(spare, base, path, entry)
+        if path not in stays and entry.kind is Kind.DIR and _is_dir(was, path)
     }
-    was = spare.manifest.entries
-    dirs = {path for path in target if _is_dir(target, path) and _is_dir(was, path)}
     kept = stays | dirs
     links = {unquote_to_bytes(text) for text in spare.record.links}
     gone = (spare.manifest.keys() | links | _above(links)) - kept
@@ -106,8 +107,12 @@ def meddled(build: Reuse, written: Iterable[bytes], altered: Collection[bytes]) 
 
 def _same(spare: Spare, base: Base, path: bytes, entry: Entry) -> bool:
     """Whether the tree kept aside holds a path as a copy of the live release would."""
+    if path in spare.unlike or path in base.links:
+        return False
     here, live = spare.manifest.entries.get(path), base.manifest.entries.get(path)
-    if here is None or live is None or path in spare.unlike or path in base.links:
+    if here is live is entry:
+        return True
+    if here is None or live is None:
         return False
     if here.mode != live.mode or entry.kind is not here.kind:
         return False

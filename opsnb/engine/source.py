@@ -223,7 +223,7 @@ class _Scan:
         if last and self._reused == len(self.entries) == len(last.manifest):
             manifest = last.manifest
         else:
-            manifest = Manifest(self.entries)
+            manifest = Manifest(self.entries, last.manifest if last else None)
         found = Source(root, manifest, self.excluded)
         if memory:
             if self._new != self._known:
