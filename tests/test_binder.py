@@ -66,8 +66,8 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("binder") / "venv"
     subprocess.run([sys.executable, "-m", "venv", home], check=True)
     made = home / "bin" / "python"
-    step = ["-m", "pip", "install", "--quiet", "--no-deps", "-r", BINDER / "requirements.txt"]
-    subprocess.run([made, *step], cwd=ROOT, check=True)
+    step = ["-m", "pip", "install", "--quiet", "--no-deps", "-r"]
+    subprocess.run([made, *step, BINDER / "requirements.txt"], cwd=ROOT, check=True)
     # Only now: pip is to see no other opsnb. The files with paths that lie there are not read, so
     # that the sources of this checkout are not lent.
     (_site(made) / "lent.pth").write_text(sysconfig.get_path("purelib"))
@@ -148,7 +148,7 @@ def _imported(text: str) -> Iterator[str]:
 
 
 def test_the_tour_runs_in_it_and_leaves_its_page(python: Path, tmp_path: Path) -> None:
-    command = [python, "-m", "opsnb", "run", ROOT / "notebooks" / "00-tour.ipynb"]
+    command: list[str | Path] = [python, "-m", "opsnb", "run", ROOT / "notebooks" / "00-tour.ipynb"]
     ran = subprocess.run(
         [*command, "--output", "tour.ipynb"],
         cwd=tmp_path,

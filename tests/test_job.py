@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,7 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(tmp_path: Path):
+def server(tmp_path: Path) -> Iterator[Server]:
     made = Server(f"file://{tmp_path}/site")
     yield made
     made.close()
@@ -41,7 +41,7 @@ def slow(server: Server, command: str = "echo begun; sleep 60") -> None:
     server.settings = Settings.model_validate({"before_publish": [command]})
 
 
-def until_begun(job) -> None:
+def until_begun(job: Job) -> None:
     deadline = time.monotonic() + 20
     while not any(isinstance(e, Log) and e.text == "begun" for e in job.events):
         assert time.monotonic() < deadline, job.events

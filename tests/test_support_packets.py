@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from typing import Literal
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_what_is_no_ssh_that_can_be_told_apart_is_refused(wrong: bytes) -> None:
 @pytest.mark.parametrize("way", ["up", "down"])
 @pytest.mark.parametrize(("number", "part"), [(0, 0.5), (1, 0), (3, 0), (3, 0.5), (5, 0.9)])
 def test_the_relay_cuts_at_that_place_and_not_a_byte_later(
-    way: str, number: int, part: float
+    way: Literal["up", "down"], number: int, part: float
 ) -> None:
     counted = Packets()
     counted.feed(b"".join(STREAM))

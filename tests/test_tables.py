@@ -12,7 +12,7 @@ import pytest
 from opsnb import tables
 from opsnb.core.doctor import Finding
 from opsnb.core.manifest import Manifest, compare
-from opsnb.core.release import Release, Site
+from opsnb.core.release import Release, Site, State
 from opsnb.core.usage import Usage
 from tests.core import worlds
 
@@ -127,7 +127,8 @@ def test_a_difference_is_told_by_path() -> None:
 def hostile() -> list[pd.DataFrame]:
     """Every table, with hostile text wherever a server could put it."""
     names = ("by", "revision", "at", "host", "author", "subject", "committed")
-    record = worlds.release(HOSTILE, 1, live=True, **dict.fromkeys(names, HOSTILE)).record
+    said = dict.fromkeys(names, HOSTILE)
+    record = worlds.release(HOSTILE, 1, State.GOOD, live=True, **said).record
     assert record
     site = worlds.site(
         Release(HOSTILE, record.bad(HOSTILE, HOSTILE, HOSTILE, left=True), live=True),
@@ -151,8 +152,8 @@ def test_hostile_text_is_made_safe_in_every_table(number: int) -> None:
     shown = frame.to_csv() + frame.to_string()
     assert "\x1b" not in shown
     assert "\u202e" not in shown
-    assert not [text for column in frame.select_dtypes("string") for text in frame[column].dropna()
-                if "\n" in text]  # fmt: skip
+    texts = frame.select_dtypes(["string"])
+    assert not [text for column in texts for text in texts[column].dropna() if "\n" in text]
     # Markup is escaped by pandas itself, since nothing here asks it not to.
     assert "<b>" not in frame.to_html()
 

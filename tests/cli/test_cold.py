@@ -287,7 +287,7 @@ class Told:
 def test_nobody_waits_for_more_after_the_last_event() -> None:
     """A job goes on for a moment after its last event: it closes its log."""
     let_go = asyncio.Event()
-    report = Report("prune", "web1", "", Outcome.DONE)
+    report = Report("prune", "web1", Outcome.DONE)
     ended = Ended("web1", 2.0, report)
 
     async def work(tell: Any) -> Ran:

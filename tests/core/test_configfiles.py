@@ -11,7 +11,7 @@ from opsnb.core import config, configfiles
 from opsnb.core.configfiles import settlement
 from opsnb.core.links import Standing
 from opsnb.core.manifest import Manifest
-from opsnb.core.release import Pending, Record
+from opsnb.core.release import Pending, Record, State
 from opsnb.errors import ConfigError
 from tests.core import worlds
 
@@ -163,7 +163,7 @@ def test_what_is_pending_is_read_as_it_was_written_and_nothing_else_is() -> None
 def test_a_record_with_a_made_up_configuration_file_is_not_read(said: object) -> None:
     import json
 
-    record = Record("20260325140000", 1, worlds.State.GOOD, config=("shared/a b 0123abcd",))
+    record = Record("20260325140000", 1, State.GOOD, config=("shared/a b 0123abcd",))
     assert Record.decode(record.encode()) == record
     odd = {**json.loads(record.encode()), "config": [said]}
     with pytest.raises(ValueError, match="not a record"):

@@ -46,7 +46,9 @@ def test_a_line_of_another_form_or_a_path_outside_the_tree_is_refused(line: byte
 MANIFEST = tree(["a: one", "d/", "l -> a", "run: go @755"])
 
 
-def wrong(*texts: str, links: tuple[bytes, ...] = (), allowed: frozenset[bytes] | None = None):  # type: ignore[no-untyped-def]
+def wrong(
+    *texts: str, links: tuple[bytes, ...] = (), allowed: frozenset[bytes] | None = None
+) -> tuple[str, ...]:
     return listing.wrong(read(*texts), MANIFEST, links, allowed)
 
 

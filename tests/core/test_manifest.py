@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -57,7 +58,9 @@ def test_a_manifests_text_is_printable_ascii_with_a_line_for_each_path(manifest:
 
 @QUICK
 @given(st.lists(PATHS, unique=True, min_size=1, max_size=6), st.randoms())
-def test_the_order_of_the_entries_does_not_change_the_identity(paths: list[bytes], dice) -> None:  # type: ignore[no-untyped-def]
+def test_the_order_of_the_entries_does_not_change_the_identity(
+    paths: list[bytes], dice: random.Random
+) -> None:
     entries = [Entry(path, Kind.DIR, 0o755) for path in paths]
     first = Manifest(entries)
     dice.shuffle(entries)

@@ -79,11 +79,12 @@ def test_what_was_cut_off_is_no_longer_readable(made: Any, data: st.DataObject) 
 
 @pytest.mark.parametrize("kind", READABLE)
 def test_what_a_later_version_wrote_besides_is_passed_over(kind: type[Any]) -> None:
-    made = {
+    written: dict[type[object], Record | Holder | Intent] = {
         Record: Record("a", 1, State.GOOD, verdict=Verdict("a", "b", "c", True)),
         Holder: Holder("ann", "desk", "now", "why", 1, 2),
         Intent: Intent("deploy", "a", "b", "ann", "now"),
-    }[kind]
+    }
+    made = written[kind]
     data = json.loads(made.encode())
     data["later"] = {"deep": [1]}
     if kind is Record:

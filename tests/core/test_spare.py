@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
@@ -339,7 +340,12 @@ def test_when_the_release_kept_aside_may_be_used(said: dict[str, object], why: s
 def test_a_live_release_with_anything_unknown_in_it_is_copied(what: str) -> None:
     world = small()
     plan, config = planned(world)
-    base = replace(world.base, **{what: frozenset([b"x"])})
+    unknown = frozenset([b"x"])
+    base = {
+        "carried": replace(world.base, carried=unknown),
+        "drifted": replace(world.base, drifted=unknown),
+        "altered": replace(world.base, altered=unknown),
+    }[what]
     assert plain(world.base)
     assert not plain(base)
     assert not may_reuse(world.site, base, plan, config)
@@ -373,9 +379,9 @@ def test_anything_else_that_is_not_as_it_was_is(path: bytes) -> None:
 
 def site_of(count: int, **more: object) -> Site:
     """Good releases, each of a thousand bytes, the newest live."""
-    size = {"size": 1000, "manifest": "0" * 64}
     made = [
-        worlds.release(f"2026032512000{n}", n, live=n == count, **size) for n in range(1, count + 1)
+        worlds.release(f"2026032512000{n}", n, live=n == count, size=1000, manifest="0" * 64)
+        for n in range(1, count + 1)
     ]
     return worlds.site(*made, **more)
 
@@ -406,10 +412,14 @@ def test_nothing_is_kept_aside_where_the_disk_has_not_twice_its_room() -> None:
     assert deployed(site_of(5, free_bytes=2010)).aside == "20260325120003"
 
 
-@pytest.mark.parametrize("more", [{"adopted": True}, {"manifest": ""}])
-def test_a_release_that_opsnb_did_not_make_is_not_kept_aside(more: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "theirs", [lambda made: replace(made, adopted=True), lambda made: replace(made, manifest="")]
+)
+def test_a_release_that_opsnb_did_not_make_is_not_kept_aside(
+    theirs: Callable[[Record], Record],
+) -> None:
     on = site_of(5)
-    known = [replace(r, record=replace(r.record, **more)) for r in on.releases if r.record]
+    known = [replace(r, record=theirs(r.record)) for r in on.releases if r.record]
     assert deployed(replace(on, releases=tuple(known))).aside == ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -16,9 +17,10 @@ MAIN, APACHE = "/etc/nginx/nginx.conf", "/etc/apache2/apache2.conf"
 PLACES = ("/srv/real/shop", "/var/www/shop")
 
 
-def found(text: str, main: str = MAIN, after: tuple[str, ...] = (), **more: str) -> list[Finding]:
-    texts = {main: text} | {path.replace("__", "/"): said for path, said in more.items()}
-    return examine(Files(texts, (), PLACES, (main,)), after)
+def found(
+    text: str, main: str = MAIN, after: tuple[str, ...] = (), more: Mapping[str, str] | None = None
+) -> list[Finding]:
+    return examine(Files({main: text, **(more or {})}, (), PLACES, (main,)), after)
 
 
 @dataclass(frozen=True)
@@ -195,13 +197,13 @@ def test_apache_hands_php_the_link_unless_php_is_reloaded_after_each_switch() ->
 
 def test_what_is_included_stands_in_its_place() -> None:
     more = {
-        "__etc__nginx__sites-enabled__shop": "server { root /var/www/shop/web; "
+        "/etc/nginx/sites-enabled/shop": "server { root /var/www/shop/web; "
         "include snippets/php.conf; }",
-        "__etc__nginx__snippets__php.conf": f"location / {{ {PASS} include fastcgi.conf; }}",
-        "__etc__nginx__fastcgi.conf": LINK,
-        "__etc__nginx__unused": "server { root /var/www/shop/unused; }",
+        "/etc/nginx/snippets/php.conf": f"location / {{ {PASS} include fastcgi.conf; }}",
+        "/etc/nginx/fastcgi.conf": LINK,
+        "/etc/nginx/unused": "server { root /var/www/shop/unused; }",
     }
-    told = found("http { include sites-enabled/*; }", **more)
+    told = found("http { include sites-enabled/*; }", more=more)
     assert [one.hint for one in told] == ["root /var/www/shop/current/web;", SCRIPT]
 
 

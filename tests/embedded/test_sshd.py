@@ -353,8 +353,8 @@ def test_start_and_stop_may_be_repeated() -> None:
     server = EmbeddedServer()
     server.stop()
     with server.start(), server:
-        first = server.root
-        assert server.running
+        first, runs = server.root, server.running
+        assert runs
     server.stop()
     assert not server.running
     with server:

@@ -113,6 +113,7 @@ def test_aborting_after_the_switch_says_what_is_live_and_a_rollback_goes_back(
     assert isinstance(error, Interrupted)
     assert "after the switch" in error.message
     assert error.report.switched is True
+    assert job.report is not None
     assert error.report.live == server.look().current.name == job.report.release
     configure(server)
     assert server.rollback().wait().live == first.release

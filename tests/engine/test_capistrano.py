@@ -74,9 +74,11 @@ def test_a_site_of_capistranos_is_taken_over_and_goes_on(sshd: RealSshd, tmp_pat
     after = snapshot(place)
     assert {path: after[path] for path in before} == before
     records = {r.name: r.record for r in server.look().releases}
-    assert records[second] is not None
-    assert records[second].by == records[first].by
-    assert records[second].revision
+    earlier, later = records[first], records[second]
+    assert earlier is not None
+    assert later is not None
+    assert later.by == earlier.by
+    assert later.revision
     source = tmp_path / "new"
     source.mkdir()
     (source / "index").write_text("three")

@@ -28,7 +28,7 @@ def sshd() -> Iterator[RealSshd]:
 
 def all_of(tree: Path) -> dict[str, tuple[object, ...]]:
     """Names, kinds, modes, owners, times of content and inode, inodes, links, bytes."""
-    found = {}
+    found: dict[str, tuple[object, ...]] = {}
     for path in [tree, *sorted(tree.rglob("*"))]:
         seen = path.lstat()
         looks = (seen.st_mode, seen.st_uid, seen.st_gid, seen.st_size, seen.st_nlink)
@@ -150,7 +150,7 @@ def shuffled(source: Path, chance: random.Random) -> None:
 
 def contents(tree: Path) -> dict[bytes, tuple[object, ...]]:
     """What a release holds, by path, but for links into shared/."""
-    found = {}
+    found: dict[bytes, tuple[object, ...]] = {}
     for path, entry in everything(tree).items():
         if b"shared/" not in entry.target:
             real = Path(os.fsdecode(os.fsencode(tree) + b"/" + path))

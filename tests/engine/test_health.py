@@ -20,7 +20,15 @@ import pytest
 from opsnb.core.asking import Question
 from opsnb.core.events import Log, Outcome
 from opsnb.engine.http import ask
-from opsnb.errors import ConfigError, DeployFailed, Interrupted, NotReady, NotRestored, Restored
+from opsnb.errors import (
+    CheckFailed,
+    ConfigError,
+    DeployFailed,
+    Interrupted,
+    NotReady,
+    NotRestored,
+    Restored,
+)
 from opsnb.server import Server
 from tests.engine.conftest import configure, site
 from tests.support.sshd import require
@@ -154,7 +162,7 @@ def test_every_way_of_asking_answers_alike(
     web.answer("/moved", status=302, Location="/ok?a=b%20c")
     gone = web.answer("/gone", b"sorry, gone", status=410)
     json = {"path": "data.status", "equals": "ok"}
-    checks = [
+    checks: list[dict[str, object]] = [
         {"url": good, "contains": "status", "json": json},
         {"url": good, "header": {"name": "x-version", "matches": r"^v1\.\d$"}},
         {"url": gone, "status": [404, 410], "contains": "sorry"},
@@ -316,7 +324,7 @@ def test_a_check_before_a_rollback_is_asked_of_the_release_it_goes_to(
     live = deploy(server, source, {"command": "true"}).release
     configure(server, health=[QUICK | {"command": "grep -q two index", "when": "before"}])
     job = server.rollback()
-    with pytest.raises(Exception, match="exited with 1") as failed:
+    with pytest.raises(CheckFailed, match="exited with 1") as failed:
         job.wait()
     assert failed.value.report.exit_status == 20
     assert server.look().current.name == live

@@ -277,8 +277,7 @@ def test_a_hook_that_pays_no_heed_is_ended_on_the_server(there: Server, source: 
     with pytest.raises(DeployFailed, match="did not end within 1 s"):
         job.wait()
     pids = [int(pid) for pid in heard(job)[0].split()]
-    for pid in pids:
-        until(lambda pid=pid: not runs(pid))
+    until(lambda: not any(map(runs, pids)))
     configure(there)
     assert deployed(there, source, "three") == []
 

@@ -13,7 +13,8 @@ from opsnb.core.events import Outcome
 from opsnb.errors import Locked, NotRestored, OpsnbError
 from opsnb.server import Server
 from tests.engine.conftest import configure, site
-from tests.engine.test_cancel import said, until
+from tests.engine.test_cancel import said
+from tests.support.process import until
 from tests.support.site import faults
 from tests.support.sshd import RealSshd
 
@@ -114,8 +115,8 @@ def test_waiting_for_the_lock_gets_it_when_it_is_let_go(server: Server, source: 
     second = other.deploy(source)
     until(said(second, "waiting for the lock, 20 s at the most"))
     threading.Timer(0.2, (site(server) / "go").touch).start()
-    first.wait(SECONDS)
-    assert second.wait(SECONDS).previous == first.report.release
+    before = first.wait(SECONDS).release
+    assert second.wait(SECONDS).previous == before
     assert (site(server) / "current" / "index").read_text() == "three"
     assert faults(site(server), server) == []
     other.close()

@@ -228,6 +228,12 @@ def rewrite(path: Path) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+def replaced(path: Path, make: Callable[[Path], None]) -> None:
+    """A file is now something else."""
+    path.unlink()
+    make(path)
+
+
 def replaced_by_link(path: Path) -> None:
     """A directory is now a link to one that holds the same names."""
     canary = path.parents[3] / "canary"
@@ -249,8 +255,8 @@ MEDDLING: dict[str, Callable[[Path], object]] = {
     "a second name": lambda aside: os.link(aside / "a", aside.parents[2] / "second"),
     "a directory that is a link": lambda aside: replaced_by_link(aside / "sub"),
     "a directory less": lambda aside: shutil.rmtree(aside / "sub" / "deep"),
-    "a file that is a directory": lambda aside: ((aside / "a").unlink(), (aside / "a").mkdir()),
-    "a fifo": lambda aside: ((aside / "a").unlink(), os.mkfifo(aside / "a")),
+    "a file that is a directory": lambda aside: replaced(aside / "a", os.mkdir),
+    "a fifo": lambda aside: replaced(aside / "a", os.mkfifo),
     "everything": shutil.rmtree,
     "its listing": lambda aside: (aside.parent / "stats").write_bytes(b""),
     "its listing torn": lambda aside: (aside.parent / "stats").write_bytes(b"f 644 1 1"),

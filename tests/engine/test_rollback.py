@@ -35,7 +35,11 @@ def test_a_rollback_goes_to_the_good_release_before_and_marks_the_one_it_leaves(
     report = server.rollback(why="slow").wait()
     assert (report.live, report.previous) == (second, third)
     assert state(server, third) == "bad"
-    verdict = server.look().find(third).record.verdict
+    left = server.look().find(third)
+    assert left is not None
+    assert left.record is not None
+    verdict = left.record.verdict
+    assert verdict is not None
     assert (verdict.why, verdict.left) == ("slow", True)
     assert verdict.by
     assert (site(server) / "current" / "index").read_text() == "2"

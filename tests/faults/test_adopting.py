@@ -184,7 +184,7 @@ async def test_a_fault_at_every_call_of_its_end_removes_nothing_else(
     assert not broken, "\n".join(broken)
 
 
-Do = Callable[[Path], None]
+Do = Callable[[Path], object]
 
 
 async def test_the_control_a_script_that_moves_the_site_leaves_moments_without_one(
@@ -194,7 +194,7 @@ async def test_the_control_a_script_that_moves_the_site_leaves_moments_without_o
     walk, lost = Walk(lab, DIRECTORY, {}), 0
     steps: list[Do] = [
         lambda site: (site / "releases").mkdir(),
-        lambda site: (site / "current").rename(site / "releases" / "1") and None,
+        lambda site: (site / "current").rename(site / "releases" / "1"),
         lambda site: (site / "current").symlink_to("releases/1"),
     ]
     for cut in range(1, len(steps) + 1):

@@ -207,9 +207,8 @@ def live_has_one(site: Path) -> bool:
 async def settled(lab: Lab, scenario: Scenario) -> list[str]:
     """G8: what may be asked of the user (to let a hold go, to adopt again), and a deploy."""
     site = lab.base / "walked"
-    works: list[Any] = {"adopt": [AdoptWork()], "hold": [UnholdWork(force=True)]}.get(
-        scenario.verb, []
-    )
+    settling: dict[str, list[Any]] = {"adopt": [AdoptWork()], "hold": [UnholdWork(force=True)]}
+    works = settling.get(scenario.verb, [])
     works += [UnholdWork(force=True)] if scenario.verb == "unhold" else []
     for work in works:
         remote = lab.remote(site)

@@ -127,7 +127,7 @@ def trees(site: Path) -> list[Path]:
 def swapping(site: Path, outside: Path, who: int = ROOT_RUNS_AS) -> Iterator[list[int]]:
     """The application at work; at the end, how often it swapped a directory."""
     script = Path(__file__).with_name("swapper.py")
-    program = [sys.executable, script, site, outside, str(who)]
+    program: list[str | Path] = [sys.executable, script, site, outside, str(who)]
     running = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     swaps: list[int] = []
     try:

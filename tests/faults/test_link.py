@@ -67,7 +67,7 @@ class Line:
             await remote.close()
             self.up, self.down = relay.up, relay.down
             self.packets = {"up": relay.packets("up"), "down": relay.packets("down")}
-            self.met = bool(cut) and self.packets[cut[0]] > cut[1]
+            self.met = cut is not None and self.packets[cut[0]] > cut[1]
         return report
 
 

@@ -280,7 +280,7 @@ class Forgetful(Site):
 def play(machine: type[Site]) -> None:
     """Let a machine run."""
     machine.runs = machine.faults = 0
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=EXAMPLES,

@@ -186,7 +186,8 @@ def test_a_server_that_is_not_there_is_said_and_another_can_be_picked(
     assert "127.0.0.1" in sight.now["said"]["text"]
     assert sight.now["said"]["hint"]
     assert sight.now["said"]["trace"] == ""
-    assert sight.now["site"] is None
+    pictured = sight.now["site"]
+    assert pictured is None
     assert sight.do("pick", server="local") is None
     assert sight.now["site"] is not None
     assert "no server" in sight.do("pick", server="nobody")["text"]

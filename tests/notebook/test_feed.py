@@ -20,6 +20,7 @@ from opsnb.core.events import (
     Sent,
     Started,
 )
+from opsnb.core.lines import Line
 from opsnb.core.progress import fold
 from opsnb.job import Job
 from opsnb.notebook import feed
@@ -111,7 +112,7 @@ def test_two_changes_at_once_never_mix_their_lines(demo: opsnb.DemoProject, tmp_
 
 
 def test_a_line_without_an_end_is_cut_and_says_so() -> None:
-    at, kind, text = feed.plain(feed.Line(0.0, "hook", "x" * 10_000))
+    at, kind, text = feed.plain(Line(0.0, "hook", "x" * 10_000))
     assert (at, kind) == ("00:00:00.000", "hook")
     assert len(text) < 2_100
     assert text.endswith("8,000 more")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def test_what_came_from_a_server_is_never_code(demo: opsnb.DemoProject) -> None:
         warnings=(ENEMY,), removed=((ENEMY, ENEMY),), phases=((ENEMY, 1.0),),
     )  # fmt: skip
     site = Site(deploy_to=ENEMY, entries={ENEMY.encode(): "d"}, shared={ENEMY.encode(): "d"})
-    drawn = tree.tree(site, objects.datetime.now(objects.UTC))
+    drawn = tree.tree(site, datetime.now(UTC))
     for html in (
         objects.report(report).html,
         objects.tree_html(drawn),
@@ -182,7 +183,7 @@ def test_the_picture_of_a_broken_site_says_what_is_wrong() -> None:
     from opsnb.core.release import Current, CurrentKind
 
     site = Site(deploy_to="/srv", current=Current(CurrentKind.DANGLING, b"releases/gone"))
-    now = objects.datetime.now(objects.UTC)
+    now = datetime.now(UTC)
     assert "releases/gone, which is no release" in tree.text(tree.tree(site, now))
     shared = {f"dir{n}".encode(): "d" for n in range(12)}
     text = tree.text(tree.tree(replace(site, shared=shared), now))

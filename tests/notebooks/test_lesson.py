@@ -35,7 +35,8 @@ print("MEASURED", json.dumps(counted))
 
 
 def read() -> nbformat.NotebookNode:
-    return nbformat.read(NOTEBOOK, as_version=4)
+    book: nbformat.NotebookNode = nbformat.read(NOTEBOOK, as_version=4)
+    return book
 
 
 def tagged(notebook: nbformat.NotebookNode, tag: str) -> list[nbformat.NotebookNode]:

@@ -421,4 +421,4 @@ async def test_a_release_whose_listing_is_gone_is_listed_again(held: Any, where:
     await held.drop(TWO, [b"b"])
     (where / ".opsnb" / "stats" / ONE).unlink()
     here, there = listing.apart((await held.finish_like(TWO, ONE)).unlike)
-    assert (here, there) == ({}, {b"b"})
+    assert (here, there) == ({}, frozenset({b"b"}))

@@ -129,7 +129,8 @@ async def test_from_another_holder_the_lock_is_not_taken(
 
 
 async def last(remote: Any) -> bytes:
-    return (await remote.look()).audit_tail
+    tail: bytes = (await remote.look()).audit_tail
+    return tail
 
 
 async def test_where_the_watchdog_cannot_begin_nothing_is_switched(held: Any, where: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -361,9 +362,8 @@ async def test_the_wrapper_runs_in_any_posix_shell(shell: list[str], tmp_path: P
     async def dial() -> Pipes:
         from opsnb.remote.local import LocalPipes
 
-        streams = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
         process = await asyncio.create_subprocess_exec(
-            *shell, "-s", **streams, start_new_session=True
+            *shell, "-s", stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
         )
         return LocalPipes(process)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from opsnb.errors import Disconnected, SourceError, StepTimedOut
-from opsnb.remote.shell import Call, Reply, Shell
+from opsnb.remote.shell import Call, Pipes, Reply, Shell
 from tests.remote.conftest import Place
 
 MEGABYTE = 1 << 20
@@ -287,15 +287,15 @@ async def test_small_calls_go_out_in_one_piece(dialled: Any, where: Path) -> Non
 class Endless:
     """Pipes whose end is never read, as when a process that was left holds them."""
 
-    def __init__(self, real: Any) -> None:
+    def __init__(self, real: Pipes) -> None:
         self._real = real
         self.write, self.close = real.write, real.close
 
     async def read_out(self) -> bytes:
-        return await self._real.read_out() or await asyncio.Future()
+        return await self._real.read_out() or await asyncio.Future[bytes]()
 
     async def read_err(self) -> bytes:
-        return await self._real.read_err() or await asyncio.Future()
+        return await self._real.read_err() or await asyncio.Future[bytes]()
 
 
 async def test_whoever_waits_for_a_reply_is_told_at_once_that_the_shell_was_closed(

@@ -243,7 +243,7 @@ def test_an_answer_that_is_no_page_is_no_traceback(answer: bytes) -> None:
 def test_whoever_forgets_to_name_the_server_is_not_shown_the_demos_success() -> None:
     for given in ({"confirm": "web1"}, {"url": "https://shop.example.com"}):
         with pytest.raises(ConfigError, match="no server is named"):
-            opsnb.runbook("", **given)  # type: ignore[arg-type]
+            opsnb.runbook("", **given)
     with pytest.raises(ConfigError, match="is no site's address"):
         opsnb.runbook("web1", url="shop.example.com")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from opsnb.core.events import Report
+from opsnb.core.lines import lines
 from opsnb.job import Job
 from opsnb.notebook import feed, objects
 from opsnb.server import Server
@@ -75,6 +76,6 @@ def shown_of(on: Server, job: Job, report: Report) -> list[str]:
     texts = [event.to_dict() for event in job.events]
     shown = [str(report), repr(job), repr(on), repr(job.events), json.dumps(texts, default=str)]
     shown += [objects.receipt(job).text, objects.receipt(job).html, objects.report(report).html]
-    shown += [str(feed.progress_of(job)), str([feed.plain(x) for x in feed.lines(job.events)])]
+    shown += [str(feed.progress_of(job)), str([feed.plain(x) for x in lines(job.events)])]
     shown += [repr(on.settings), on.log().to_string(), on.releases().to_html()]
     return shown

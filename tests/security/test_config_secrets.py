@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -35,7 +35,7 @@ PRINTS = 'printf "%s\\n" "$TOKEN"; echo "warned about $TOKEN" >&2'
 
 
 @pytest.fixture(scope="module")
-def sshd():  # type: ignore[no-untyped-def]
+def sshd() -> Iterator[RealSshd]:
     with RealSshd() as running:
         yield running
 
@@ -127,13 +127,13 @@ def test_the_command_line_and_a_saved_notebook_do_not_show_it(
             said.append(ran.stdout + ran.stderr)
     assert any("***" in text for text in said)
     assert found("".join(said)) == []
-    cell = nbformat.v4.new_code_cell(  # type: ignore[no-untyped-call]
+    cell = nbformat.v4.new_code_cell(
         "import opsnb\n"
         f"server = opsnb.load('opsnb.toml', ssh_config={config!r}).server('web1')\n"
         "print(server.plan('source'))\nserver.deploy('source', force=True)"
     )
-    book = nbformat.v4.new_notebook(cells=[cell])  # type: ignore[no-untyped-call]
-    nbformat.write(book, tmp_path / "book.ipynb")  # type: ignore[no-untyped-call]
+    book = nbformat.v4.new_notebook(cells=[cell])
+    nbformat.write(book, tmp_path / "book.ipynb")
     ran = shell("run", "book.ipynb", "--kernel", "python3")
     written = [path.read_text() for path in tmp_path.rglob("*.ipynb")]
     written += [path.read_text() for path in tmp_path.rglob("*.html")]

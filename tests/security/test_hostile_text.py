@@ -15,6 +15,7 @@ from nbconvert import HTMLExporter
 
 from opsnb import tables
 from opsnb.core.config import Settings, parse
+from opsnb.core.lines import lines
 from opsnb.core.output import Output
 from opsnb.core.text import safe
 from opsnb.embedded.sshd import EmbeddedServer
@@ -234,7 +235,7 @@ def test_every_table_is_safe_as_text_and_as_html(server: Server, hostile: Hostil
             assert controls(frame.to_string()) == [], name
             assert in_a_page(notebook._repr_html_()) == [], name
             assert in_a_page(frame.to_html()) == [], name
-            for column in frame.select_dtypes("string"):
+            for column in frame.select_dtypes(["string"]):
                 said = frame[column].dropna()
                 assert not said.map(lambda text: bool(controls(text, lines=False))).any(), column
 
@@ -287,7 +288,7 @@ def test_what_the_console_and_the_views_are_told_is_safe(server: Server, hostile
     hostile.held(held=False)
     job = server.deploy(hostile.source, force=True)
     job.wait()
-    told += [feed.progress_of(job), [feed.plain(line) for line in feed.lines(job.events)]]
+    told += [feed.progress_of(job), [feed.plain(line) for line in lines(job.events)]]
     found = [text for text in strings(told) if controls(text, lines=False)]
     assert found == []
     assert len(list(strings(told))) > 500

@@ -113,13 +113,13 @@ def test_the_command_line_and_a_saved_notebook_do_not_show_it(
         assert ran.returncode == 20, ran.stderr
         assert "***" in ran.stdout + ran.stderr
         assert leaks(ran.stdout + ran.stderr) == []
-    cell = nbformat.v4.new_code_cell(  # type: ignore[no-untyped-call]
+    cell = nbformat.v4.new_code_cell(
         "import opsnb\n"
         f"server = opsnb.load('opsnb.toml', ssh_config={config!r}).server('web1')\n"
         "server.deploy('source', force=True).wait()"
     )
-    book = nbformat.v4.new_notebook(cells=[cell])  # type: ignore[no-untyped-call]
-    nbformat.write(book, tmp_path / "book.ipynb")  # type: ignore[no-untyped-call]
+    book = nbformat.v4.new_notebook(cells=[cell])
+    nbformat.write(book, tmp_path / "book.ipynb")
     ran = shell("run", "book.ipynb", "--kernel", "python3")
     assert ran.returncode not in (0, 1, 2), ran.stderr
     written = [path.read_text() for path in tmp_path.rglob("*.ipynb")]

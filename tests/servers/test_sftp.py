@@ -249,12 +249,16 @@ async def test_who_has_a_shell_and_who_has_not_keep_each_other_out(with_shell: A
     for one, other in ((shell, sftp), (sftp, shell)):
         held = await take(one, "mine")
         assert await take(other) is None
-        assert (await other.look()).holder.why == "mine"
+        holder = (await other.look()).holder
+        assert holder is not None
+        assert holder.why == "mine"
         await held.flush()
         await held.release()
         again = await take(other)
         assert again.token > held.token
-        assert (await one.look()).holder.token == again.token
+        holder = (await one.look()).holder
+        assert holder is not None
+        assert holder.token == again.token
         await again.release()
     for _round in range(8):
         both = [held for held in await asyncio.gather(take(shell), take(sftp)) if held]
@@ -264,7 +268,9 @@ async def test_who_has_a_shell_and_who_has_not_keep_each_other_out(with_shell: A
             await held.release()
     for one, other in ((shell, sftp), (sftp, shell)):
         held = await take(one, "to be robbed")
-        await other.break_lock((await other.look()).holder)
+        holder = (await other.look()).holder
+        assert holder is not None
+        await other.break_lock(holder)
         new = await take(other)
         with pytest.raises((LockLost, Disconnected)):
             await held.flush()
@@ -345,6 +351,7 @@ def test_one_change_at_a_time_and_a_deploy_that_is_cancelled_leaves_nothing(
     job.cancel()
     while not job.done:
         time.sleep(0.01)
+    assert job.report is not None
     assert job.report.switched is False
     assert snapshot(where / "releases") == before
     assert other.deploy(big).wait().outcome is Outcome.DONE

@@ -155,7 +155,7 @@ class Lab:
 
 def notebook(cells: Iterable[str], kernel: str) -> dict[str, Any]:
     """A notebook of code cells that were not run."""
-    made = [
+    made: list[dict[str, object]] = [
         {
             "cell_type": "code",
             "id": f"cell-{number}",
