@@ -448,6 +448,8 @@ class _Stream:
                 status, end, out = int(match[1]), match.end(), bytes(self.taken[: match.start()])
                 del self.taken[:end]
                 self._seen = self._told = 0
+                # What comes next is another call's, which may have nobody who listens.
+                self._listener = None
                 return status, out
             self._seen = len(self.taken)
             if self._error:

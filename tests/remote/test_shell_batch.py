@@ -307,3 +307,25 @@ async def test_whoever_waits_for_a_reply_is_told_at_once_that_the_shell_was_clos
     await shell.close()
     with pytest.raises(Disconnected):
         await asyncio.wait_for(running, 20)
+
+
+class LateErrors:
+    """Pipes whose complaints come a while after all output."""
+
+    def __init__(self, real: Pipes) -> None:
+        self._real = real
+        self.write, self.close, self.read_out = real.write, real.close, real.read_out
+
+    async def read_err(self) -> bytes:
+        data = await self._real.read_err()
+        await asyncio.sleep(0.3)
+        return data
+
+
+async def test_who_listened_to_a_call_hears_nothing_of_the_next(dialled: Any, where: Path) -> None:
+    """The output of the next may be here while the end of the complaints is still awaited."""
+    shell, heard = await opened(LateErrors(dialled), where), list[bytes]()
+    calls = [script("echo one", on_output=heard.append), script("echo two")]
+    replies = await shell.batch(calls)
+    assert (b"".join(heard), replies[1].out) == (b"one\n", b"two\n")
+    await shell.close()
