@@ -44,7 +44,7 @@ class Reuse:
     """How a release is made of the one kept aside.
 
     Attributes:
-        drop: Paths to remove from it, the topmost only.
+        drop: Paths to remove from it, the topmost only; not what a file takes the place of.
         bring: Paths to copy from the live release, directories before what is in them.
     """
 
@@ -85,6 +85,8 @@ def reuse(
     kept = stays | dirs
     links = {unquote_to_bytes(text) for text in spare.record.links}
     gone = (spare.manifest.keys() | links | _above(links)) - kept
+    # What comes as a file replaces one by itself: it is unlinked, never written into.
+    gone -= {path for path in gone - links if _is_file(target, path) and _is_file(was, path)}
     return Reuse(
         tuple(topmost(gone)),
         tuple(path for path in sorted(target) if path not in sent and path not in stays),
@@ -117,6 +119,10 @@ def _same(spare: Spare, base: Base, path: bytes, entry: Entry) -> bool:
     if here.mode != live.mode or entry.kind is not here.kind:
         return False
     return here is entry or here.same_content(entry)
+
+
+def _is_file(tree: Mapping[bytes, Entry], path: bytes) -> bool:
+    return path in tree and tree[path].kind is Kind.FILE
 
 
 def _is_dir(tree: Mapping[bytes, Entry], path: bytes) -> bool:

@@ -298,16 +298,24 @@ def test_the_control_forgetting_to_bring_or_to_drop_is_found_out() -> None:
         assert carried_out(world, made) != carried_out(world, planned(world)[0])
 
 
+def test_what_a_file_takes_the_place_of_is_dropped_where_it_is_none() -> None:
+    """Of a file nothing needs to go before: what comes takes its place by itself."""
+    build = reused(small(aside=worlds.tree(worlds.link("a", "d/b")))).build
+    assert build
+    assert build.reuse
+    assert build.reuse.drop == (b"a",)
+
+
 def test_other_content_of_the_same_size_and_time_is_brought() -> None:
     build = reused(small(aside=worlds.tree(worlds.file("a", "2")))).build
     assert build
-    assert build.reuse == Reuse((b"a",), (b"a", b"d", b"d/b"))
+    assert build.reuse == Reuse((), (b"a", b"d", b"d/b"))
 
 
 def test_another_time_is_reason_enough_to_bring_a_file() -> None:
     build = reused(small(aside_times={b"a": 2})).build
     assert build
-    assert build.reuse == Reuse((b"a",), (b"a", b"d", b"d/b"))
+    assert build.reuse == Reuse((), (b"a", b"d", b"d/b"))
 
 
 def test_a_file_whose_mode_is_set_is_brought_first_since_somebody_may_have_linked_it() -> None:
@@ -315,7 +323,7 @@ def test_a_file_whose_mode_is_set_is_brought_first_since_somebody_may_have_linke
     build = reused(small(target=worlds.tree(runs, worlds.file("d/b", "2")))).build
     assert build
     assert build.modes == ((b"a", 0o755),)
-    assert build.reuse == Reuse((b"a",), (b"a", b"d", b"d/b"))
+    assert build.reuse == Reuse((), (b"a", b"d", b"d/b"))
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,34 @@ async def test_whatever_was_done_to_it_is_told_when_it_is_finished(
     assert altered <= named | {b"gone", b"d/b"}
 
 
+@pytest.mark.parametrize("comes", ["from the source", "from the live release"])
+@pytest.mark.parametrize("kind", ["file", "link"])
+async def test_what_comes_takes_the_place_of_a_file_and_is_never_written_into_it(
+    held: Any, where: Path, comes: str, kind: str
+) -> None:
+    await two_made(held)
+    await held.retire(ONE)
+    there, other = where / ".opsnb" / "spare" / "tree" / "d" / "b", where / "other"
+    other.write_text("of somebody")
+    there.unlink()
+    (os.link if kind == "file" else os.symlink)(other, there)
+    await held.begin(THREE, record(THREE, 3))
+    if kind == "link":
+        with pytest.raises(StepFailed) as failed:
+            await held.recycle(THREE)
+        assert failed.value.status == 90, "it is not even begun"
+    else:
+        await held.recycle(THREE)
+    if comes == "from the source":
+        await held.unpack(THREE, stream({b"d/b": b"new"}))
+    else:
+        await held.bring(TWO, THREE, [b"d/b"])
+    assert other.read_text() == "of somebody"
+    made = where / "releases" / THREE / "d" / "b"
+    assert not made.is_symlink()
+    assert made.read_text() == ("new" if comes == "from the source" else "other")
+
+
 async def test_a_directory_that_became_a_file_is_told_too(held: Any, where: Path) -> None:
     await two_made(held)
     await held.retire(ONE)
