@@ -289,14 +289,16 @@ class DeployWork:
             await change.lock.bring(build.base, name, links, links=True)
 
     async def _upload(self, change: Change, plan: Plan, build: Build) -> None:
-        if build.send:
-            await self._send(change, plan, build)
         wanted = self._wanted(build)
+        verified = await self._send(change, plan, build) if build.send else frozenset()
+        left = {path: digest for path, digest in wanted.items() if path not in verified}
+        if left:
+            await self._verify(change, plan.name, build, left)
         if wanted:
-            await self._verify(change, plan.name, build, wanted)
+            change.log(f"verified {plural(len(wanted), 'file')} by SHA-256")
 
-    async def _send(self, change: Change, plan: Plan, build: Build) -> None:
-        """Send what is new: whole, or of large files what differs."""
+    async def _send(self, change: Change, plan: Plan, build: Build) -> frozenset[bytes]:
+        """Send what is new, whole or of large files what differs; what was hashed on its way."""
         entries = self._entries(build)
         self._patched = patched = await self._differing(build)
         whole = [path for path in build.send if path not in patched]
@@ -304,8 +306,15 @@ class DeployWork:
         meter = Meter(change, build, plan.send_bytes - less, entries)
         change.log(f"sending {plural(meter.files_total, 'file')}, {size(plan.send_bytes - less)}")
         how = packer(self.on.site.packers, change.remote.round_trip)
-        if whole:
-            made = pieces(self.source, entries, whole, meter.sent)
+        small = [path for path in whole if _is_small(entries[path])]
+        rest = [path for path in whole if not _is_small(entries[path])]
+        if small:
+            made = pieces(self.source, entries, small, meter.sent)
+            digests = {path: entries[path].sha256 for path in small}
+            await change.lock.unpack_verified(plan.name, stream(made, how), digests, how)
+        # Directories come after what is in them: so they keep their times.
+        if rest:
+            made = pieces(self.source, entries, rest, meter.sent)
             await change.lock.unpack(plan.name, stream(made, how), how)
         for path, patch in patched.items():
             shown = f"{size(patch.size)} of {size(entries[path].size)} differ"
@@ -315,6 +324,7 @@ class DeployWork:
             await change.lock.patch(build.base, plan.name, looks, told, how)
         change.lock.then(meter.end)
         change.lock.then(lambda: self._cut(build))
+        return frozenset(small)
 
     def _cut(self, build: Build) -> None:
         """While the server hashes: what makes the next change of a large file a small one."""
@@ -336,13 +346,10 @@ class DeployWork:
         entries = self._entries(build)
         large = {path: digest for path, digest in wanted.items() if entries[path].size >= LARGE}
         small = {path: digest for path, digest in wanted.items() if path not in large}
-        files = sum(entry.kind is Kind.FILE for entry in entries.values())
         if small:
-            whole = not build.base and len(small) == files
-            await change.lock.verify(name, small, whole=whole)
+            await change.lock.verify(name, small)
         if large:
             await change.lock.verify(name, large, large=True)
-        change.log(f"verified {plural(len(wanted), 'file')} by SHA-256")
 
     def _entries(self, build: Build) -> dict[bytes, Entry]:
         return {**self.wish.source.entries, **build.manifest.entries}
@@ -425,6 +432,10 @@ class DeployWork:
         written, entries = set(_written(build)), build.manifest.entries
         copied = [path for path in here if path in entries and path not in written]
         return {p: entries[p].sha256 for p in copied if entries[p].kind is Kind.FILE}
+
+
+def _is_small(entry: Entry) -> bool:
+    return entry.kind is Kind.FILE and entry.size < LARGE
 
 
 def _written(build: Build) -> list[bytes]:

@@ -589,6 +589,25 @@ unpack() {
     fence
     unpacked "$2" untar "$1"
 }
+# The same of files whose names are lines, each hashed while those after it still come; $3 is the
+# SHA-256 of all their digests. What tar names, it has not written yet: the one before, it has.
+unpack_verified() {
+    fence
+    unpacked "$2" untar_verified "$1" "$3" && flush_early
+}
+untar_verified() {
+    well=.opsnb/tmp.$T.well
+    sum=$(
+        { untar "$1" -v --quoting-style=literal && : >"$well"; } |
+            awk 'NR > 1 { print "./" last } { last = $0 } END { if (NR) print "./" last }' |
+            ( cd "releases/$1" && hash_many '-d\n' 500 )
+    )
+    [ -f "$well" ] && rm -f "$well" || return 1
+    as_planned "$2"
+}
+as_planned() { [ "${sum%% *}" = "$1" ] || { say 'the content is not as planned'; exit 99; }; }
+# The disk may begin with what is to be flushed in the end; from where it uses no release.
+flush_early() { ( cd "$D" && exec sync -f . ) >/dev/null 2>&1 </dev/null 3<&- 9>&- & }
 # Give a function what was packed in some way, or not at all.
 unpacked() {
     how=$1
@@ -596,7 +615,9 @@ unpacked() {
     case $how in zstd) zstd -d -q -c | "$@" ;; gzip) gzip -d -c | "$@" ;; *) "$@" ;; esac
 }
 untar() {
-    tar -x -p -f - --no-same-owner --delay-directory-restore --warning=no-timestamp -C "releases/$1"
+    to=releases/$1
+    shift
+    tar -x -p -f - --no-same-owner --delay-directory-restore --warning=no-timestamp -C "$to" "$@"
 }
 # A file of what stands at its place in another release, and of what is sent. Each step is a line:
 # "take FROM TO LENGTH", or "put TO LENGTH" and then so many bytes; "end" comes last.
@@ -628,14 +649,13 @@ patching() {
     done
     return 1
 }
-# Whether the files named, or all of them, hold what they must: the SHA-256 of all their digests.
+# Whether the files named hold what they must: the SHA-256 of all their digests.
 verify() {
     fence
     cd "releases/$1" || exit 97
-    # The disk may begin with what is to be flushed in the end; from where it uses no release.
-    [ "$3" = few ] || ( cd "$D" && exec sync -f . ) >/dev/null 2>&1 </dev/null 3<&- 9>&- &
-    if [ "$4" = all ]; then sum=$(find . -type f -print0 | "hash_$3"); else sum=$("hash_$3"); fi
-    [ "${sum%% *}" = "$2" ] || { say 'the content is not as planned'; exit 99; }
+    [ "$3" = few ] || flush_early
+    sum=$("hash_$3")
+    as_planned "$2"
 }
 # openssl hashes three times as fast as sha256sum, but takes a while to start. Both tell the same of
 # names without a line break or a backslash; whether this openssl does, two files say.
@@ -651,10 +671,10 @@ hash_large() { xargs -0 -r -n 1 -P "$(cores)" /bin/sh -c "$LARGE" sh | sort -z |
 LARGE='h=$(openssl dgst -sha256 -r <"$1" 2>/dev/null) && [ "${#h}" -ge 64 ] || h=$(sha256sum <"$1") || exit
     printf "%s  %s\0" "${h%% *}" "$1"'
 # On several cores; each writes a file of its own, since they would break each other's lines.
-hash_many() {
+hash_many() { # [how names end, how many at a time]
     h=$D/.opsnb/tmp.hash.$T
     rm -rf "$h" && mkdir "$h" || return
-    xargs -0 -r -n 2000 -P "$(cores)" /bin/sh -c "$(digester)"' "$@" >>"$0/$$"' "$h"
+    xargs "${1:--0}" -r -n "${2:-2000}" -P "$(cores)" /bin/sh -c "$(digester)"' "$@" >>"$0/$$"' "$h"
     find "$h" -type f -exec cat {} + | sort | sha256sum
     rm -rf "$h"
 }

@@ -231,6 +231,22 @@ class Held(Protocol):
     async def unpack(self, name: str, stream: AsyncIterable[bytes], how: Packer = "") -> None:
         """Unpack a tar stream, compressed in some way or not, into a release being built."""
 
+    async def unpack_verified(
+        self,
+        name: str,
+        stream: AsyncIterable[bytes],
+        digests: Mapping[bytes, str],
+        how: Packer = "",
+    ) -> None:
+        """The same of regular files alone, and fail unless they have the given SHA-256.
+
+        Args:
+            name: The release.
+            stream: The files, and nothing else.
+            digests: What each of them must have, hexadecimal.
+            how: The compression.
+        """
+
     async def patch(
         self, base: str, name: str, file: Patched, stream: AsyncIterable[bytes], how: Packer = ""
     ) -> None:
@@ -247,15 +263,12 @@ class Held(Protocol):
             StepFailed: With status 90, it could not be made.
         """
 
-    async def verify(
-        self, name: str, digests: Mapping[bytes, str], *, whole: bool = False, large: bool = False
-    ) -> None:
+    async def verify(self, name: str, digests: Mapping[bytes, str], *, large: bool = False) -> None:
         """Fail unless files have the given SHA-256.
 
         Args:
             name: The release.
             digests: What each file must have, hexadecimal.
-            whole: Whether these are all the regular files of the release.
             large: Whether each is so large that hashing it takes longer than starting a program.
         """
 

@@ -41,6 +41,10 @@ LONG = 64 * 1024  # bytes of a file from which it is compressed on a slow line
 FEW = 400  # files that one core hashes as fast as several
 
 
+# How the agent's hashing programs tell of a file.
+FEW_OR_LARGE, MANY = b"%s  ./%s\0", b"%s *./%s\n"
+
+
 class Beside(Protocol):
     """What a change asks of its server beside its own shell."""
 
@@ -248,6 +252,21 @@ class PosixHeld(Placed, Adopting):
         """See :meth:`Held.unpack`."""
         await self._step("unpack the upload", "unpack", name, how, payload=stream)
 
+    async def unpack_verified(
+        self,
+        name: str,
+        stream: AsyncIterable[bytes],
+        digests: Mapping[bytes, str],
+        how: Packer = "",
+    ) -> None:
+        """See :meth:`Held.unpack_verified`."""
+        if _many(digests):
+            args = (name, how, _sum(digests, MANY))
+            await self._step("unpack the upload", "unpack_verified", *args, payload=stream)
+            return
+        await self.unpack(name, stream, how)
+        await self.verify(name, digests)
+
     async def patch(
         self, base: str, name: str, file: Patched, stream: AsyncIterable[bytes], how: Packer = ""
     ) -> None:
@@ -256,18 +275,13 @@ class PosixHeld(Placed, Adopting):
         what = f"patch {safe(inside([file.path])[0])}"
         await self._step(what, "patch", base, name, how, file.path, *looks, payload=stream)
 
-    async def verify(
-        self, name: str, digests: Mapping[bytes, str], *, whole: bool = False, large: bool = False
-    ) -> None:
+    async def verify(self, name: str, digests: Mapping[bytes, str], *, large: bool = False) -> None:
         """See :meth:`Held.verify`."""
-        names = b"\0".join(digests)
-        how, shape = "large" if large else "few", b"%s  ./%s\0"
-        if not large and len(digests) >= FEW and b"\n" not in names and b"\\" not in names:
-            how, shape = "many", b"%s *./%s\n"
-        paths = () if whole else as_payload(b"./" + path for path in digests)
-        ordered = sorted(digests.items(), key=lambda item: (item[1], item[0]))
-        told = b"".join(shape % (digest.encode(), path) for path, digest in ordered)
-        args = (name, hashlib.sha256(told).hexdigest(), how, "all" if whole else "some")
+        how, shape = "large" if large else "few", FEW_OR_LARGE
+        if not large and _many(digests):
+            how, shape = "many", MANY
+        paths = as_payload(b"./" + path for path in digests)
+        args = (name, _sum(digests, shape), how)
         await self._step("verify the content", "verify", *args, payload=paths)
 
     async def modes(self, name: str, modes: Iterable[tuple[bytes, int]]) -> None:
@@ -451,3 +465,16 @@ class _Step:
     what: str
     call: Call
     tell: list[Callable[[], None]] = field(default_factory=list)
+
+
+def _many(digests: Mapping[bytes, str]) -> bool:
+    """Whether they are hashed by programs that take many at once, and tell of each in a line."""
+    names = b"\0".join(digests)
+    return len(digests) >= FEW and b"\n" not in names and b"\\" not in names
+
+
+def _sum(digests: Mapping[bytes, str], shape: bytes) -> str:
+    """The SHA-256 of what such a program tells of files, in the order of their digests."""
+    ordered = sorted(digests.items(), key=lambda item: (item[1], item[0]))
+    told = b"".join(shape % (digest.encode(), path) for path, digest in ordered)
+    return hashlib.sha256(told).hexdigest()

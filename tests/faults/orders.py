@@ -17,7 +17,10 @@ from collections.abc import Iterator, Sequence
 
 LOOKS = frozenset({"glance", "look", "manifest", "spare_manifest", "hashes", "shared", "refused"})
 UNSEEN = frozenset(
-    {"drop", "bring", "unpack", "patch", "verify", "modes", "link", "open_up", "flush", "hook"}
+    {
+        *("drop", "bring", "unpack", "unpack_verified", "patch", "verify", "modes", "link"),
+        *("open_up", "flush", "hook"),
+    }
 )
 ENDS = frozenset({"let_go", "release"})
 Call = tuple[int, str]

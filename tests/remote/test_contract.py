@@ -642,6 +642,9 @@ ROBBED: dict[str, Step] = {
     "copy": lambda held: held.copy(ONE, TWO, hardlink=False),
     "drop": lambda held: held.drop(ONE, [b"file"]),
     "unpack": lambda held: held.unpack(ONE, stream({b"file": b"z" * 600_000})),
+    "unpack_verified": lambda held: held.unpack_verified(
+        ONE, stream({b"file": b"z" * 600_000}), {b"file": DIGEST}
+    ),
     "modes": lambda held: held.modes(ONE, [(b"file", 0o777)]),
     "make_shared": lambda held: held.make_shared(b"made"),
     "seed": lambda held: held.seed(ONE, b"file"),

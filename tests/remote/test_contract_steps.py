@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -190,9 +191,7 @@ LINE = {name: content for name, content in NAMED.items() if not {*b"\n\\"} & {*n
 WAYS = {
     "few": (NAMED, {}),
     "many": ({**LINE, **MANY}, {}),
-    "many, all": ({**LINE, **MANY}, {"whole": True}),
     "many with line breaks": ({**NAMED, **MANY}, {}),
-    "all": ({**NAMED, **MANY}, {"whole": True}),
     "large": ({**NAMED, b"big": b"0123456789abcdef" * 600_000}, {"large": True}),
 }
 
@@ -218,12 +217,69 @@ async def test_content_is_verified_whatever_the_names(held: Any, where: Path, wa
     assert left == []
 
 
-async def test_all_means_that_nothing_else_is_there(held: Any, where: Path) -> None:
+# What is hashed while it comes, and what is hashed after it has come.
+COMING = {"few": NAMED, "many": {**LINE, **MANY}, "many with line breaks": {**NAMED, **MANY}}
+
+
+@pytest.mark.parametrize("way", COMING)
+async def test_what_is_verified_as_it_comes_is_there_as_it_was_sent(
+    held: Any, where: Path, way: str
+) -> None:
+    files = COMING[way]
     await held.begin(ONE, record(ONE, 1))
-    await held.unpack(ONE, stream({b"a": b"1", b"more": b"2"}))
-    await held.verify(ONE, digests({b"a": b"1"}))
+    await held.unpack_verified(ONE, stream(files), digests(files))
+    for path, content in files.items():
+        assert (where / "releases" / ONE / os.fsdecode(path)).read_bytes() == content
+    # And in the place of what was there, through no link.
+    other = where / "other"
+    other.write_text("of somebody")
+    for path in list(files)[:3]:
+        place = where / "releases" / ONE / os.fsdecode(path)
+        place.unlink()
+        place.symlink_to(other)
+    await held.unpack_verified(ONE, stream(files), digests(files))
+    assert other.read_text() == "of somebody"
+    await held.verify(ONE, digests(files))
+
+
+# What more has come is found where all that comes is hashed.
+WRONG = [
+    *((way, what) for way in COMING for what in ("another digest", "one too many")),
+    ("many", "one too few"),
+]
+
+
+@pytest.mark.parametrize(("way", "what"), WRONG)
+async def test_what_comes_otherwise_than_planned_fails_the_step(
+    held: Any, where: Path, way: str, what: str
+) -> None:
+    files = COMING[way]
+    told = digests(files)
+    one, other = list(files)[:2]
+    if what == "another digest":
+        told[one], told[other] = told[other], told[one]
+    elif what == "one too many":
+        told[b"nothing"] = told[one]
+    else:
+        del told[one]
+    await held.begin(ONE, record(ONE, 1))
+    with pytest.raises(StepFailed) as failed:
+        await held.unpack_verified(ONE, stream(files), told)
+    assert failed.value.status == 99
+    assert sorted((where / ".opsnb").glob("tmp.*")) == []
+
+
+async def test_a_stream_that_ends_too_soon_fails_though_all_that_came_is_right(
+    held: Any, where: Path
+) -> None:
+    async def cut() -> AsyncIterator[bytes]:
+        pieces = [piece async for piece in stream(MANY)]
+        yield b"".join(pieces)[: -(1 << 14)]
+
+    await held.begin(ONE, record(ONE, 1))
     with pytest.raises(StepFailed):
-        await held.verify(ONE, digests({b"a": b"1"}), whole=True)
+        await held.unpack_verified(ONE, cut(), digests(MANY))
+    assert sorted((where / ".opsnb").glob("tmp.*")) == []
 
 
 @pytest.mark.parametrize("way", WAYS)

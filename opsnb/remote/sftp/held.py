@@ -269,18 +269,22 @@ class SftpHeld(NotPlaced, NotAdopting):
                 await self._wire.remove(new)
                 raise StepFailed(error.message, NOT_AS_MADE) from error
 
-    async def verify(
-        self, name: str, digests: Mapping[bytes, str], *, whole: bool = False, large: bool = False
+    async def unpack_verified(
+        self,
+        name: str,
+        stream: AsyncIterable[bytes],
+        digests: Mapping[bytes, str],
+        how: Packer = "",
     ) -> None:
+        """See :meth:`Held.unpack_verified`."""
+        await self.unpack(name, stream, how)
+        await self.verify(name, digests)
+
+    async def verify(self, name: str, digests: Mapping[bytes, str], *, large: bool = False) -> None:
         """See :meth:`Held.verify`. Here the files are read back."""
         del large
         async with self._step("verify the content"):
             tree = await self._release(name)
-            if whole:
-                found = await self._wire.walk(tree.at(b"")[:-1])
-                files = {path for path, item in found.items() if item.kind == "f"}
-                if files != digests.keys():
-                    raise StepFailed("the files are not as planned", CONTENT)
 
             async def one(path: bytes) -> None:
                 if await self._wire.lstat(tree.at(path)) is None:
