@@ -40,8 +40,10 @@ KEPT = {
         "a_manifest_is_made_of_another_by_its_differences",
         "a_step_that_fails_before_a_question_is_what_the_question_raises",
         "a_step_that_fails_stops_all_after_it_and_only_what_was_done_is_told",
-        "all_means_that_nothing_else_is_there",
         "content_is_verified_whatever_the_names",
+        "what_is_verified_as_it_comes_is_there_as_it_was_sent",
+        "what_comes_otherwise_than_planned_fails_the_step",
+        "a_stream_that_ends_too_soon_fails_though_all_that_came_is_right",
         "the_lock_is_given_back_as_the_last_step_and_taken_again",
     ),
 }
