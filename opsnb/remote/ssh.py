@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from opsnb.core.config import Address
+from opsnb.core.address import Address
 from opsnb.core.text import safe
 from opsnb.errors import ConnectError, Disconnected, HostKeyError, LoginError, NotReady, RemoteError
 from opsnb.remote.base import Line

@@ -29,17 +29,25 @@ from tests.cli.conftest import Shell
 # those that asyncssh uses where they are installed, none is ours to keep out.
 BEGUN = {
     "click": set(),
-    "pydantic": {"annotated_types", "pydantic_core", "typing_extensions", "typing_inspection"},
-    "asyncssh": {"bcrypt", "cffi", "cryptography", "fido2", "gssapi", "pkcs11"},
+    "asyncssh": {
+        "bcrypt",
+        "cffi",
+        "cryptography",
+        "fido2",
+        "gssapi",
+        "pkcs11",
+        "typing_extensions",
+    },
 }
-# And afterwards, while the server is waited for.
-ENDED = {**BEGUN, "rich": {"markdown_it", "mdurl", "pygments"}}
+# And afterwards, while the server is waited for: the configuration is checked, and a machine told.
+TOLD = {**BEGUN, "pydantic": {"annotated_types", "pydantic_core", "typing_inspection"}}
+ENDED = {**TOLD, "rich": {"markdown_it", "mdurl", "pygments"}}
 CHANGED = {**ENDED, "pathspec": set(), "zstandard": set()}
 # Modules of our own that may be loaded before the connection is begun.
 OURS = {
     *("opsnb", "opsnb.errors", "opsnb.loop", "opsnb.project"),
     *(f"opsnb.server{name}" for name in ("", ".changes", ".here", ".link", ".planning", ".plans")),
-    "opsnb.server.questions",
+    *("opsnb.server.opening", "opsnb.server.questions"),
     *("opsnb.notebook", "opsnb.notebook.mode"),
     *(f"opsnb.cli{name}" for name in ("", ".main", ".border", ".brief", ".options", ".streams")),
     *(
@@ -53,8 +61,7 @@ OURS = {
         f"opsnb.core{name}"
         for name in (
             "",
-            ".config",
-            ".durations",
+            ".address",
             ".layout",
             ".links",
             ".manifest",
@@ -62,10 +69,9 @@ OURS = {
             ".release",
         )
     ),
-    *("opsnb.core.text", "opsnb.core.usage"),
+    *("opsnb.core.text", "opsnb.core.unchecked", "opsnb.core.usage"),
 }
 REMOTE = "opsnb.remote"  # all of it: it is what connects
-SETTINGS = "opsnb.core.settings"  # all of it: the configuration says where to
 
 PROGRAM = """
 import json, sys
@@ -149,7 +155,7 @@ def ours(loaded: Iterable[str]) -> set[str]:
         name
         for name in loaded
         if name.partition(".")[0] == "opsnb"
-        if name not in OURS and not name.startswith((REMOTE, SETTINGS))
+        if name not in OURS and not name.startswith(REMOTE)
     }
 
 
@@ -174,7 +180,7 @@ def test_a_change_loads_nothing_it_does_not_need(cold: Cold, verb: str) -> None:
 
 def test_what_a_machine_reads_needs_no_rich(cold: Cold) -> None:
     _, ended = cold("releases", "--json")
-    assert strays(ended, BEGUN) == set()
+    assert strays(ended, TOLD) == set()
 
 
 def test_the_control_what_is_not_needed_is_found(cold: Cold) -> None:

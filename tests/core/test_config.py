@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from opsnb.core import config
-from opsnb.core.config import Address, Config, Environment, Project, Settings
+from opsnb.core.address import Address
+from opsnb.core.config import Config, Environment, Project, Settings
 from opsnb.core.settings.caches import Opcache, Purge
 from opsnb.core.settings.health import Health
 from opsnb.core.settings.hooks import Hook
