@@ -147,9 +147,10 @@ class Config(Table):
 
 
 def _said(table: Settings) -> dict[str, Any]:
-    """The settings that a table gives itself."""
-    given = table.model_fields_set & set(Settings.model_fields)
-    return table.model_dump(include=given, by_alias=True, exclude_unset=True)
+    """The settings that a table gives itself, as they were read."""
+    fields = Settings.model_fields.items()
+    given = table.model_fields_set
+    return {field.alias or name: getattr(table, name) for name, field in fields if name in given}
 
 
 def parse(text: str, filename: str = "opsnb.toml") -> Config:

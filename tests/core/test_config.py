@@ -53,6 +53,13 @@ def test_the_nearest_setting_wins() -> None:
     assert read.environment("web2").confirm == "click"
 
 
+def test_what_is_inherited_is_what_was_read_and_is_not_read_anew() -> None:
+    read = config.parse(WHOLE)
+    assert read.settings("web1").before_publish[1] is read.project.before_publish[1]
+    said = {"keep_releases", "linked_dirs", "before_publish", "copy_mode"}
+    assert read.settings("web1").model_fields_set == said
+
+
 def test_an_empty_file_is_every_default() -> None:
     assert config.parse("") == Config()
     assert config.parse("").project == Project.model_validate({})
