@@ -8,14 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from opsnb.core.config import Config, Environment, Settings, parse
-from opsnb.core.settings.source import is_path
-from opsnb.core.settings.table import Table
 from opsnb.core.text import safe
+from opsnb.core.unchecked import tables, way
 from opsnb.errors import ConfigError
 from opsnb.server import Server
 
 if TYPE_CHECKING:
+    from opsnb.core.address import Way
+    from opsnb.core.config import Config, Environment, Settings
     from opsnb.embedded.demo import Demo
     from opsnb.job import Job
     from opsnb.server import PromotePlan
@@ -205,6 +205,8 @@ class Project:
 
 def _located(settings: Settings, folder: Path) -> Settings:
     """Settings whose files are found from wherever one is."""
+    from opsnb.core.settings.source import is_path  # noqa: PLC0415 - loaded with the settings
+
     changed: dict[str, object] = {}
     if settings.source:
         changed["source"] = str(folder / settings.source)
@@ -218,10 +220,66 @@ def _located(settings: Settings, folder: Path) -> Settings:
 
 def _found_from(item: object, folder: Path) -> object:
     """A hook or a configuration file whose own files are found from wherever one is."""
+    from opsnb.core.settings.table import Table  # noqa: PLC0415 - as above
+
     if not isinstance(item, Table):
         return item
     keys = [key for key in ("file", "template", "copied") if getattr(item, key, "")]
     return item.model_copy(update={key: str(folder / getattr(item, key)) for key in keys})
+
+
+class Unchecked:
+    """A configuration that was read, and that is not checked yet.
+
+    Args:
+        text: TOML.
+        file: Where it stands.
+
+    Raises:
+        ConfigError: It is not TOML.
+    """
+
+    def __init__(self, text: str = "", file: Path = Path("opsnb.toml")) -> None:
+        self._text, self._file = text, file
+        self._said = tables(text, str(file))
+
+    def way(self, name: str, *, changes: bool = False) -> Way | None:
+        """How a server is reached, if that can be told already; see :mod:`opsnb.core.unchecked`."""
+        return way(self._said, name, changes=changes)
+
+    def project(
+        self, ssh_config: str | os.PathLike[str] | None = None, read_only: bool = False
+    ) -> Project:
+        """Check it. The arguments are those of :func:`load`.
+
+        Raises:
+            ConfigError: A key in it is wrong; file, line and key are named.
+        """
+        from opsnb.core.config import checked  # noqa: PLC0415 - the validator is slow to load
+
+        config = checked(self._said, self._text, str(self._file))
+        return Project(config, ssh_config, self._file.parent, read_only)
+
+
+def read(path: str | os.PathLike[str]) -> Unchecked:
+    """Read a configuration file, and do not check it yet.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    file = Path(path)
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        said = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise ConfigError(
+            f"cannot read {file}: {said}",
+            "`opsnb config > opsnb.toml` writes one with every key and its default.",
+        ) from error
+    return Unchecked(text, file)
 
 
 def load(
@@ -239,16 +297,7 @@ def load(
     Raises:
         ConfigError: It cannot be read, or a key in it is wrong; file, line and key are named.
     """
-    file = Path(path)
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        said = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise ConfigError(
-            f"cannot read {file}: {said}",
-            "`opsnb config > opsnb.toml` writes one with every key and its default.",
-        ) from error
-    return Project(parse(text, str(file)), ssh_config, file.parent, read_only)
+    return read(path).project(ssh_config, read_only)
 
 
 class DemoProject(Project):
@@ -261,6 +310,8 @@ class DemoProject(Project):
 
     def __init__(self, embedded: Demo) -> None:
         self._embedded = embedded
+        from opsnb.core.config import parse  # noqa: PLC0415 - as above
+
         super().__init__(parse(embedded.config, "the demo"), embedded.ssh_config)
         self.site = embedded.site
         self.web_url = embedded.web_url

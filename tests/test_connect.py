@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from opsnb.core.address import Address, Way
 from opsnb.core.events import Outcome
 from opsnb.embedded.sshd import EmbeddedServer
 from opsnb.errors import HostKeyError
 from opsnb.server import Server
+from opsnb.server.opening import Opening
 from tests.support.proxy import Relay
 
 FAR = 1500.0  # milliseconds, each way
@@ -189,3 +191,44 @@ def children() -> set[str]:
     """The processes that were started here and are alive."""
     listed = Path("/proc/self/task").glob("*/children")
     return {pid for file in listed for pid in file.read_text().split()}
+
+
+# --- begun before it is known what is configured --------------------------------------------------
+
+
+def test_what_was_opened_is_taken_once_by_the_server_that_it_leads_to(
+    server: Server, line: Relay, config: Path
+) -> None:
+    opening = Opening(Way(Address.parse(server.url)), config)
+    other = Server(server.url, ssh_config=config)
+    for one in (server, other):
+        one.connect(opening)
+        assert not one.look().exists
+    assert line.accepted == 2
+    opening.close()  # it is not its own any more
+    assert not server.look().exists
+    assert line.accepted == 2
+    other.close()
+
+
+def test_what_leads_elsewhere_is_not_taken_and_is_closed(
+    server: Server, line: Relay, config: Path
+) -> None:
+    opening = Opening(Way(Address.parse(f"{server.url}-2")), config)
+    server.connect(opening)
+    assert not server.look().exists
+    assert line.accepted == 2
+    opening.close()
+    wait_for(lambda: line.open == 1)
+    opening.close()
+    assert not server.look().exists
+
+
+def test_what_goes_wrong_with_it_is_told_to_the_first_question(
+    server: Server, line: Relay, config: Path
+) -> None:
+    (config.parent / "known_hosts").write_text("")
+    server.connect(Opening(Way(Address.parse(server.url)), config))
+    with pytest.raises(HostKeyError, match="unknown"):
+        server.look()
+    assert line.accepted == 1

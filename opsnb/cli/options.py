@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from opsnb.project import Project
+    from opsnb.project import Project, Unchecked
     from opsnb.server import Server
+    from opsnb.server.opening import Opening
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT = "opsnb.toml"
@@ -32,7 +33,8 @@ class Setup:
     def server(self, name: str, changes: str = "", *, connect: bool = True) -> Server:
         """A server by its name or its address; its connection is begun already.
 
-        It is closed when the command ends.
+        That is begun first of all: it takes as long as it takes to load what checks the
+        configuration, and to check it. The server is closed when the command ends.
 
         Args:
             name: A name in ``opsnb.toml``, or ``ssh://…``, or ``file:///…``.
@@ -43,11 +45,13 @@ class Setup:
             ConfigError: There is no such server, the configuration is wrong, or it is a change and
                 everything is read-only.
         """
-        server = self.project(name).server(name)
+        unchecked = self._read(name)
+        opening = self._open(unchecked, name, changes) if connect else None
+        server = self._checked(unchecked).server(name)
         if changes:
             server.writable(changes)
         if connect:
-            server.connect()
+            server.connect(opening)
         return server
 
     def project(self, name: str = "") -> Project:
@@ -59,17 +63,31 @@ class Setup:
         Raises:
             ConfigError: The configuration is wrong.
         """
-        project = self._project(name)
-        click.get_current_context().call_on_close(project.close)
-        return project
+        return self._checked(self._read(name))
 
-    def _project(self, name: str) -> Project:
-        from opsnb.core.config import parse  # noqa: PLC0415 - `--help` needs no configuration
-        from opsnb.project import Project, load  # noqa: PLC0415 - as above
+    def _read(self, name: str) -> Unchecked:
+        from opsnb.project import Unchecked, read  # noqa: PLC0415 - `--help` needs none
 
         if self.config is None and "://" in name and not Path(DEFAULT).exists():
-            return Project(parse(""), self.ssh_config)
-        return load(self.config or DEFAULT, self.ssh_config)
+            return Unchecked()
+        return read(self.config or DEFAULT)
+
+    def _open(self, unchecked: Unchecked, name: str, changes: str) -> Opening | None:
+        """Begin to connect, if it is known where to and nothing forbids it."""
+        from opsnb.server.here import only_looks  # noqa: PLC0415 - as above
+        from opsnb.server.opening import Opening  # noqa: PLC0415 - as above
+
+        way = unchecked.way(name, changes=bool(changes))
+        if way is None or (changes and only_looks()):
+            return None
+        opening = Opening(way, self.ssh_config)
+        click.get_current_context().call_on_close(opening.close)
+        return opening
+
+    def _checked(self, unchecked: Unchecked) -> Project:
+        project = unchecked.project(self.ssh_config)
+        click.get_current_context().call_on_close(project.close)
+        return project
 
 
 with_setup = click.make_pass_decorator(Setup, ensure=True)

@@ -8,14 +8,13 @@ Rule 3: a message names file, line and key. (The text is handed in: nothing here
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
-from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from opsnb.core.address import Address
 from opsnb.core.settings.assets import AssetSettings
 from opsnb.core.settings.build import BuildSettings, Cached
 from opsnb.core.settings.caches import CacheSettings, Opcache, Purge
@@ -31,6 +30,7 @@ from opsnb.core.settings.retention import RetentionSettings
 from opsnb.core.settings.source import SourceSettings
 from opsnb.core.settings.table import Table
 from opsnb.core.text import safe
+from opsnb.core.unchecked import tables
 from opsnb.errors import ConfigError
 
 
@@ -146,75 +146,11 @@ class Config(Table):
         return self.environments.get(name) or Environment.model_validate({})
 
 
-def _merge(outer: dict[str, Any], nearer: dict[str, Any]) -> None:
-    """Let nearer settings win: also a folder over a repository, and the other way round."""
-    for name, other in (("git", "source"), ("source", "git")):
-        if nearer.get(name):
-            outer.pop(other, None)
-    outer.update(nearer)
-
-
 def _said(table: Settings) -> dict[str, Any]:
-    """The settings that a table gives itself."""
-    given = table.model_fields_set & set(Settings.model_fields)
-    return table.model_dump(include=given, by_alias=True, exclude_unset=True)
-
-
-class Address(Table):
-    """Where a server is.
-
-    Attributes:
-        scheme: ``ssh``, ``sftp`` (for an account that has nothing else) or ``file``.
-        user: The login; empty for what ssh's own configuration says.
-        host: The host, or a ``Host`` alias of ssh's configuration.
-        port: The port; 0 for what ssh's own configuration says.
-        path: ``deploy_to``, absolute.
-    """
-
-    scheme: Literal["ssh", "sftp", "file"]
-    user: str = ""
-    host: str = ""
-    port: int = 0
-    path: str
-
-    @classmethod
-    def parse(cls, url: str) -> Address:
-        """Read ``ssh://user@host[:port]/path``, the same with ``sftp``, or ``file:///path``.
-
-        Raises:
-            ValueError: It is not such an address.
-        """
-        form = "expected ssh://user@host[:port]/absolute/path"
-        parts = urlsplit(url)
-        scheme = next((s for s in ("ssh", "sftp", "file") if s == parts.scheme), None)
-        if scheme is None or parts.query or parts.fragment:
-            raise ValueError(form)
-        if parts.password is not None:
-            raise ValueError("a password does not belong in an address: use keys or an agent")
-        path = "/" + "/".join(part for part in _path(parts.path).split("/") if part)
-        user, host = unquote(parts.username or ""), parts.hostname or ""
-        if scheme != "file" and not re.fullmatch(r"[\w.:%][\w.:%-]*", host):
-            raise ValueError(form)
-        if scheme == "file" and parts.netloc:
-            raise ValueError("file:// names no host: expected file:///absolute/path")
-        if path == "/" or any(part in (".", "..") for part in path.split("/")):
-            raise ValueError("the path must be a directory of its own, without . and ..")
-        if re.search(r"[\x00-\x1f\x7f]", path + user):
-            raise ValueError("the address holds a control character")
-        return cls(
-            scheme=scheme,
-            user=user,
-            host=host,
-            port=parts.port or 0,
-            path=path,
-        )
-
-
-def _path(quoted: str) -> str:
-    try:
-        return unquote(quoted, errors="strict")
-    except UnicodeDecodeError as error:
-        raise ValueError("the path is no UTF-8") from error
+    """The settings that a table gives itself, as they were read."""
+    fields = Settings.model_fields.items()
+    given = table.model_fields_set
+    return {field.alias or name: getattr(table, name) for name, field in fields if name in given}
 
 
 def parse(text: str, filename: str = "opsnb.toml") -> Config:
@@ -227,12 +163,22 @@ def parse(text: str, filename: str = "opsnb.toml") -> Config:
     Raises:
         ConfigError: It is not TOML, or a key is unknown or wrong; file, line and key are named.
     """
+    return checked(tables(text, filename), text, filename)
+
+
+def checked(said: Mapping[str, Any], text: str, filename: str) -> Config:
+    """Check what a configuration file says.
+
+    Args:
+        said: What it says.
+        text: Its text, in which a wrong key is looked for.
+        filename: What messages call it.
+
+    Raises:
+        ConfigError: A key is unknown or wrong; file, line and key are named.
+    """
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{filename}: not TOML: {error}") from error
-    try:
-        return Config.model_validate(data)
+        return Config.model_validate(said)
     except ValidationError as error:
         raise ConfigError("\n".join(_messages(error, text, filename))) from error
 

@@ -18,15 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import asyncssh
-
-from opsnb.core.config import Address
+from opsnb.core.address import Address
 from opsnb.core.text import safe
 from opsnb.errors import ConnectError, Disconnected, HostKeyError, LoginError, NotReady, RemoteError
 from opsnb.remote.base import Line
+from opsnb.remote.libraries import no_compiler
 from opsnb.remote.near import host_and_port
 from opsnb.remote.posix import PosixRemote
 from opsnb.remote.shell import START, Pipes
+
+with no_compiler():
+    import asyncssh
 
 # asyncssh would choose chacha20 first, which is half as fast as AES-GCM on a CPU with AES.
 CIPHERS = [

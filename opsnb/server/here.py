@@ -26,3 +26,8 @@ def who() -> str:
 def by() -> str:
     """The user and this machine, safe to show."""
     return safe(f"{who()}@{platform.node()}")
+
+
+def only_looks() -> bool:
+    """Whether every change is refused in this environment: ``OPSNB_READ_ONLY``."""
+    return os.environ.get("OPSNB_READ_ONLY", "") not in ("", "0")

@@ -9,13 +9,15 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from opsnb.core.config import Address, Environment, Settings
+from opsnb.core.address import Address, Way
 from opsnb.core.text import safe
 from opsnb.errors import ConfigError, HeldBack, ReadOnly
 from opsnb.loop import LOOP
 from opsnb.server import here
+from opsnb.server.opening import Opening, remote_by
 
 if TYPE_CHECKING:
+    from opsnb.core.config import Environment, Settings
     from opsnb.core.gates import Gates
     from opsnb.core.plan import Plan
     from opsnb.remote.base import Remote
@@ -47,18 +49,22 @@ class Link:
         except ValueError as error:
             # Without what stands before the @: it may hold a password.
             shown = safe(url.rpartition("@")[2])
-            raise ConfigError(f"{shown!r} is no server's address: {_first(error)}") from None
+            raise ConfigError(f"{shown!r} is no server's address: {safe(str(error))}") from None
         self.url = url
         self.name = name or self._address.host or "local"
-        self.settings = settings or Settings.model_validate({})
-        self.environment = environment or Environment.model_validate({})
+        if settings is None or environment is None:
+            from opsnb.core.config import Environment, Settings  # noqa: PLC0415 - slow to load
+
+            settings = settings or Settings.model_validate({})
+            environment = environment or Environment.model_validate({})
+        self.settings, self.environment = settings, environment
         self.environment_name = environment_name
         self._project, self._folder = project, folder or Path()
         self._once_at = once_at
         self._read_only = read_only
         self._ssh_config = Path(ssh_config).expanduser() if ssh_config is not None else None
         self._remote_: PosixRemote | SftpRemote | None = None
-        self._begun: Future[object] | None = None
+        self._begun: Future[None] | None = None
 
     @property
     def deploy_to(self) -> str:
@@ -73,7 +79,7 @@ class Link:
     @property
     def read_only(self) -> str:
         """Why every change is refused here; empty when none is for that."""
-        if os.environ.get("OPSNB_READ_ONLY", "") not in ("", "0"):
+        if here.only_looks():
             return "--read-only was given, or OPSNB_READ_ONLY is set"
         if self._read_only:
             return "it was opened to be looked at only"
@@ -135,26 +141,13 @@ class Link:
 
     def _remote(self) -> PosixRemote | SftpRemote:
         if self._remote_ is None:
-            self._remote_ = self._make_remote()
+            self._remote_ = remote_by(self._way, self._ssh_config)
         return self._remote_
 
-    def _make_remote(self) -> PosixRemote | SftpRemote:
-        settings, address = self.settings, self._address
-        if address.scheme == "file":
-            from opsnb.remote.local import local_remote  # noqa: PLC0415 - import opsnb stays quick
-
-            return local_remote(address.path, settings.step_timeout, settings.connect_timeout)
-        if address.scheme == "sftp":
-            from opsnb.remote.sftp.remote import sftp_remote  # noqa: PLC0415 - as above
-
-            return sftp_remote(
-                address, self._ssh_config, settings.step_timeout, settings.connect_timeout
-            )
-        from opsnb.remote.ssh import ssh_remote  # noqa: PLC0415 - import opsnb stays quick
-
-        return ssh_remote(
-            address, self._ssh_config, settings.step_timeout, settings.connect_timeout
-        )
+    @property
+    def _way(self) -> Way:
+        settings = self.settings
+        return Way(self._address, settings.step_timeout, settings.connect_timeout)
 
     def _ask(self, question: Callable[[Remote], Coroutine[Any, Any, T]]) -> T:
         remote = self._remote()
@@ -165,12 +158,18 @@ class Link:
 
         return LOOP.run(connected())
 
-    def connect(self) -> None:
+    def connect(self, opening: Opening | None = None) -> None:
         """Begin to connect, and return at once: the first question then waits the less.
 
         What goes wrong is told to that question, or ends that change. To this machine there is
         nothing to connect.
+
+        Args:
+            opening: What was begun already; it is taken if it leads to this server.
         """
+        if opening and self._remote_ is None:
+            taken = opening.take(self._way, self._ssh_config)
+            self._remote_, self._begun = taken or (None, None)
         if self._begun is None and self._address.scheme != "file":
             self._begun = LOOP.submit(self._remote().connect())
 
@@ -205,9 +204,3 @@ def one_line(text: str, what: str) -> str:
     if odd or len(text) > 200:
         raise ConfigError(f"{what} is one line of at most 200 characters, as UTF-8")
     return text
-
-
-def _first(error: ValueError) -> str:
-    errors: Any = getattr(error, "errors", None)
-    said = errors()[0]["msg"] if errors else str(error)
-    return safe(said)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import click
@@ -29,17 +30,25 @@ from tests.cli.conftest import Shell
 # those that asyncssh uses where they are installed, none is ours to keep out.
 BEGUN = {
     "click": set(),
-    "pydantic": {"annotated_types", "pydantic_core", "typing_extensions", "typing_inspection"},
-    "asyncssh": {"bcrypt", "cffi", "cryptography", "fido2", "gssapi", "pkcs11"},
+    "asyncssh": {
+        "bcrypt",
+        "cffi",
+        "cryptography",
+        "fido2",
+        "gssapi",
+        "pkcs11",
+        "typing_extensions",
+    },
 }
-# And afterwards, while the server is waited for.
-ENDED = {**BEGUN, "rich": {"markdown_it", "mdurl", "pygments"}}
+# And afterwards, while the server is waited for: the configuration is checked, and a machine told.
+TOLD = {**BEGUN, "pydantic": {"annotated_types", "pydantic_core", "typing_inspection"}}
+ENDED = {**TOLD, "rich": {"markdown_it", "mdurl", "pygments"}}
 CHANGED = {**ENDED, "pathspec": set(), "zstandard": set()}
 # Modules of our own that may be loaded before the connection is begun.
 OURS = {
     *("opsnb", "opsnb.errors", "opsnb.loop", "opsnb.project"),
     *(f"opsnb.server{name}" for name in ("", ".changes", ".here", ".link", ".planning", ".plans")),
-    "opsnb.server.questions",
+    *("opsnb.server.opening", "opsnb.server.questions"),
     *("opsnb.notebook", "opsnb.notebook.mode"),
     *(f"opsnb.cli{name}" for name in ("", ".main", ".border", ".brief", ".options", ".streams")),
     *(
@@ -53,8 +62,7 @@ OURS = {
         f"opsnb.core{name}"
         for name in (
             "",
-            ".config",
-            ".durations",
+            ".address",
             ".layout",
             ".links",
             ".manifest",
@@ -62,10 +70,9 @@ OURS = {
             ".release",
         )
     ),
-    *("opsnb.core.text", "opsnb.core.usage"),
+    *("opsnb.core.text", "opsnb.core.unchecked", "opsnb.core.usage"),
 }
 REMOTE = "opsnb.remote"  # all of it: it is what connects
-SETTINGS = "opsnb.core.settings"  # all of it: the configuration says where to
 
 PROGRAM = """
 import json, sys
@@ -149,7 +156,7 @@ def ours(loaded: Iterable[str]) -> set[str]:
         name
         for name in loaded
         if name.partition(".")[0] == "opsnb"
-        if name not in OURS and not name.startswith((REMOTE, SETTINGS))
+        if name not in OURS and not name.startswith(REMOTE)
     }
 
 
@@ -174,7 +181,7 @@ def test_a_change_loads_nothing_it_does_not_need(cold: Cold, verb: str) -> None:
 
 def test_what_a_machine_reads_needs_no_rich(cold: Cold) -> None:
     _, ended = cold("releases", "--json")
-    assert strays(ended, BEGUN) == set()
+    assert strays(ended, TOLD) == set()
 
 
 def test_the_control_what_is_not_needed_is_found(cold: Cold) -> None:
@@ -272,6 +279,66 @@ def test_a_brief_command_that_settles_looks_for_garbage_again() -> None:
 
 
 # --- the end -----------------------------------------------------------------------------------
+
+ENDS = """
+import atexit, sys
+from opsnb.cli.main import main
+class Told:
+    def __del__(self, say=print, error=sys.stderr):
+        say("taken apart", file=error)
+sys.told = Told()
+{before}
+try:
+    main()
+finally:
+    atexit.register(lambda: print("cleaned up", file=sys.stderr))
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "status"), [(["releases", "{server}"], 0), (["releases"], 2), (["nonsense"], 2)]
+)
+def test_the_end_cleans_up_and_takes_nothing_apart(
+    shell: Shell, args: list[str], status: int
+) -> None:
+    ran = ending(shell, "", *args)
+    assert ran.returncode == status
+    assert ran.stderr.endswith("cleaned up\n")
+
+
+def test_who_was_there_before_the_command_has_an_ordinary_end(shell: Shell) -> None:
+    before = 'atexit.register(lambda: print("heard", file=sys.stderr))'
+    ran = ending(shell, before, "releases", "{server}")
+    assert ran.returncode == 0
+    assert ran.stderr.endswith("cleaned up\nheard\ntaken apart\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device is full here")
+def test_what_could_not_be_written_at_the_end_is_told(shell: Shell) -> None:
+    """Python tells of it, with a status of its own."""
+    before = 'print("kept back")'
+    with open("/dev/full", "w") as full:
+        ran = ending(shell, before, "nonsense", stdout=full)
+    assert ran.returncode == 120
+    assert "No space left on device" in ran.stderr
+
+
+def ending(
+    shell: Shell, before: str, *args: str, stdout: Any = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a program that says how it ends."""
+    words = [word.format(server=shell.server) for word in args]
+    return subprocess.run(
+        [sys.executable, "-c", ENDS.format(before=before), *words],
+        cwd=shell.folder,
+        env=shell.env,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
 
 
 class Told:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from opsnb.core import config
-from opsnb.core.config import Address, Config, Environment, Project, Settings
+from opsnb.core.address import Address
+from opsnb.core.config import Config, Environment, Project, Settings
 from opsnb.core.settings.caches import Opcache, Purge
 from opsnb.core.settings.health import Health
 from opsnb.core.settings.hooks import Hook
@@ -50,6 +51,13 @@ def test_the_nearest_setting_wins() -> None:
     assert [hook.timeout for hook in web1.before_publish] == [300, 5]
     assert read.environment("web1").confirm == "type-name"
     assert read.environment("web2").confirm == "click"
+
+
+def test_what_is_inherited_is_what_was_read_and_is_not_read_anew() -> None:
+    read = config.parse(WHOLE)
+    assert read.settings("web1").before_publish[1] is read.project.before_publish[1]
+    said = {"keep_releases", "linked_dirs", "before_publish", "copy_mode"}
+    assert read.settings("web1").model_fields_set == said
 
 
 def test_an_empty_file_is_every_default() -> None:

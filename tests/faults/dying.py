@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from opsnb.core.config import Address
+from opsnb.core.address import Address
 from opsnb.core.retention import Rules
 from opsnb.engine.switch import PruneWork, RollbackWork
 from opsnb.remote.ssh import ssh_remote

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from opsnb.core import audit
-from opsnb.core.config import Address, Settings
+from opsnb.core.address import Address
+from opsnb.core.config import Settings
 from opsnb.core.events import Outcome
 from opsnb.core.plan import Wish
 from opsnb.core.release import rollback_targets

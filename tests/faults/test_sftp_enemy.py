@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from opsnb.core.config import Address
+from opsnb.core.address import Address
 from opsnb.core.retention import Rules
 from opsnb.engine.switch import PruneWork
 from opsnb.remote.sftp.remote import sftp_remote

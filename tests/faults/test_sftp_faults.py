@@ -22,7 +22,8 @@ from typing import Any
 import pytest
 
 from opsnb.core import audit
-from opsnb.core.config import Address, Settings
+from opsnb.core.address import Address
+from opsnb.core.config import Settings
 from opsnb.core.events import Outcome
 from opsnb.core.plan import Wish
 from opsnb.core.retention import Rules

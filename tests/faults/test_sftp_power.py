@@ -16,7 +16,7 @@ from typing import Any
 import asyncssh
 import pytest
 
-from opsnb.core.config import Address
+from opsnb.core.address import Address
 from opsnb.engine import change as engine
 from opsnb.remote.sftp.remote import sftp_remote
 from tests.faults.calls import Action, Calls

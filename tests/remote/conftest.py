@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from opsnb.core.config import Address
+from opsnb.core.address import Address
 from opsnb.embedded.sshd import EmbeddedServer
 from opsnb.errors import OpsnbError
 from opsnb.remote.local import local_remote

@@ -600,7 +600,7 @@ async def test_the_lock_of_a_killed_step_is_free_at_once(remote: Any, held: Any)
 HOLDING = """
 import asyncio, sys
 from pathlib import Path
-from opsnb.core.config import Address
+from opsnb.core.address import Address
 from opsnb.remote.local import local_remote
 from opsnb.remote.ssh import ssh_remote
 

@@ -22,7 +22,8 @@ from typing import Any
 
 import pytest
 
-from opsnb.core.config import Address, Settings
+from opsnb.core.address import Address
+from opsnb.core.config import Settings
 from opsnb.core.numbers import MOST, number, octal
 from opsnb.core.release import Intent
 from opsnb.engine.look import RECENT

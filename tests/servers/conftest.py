@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from opsnb.core.config import Address
+from opsnb.core.address import Address
 from opsnb.errors import OpsnbError
 from opsnb.remote.sftp.remote import sftp_remote
 from tests.remote.conftest import COUNTER, Place

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from opsnb.core import listing
-from opsnb.core.config import Address, Settings
+from opsnb.core.address import Address
+from opsnb.core.config import Settings
 from opsnb.core.events import Outcome
 from opsnb.errors import Disconnected, Locked, LockLost, NotReady, StepFailed
 from opsnb.remote.sftp.held import SftpHeld
@@ -106,7 +107,7 @@ async def test_a_holder_gives_signs_of_life_by_the_servers_clock(
 HOLDING = """
 import asyncio, sys
 from pathlib import Path
-from opsnb.core.config import Address
+from opsnb.core.address import Address
 from opsnb.remote.sftp.remote import sftp_remote
 
 async def main(url, config):

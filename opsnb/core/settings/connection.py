@@ -6,6 +6,7 @@ import re
 
 from pydantic import Field, field_validator
 
+from opsnb.core.address import CONNECT_TIMEOUT, STEP_TIMEOUT
 from opsnb.core.settings.table import Table
 
 
@@ -19,9 +20,11 @@ class ConnectionSettings(Table):
     )
     lock_wait: float = Field(0, ge=0, le=86400, description="Seconds to wait for a lock.")
     step_timeout: float = Field(
-        1800, gt=0, description="Seconds until a copying or flushing step has failed."
+        STEP_TIMEOUT, gt=0, description="Seconds until a copying or flushing step has failed."
     )
-    connect_timeout: float = Field(15, gt=0, description="Seconds until connecting has failed.")
+    connect_timeout: float = Field(
+        CONNECT_TIMEOUT, gt=0, description="Seconds until connecting has failed."
+    )
 
     @field_validator("web_config")
     @classmethod

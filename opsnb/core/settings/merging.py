@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from opsnb.core.settings.files import File
 
 
 def merged(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -36,8 +39,8 @@ def _keys(far: Mapping[str, Any], near: Mapping[str, Any]) -> dict[str, Any]:
     return {**far, **near}
 
 
-def _by_path(far: Iterable[Mapping[str, Any]], near: Iterable[Mapping[str, Any]]) -> list[Any]:
-    return list({file["path"]: file for file in (*far, *near)}.values())
+def _by_path(far: Iterable[File], near: Iterable[File]) -> list[File]:
+    return list({file.path: file for file in (*far, *near)}.values())
 
 
 # A nearer folder takes the place of a repository, and the other way round.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from opsnb.core import layout
-from opsnb.core.config import Address
+from opsnb.core.address import Address
 from opsnb.core.links import Listing
 from opsnb.core.release import Holder, Site
 from opsnb.core.text import safe
