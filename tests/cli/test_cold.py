@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import click
@@ -279,66 +278,6 @@ def test_a_brief_command_that_settles_looks_for_garbage_again() -> None:
 
 
 # --- the end -----------------------------------------------------------------------------------
-
-ENDS = """
-import atexit, sys
-from opsnb.cli.main import main
-class Told:
-    def __del__(self, say=print, error=sys.stderr):
-        say("taken apart", file=error)
-sys.told = Told()
-{before}
-try:
-    main()
-finally:
-    atexit.register(lambda: print("cleaned up", file=sys.stderr))
-"""
-
-
-@pytest.mark.parametrize(
-    ("args", "status"), [(["releases", "{server}"], 0), (["releases"], 2), (["nonsense"], 2)]
-)
-def test_the_end_cleans_up_and_takes_nothing_apart(
-    shell: Shell, args: list[str], status: int
-) -> None:
-    ran = ending(shell, "", *args)
-    assert ran.returncode == status
-    assert ran.stderr.endswith("cleaned up\n")
-
-
-def test_who_was_there_before_the_command_has_an_ordinary_end(shell: Shell) -> None:
-    before = 'atexit.register(lambda: print("heard", file=sys.stderr))'
-    ran = ending(shell, before, "releases", "{server}")
-    assert ran.returncode == 0
-    assert ran.stderr.endswith("cleaned up\nheard\ntaken apart\n")
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device is full here")
-def test_what_could_not_be_written_at_the_end_is_told(shell: Shell) -> None:
-    """Python tells of it, with a status of its own."""
-    before = 'print("kept back")'
-    with open("/dev/full", "w") as full:
-        ran = ending(shell, before, "nonsense", stdout=full)
-    assert ran.returncode == 120
-    assert "No space left on device" in ran.stderr
-
-
-def ending(
-    shell: Shell, before: str, *args: str, stdout: Any = subprocess.PIPE
-) -> subprocess.CompletedProcess[str]:
-    """Run a command in a program that says how it ends."""
-    words = [word.format(server=shell.server) for word in args]
-    return subprocess.run(
-        [sys.executable, "-c", ENDS.format(before=before), *words],
-        cwd=shell.folder,
-        env=shell.env,
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
 
 
 class Told:
