@@ -141,8 +141,11 @@ class Link:
 
     def _remote(self) -> PosixRemote | SftpRemote:
         if self._remote_ is None:
-            self._remote_ = remote_by(self._way, self._ssh_config)
+            self._remote_ = self._make_remote()
         return self._remote_
+
+    def _make_remote(self) -> PosixRemote | SftpRemote:
+        return remote_by(self._way, self._ssh_config)
 
     @property
     def _way(self) -> Way:
