@@ -98,7 +98,7 @@ class Job:
         if teller is not None:
             teller.fault = self._not_told
         self._task: asyncio.Task[Ran] | None = None
-        self._cancelled = False
+        self._cancelled = self._aborted = False
         self._ran: Future[Ran] = LOOP.submit(self._main(work))
         self.when_done(self._wake)
 
@@ -111,7 +111,7 @@ class Job:
         self._task = task = asyncio.ensure_future(_run(work, self._tell))
         if self._cancelled:
             # Cancelled before it began: let it begin, so that it ends with a report.
-            asyncio.get_running_loop().call_soon(task.cancel)
+            asyncio.get_running_loop().call_soon(self._abort)
         try:
             return await asyncio.shield(task)
         finally:
@@ -214,9 +214,20 @@ class Job:
         Returns at once; wait for the job to know whether the switch had happened.
         """
         self._cancelled = True
-        task = self._task
-        if task is not None:
-            task.get_loop().call_soon_threadsafe(task.cancel)
+        self._on_loop(self._abort)
+
+    def _on_loop(self, abort: Callable[[], None]) -> None:
+        if self._task is not None:
+            self._task.get_loop().call_soon_threadsafe(abort)
+
+    def _abort(self) -> None:
+        self._aborted = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _abort_once(self) -> None:
+        if not self._aborted:
+            self._abort()
 
     def wait(self, timeout: float | None = None) -> Report:
         """Wait until it has ended. An interrupt (Ctrl-C) aborts it, and waits for its clean-up.
@@ -232,8 +243,14 @@ class Job:
             try:
                 wait(self._ran, timeout, beat)
             except KeyboardInterrupt:
-                self.cancel()
-                wait(self._ran, None, beat)
+                try:
+                    self.cancel()
+                    wait(self._ran, None, beat)
+                except KeyboardInterrupt:
+                    # It may have come before the first one had been passed on.
+                    self._cancelled = True
+                    self._on_loop(self._abort_once)
+                    raise
         return _result(self._ran.result())
 
     def __await__(self) -> Generator[object, None, Report]:

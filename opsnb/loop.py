@@ -69,7 +69,10 @@ class LoopThread:
         try:
             return wait(future)
         except KeyboardInterrupt:
-            future.cancel()
+            try:
+                future.cancel()
+            finally:  # a second interrupt may come before that was done
+                future.cancel()
             raise
 
     def follow(
@@ -99,9 +102,14 @@ class LoopThread:
             return followed.wait(hear)
         except KeyboardInterrupt:
             # In this order: what is called on a loop from outside is carried out in order.
-            loop.call_soon_threadsafe(followed.cancel)
-            with suppress(asyncio.CancelledError):
-                followed.wait(hear)
+            try:
+                loop.call_soon_threadsafe(followed.cancel)
+                with suppress(asyncio.CancelledError):
+                    followed.wait(hear)
+            except KeyboardInterrupt:
+                # It may have come before the first one had been passed on.
+                loop.call_soon_threadsafe(followed.cancel_once)
+                raise
             raise
         except BaseException:
             loop.call_soon_threadsafe(followed.cancel)
@@ -131,13 +139,19 @@ class _Followed(Generic[N, T]):
     def __init__(self) -> None:
         self._news: SimpleQueue[tuple[N] | None] = SimpleQueue()
         self._task: asyncio.Task[T]
+        self._cancelled = False
 
     def start(self, work: Callable[[Callable[[N], None]], Coroutine[Any, Any, T]]) -> None:
         self._task = asyncio.get_running_loop().create_task(work(lambda it: self._news.put((it,))))
         self._task.add_done_callback(lambda _: self._news.put(None))
 
     def cancel(self) -> None:
+        self._cancelled = True
         self._task.cancel()
+
+    def cancel_once(self) -> None:
+        if not self._cancelled:
+            self.cancel()
 
     def wait(self, hear: Callable[[N], object]) -> T:
         while True:

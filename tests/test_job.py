@@ -143,6 +143,28 @@ def test_an_interrupt_while_waiting_aborts_the_job(server: Server, source: Path)
         job.wait(30)
 
 
+def test_an_interrupt_is_not_lost_to_a_second_one_before_it_was_passed_on(
+    server: Server, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow(server)
+    job = server.deploy(source)
+
+    def second() -> None:
+        raise KeyboardInterrupt
+
+    def interrupt() -> None:
+        until_begun(job)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(job, "cancel", second)
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        job.wait(30)
+    monkeypatch.undo()
+    with pytest.raises(Interrupted, match="before the switch"):
+        job.wait(30)
+
+
 def test_a_failed_job_raises_its_error_with_the_report(server: Server, source: Path) -> None:
     slow(server, "exit 3")
     with pytest.raises(OpsnbError, match="exited with 3") as failed:

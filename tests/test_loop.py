@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -106,6 +107,32 @@ def test_a_second_interrupt_leaves_at_once() -> None:
     with pytest.raises(KeyboardInterrupt):
         LOOP.follow(work, hear)
     assert work.end == ""
+
+
+def test_a_second_interrupt_before_the_first_was_passed_on_loses_neither(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work, loop = Slow(), LOOP._started()
+    really, calls = loop.call_soon_threadsafe, []
+
+    def interrupted(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 2:  # the first begins the work
+            raise KeyboardInterrupt
+        return really(*args)
+
+    def hear(_: str) -> None:
+        threading.Timer(0.1, interrupt).start()
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        LOOP.follow(work, hear)
+    monkeypatch.undo()
+    for _ in range(200):
+        if work.end:
+            break
+        time.sleep(0.02)
+    assert work.end == "cleaned up"
 
 
 def test_an_error_of_the_listener_cancels_it_too_and_it_is_told_no_more() -> None:
