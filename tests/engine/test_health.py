@@ -31,7 +31,7 @@ from opsnb.errors import (
 )
 from opsnb.server import Server
 from tests.engine.conftest import configure, site
-from tests.support.sshd import require
+from tests.support.sshd import absent, require
 
 QUICK = {"retries": 0, "timeout": 5}
 PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "no_proxy")
@@ -280,7 +280,7 @@ def test_a_port_is_tried_from_here_and_from_there(
     without = TCP[tool]
     if without is not None:
         if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
+            absent(f"{tool} is not installed")
         monkeypatch.setenv("PATH", programs(tmp_path / "programs", *without))
     where = "local" if tool == "local" else "server"
     with socket.create_server(("127.0.0.1", 0)) as listening:

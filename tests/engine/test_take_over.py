@@ -17,6 +17,7 @@ from opsnb.server import Server
 from tests.engine.conftest import configure, site
 from tests.faults.guarantees import snapshot
 from tests.support.site import faults
+from tests.support.sshd import absent
 
 OURS = ("releases", "shared", "current", ".opsnb")
 
@@ -140,7 +141,7 @@ def test_each_program_that_is_there_can_do_it(
     server: Server, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not shutil.which(how):
-        pytest.skip(f"{how} is not here")
+        absent(f"{how} is not here")
     hidden = {"python3", "perl"} - {how}
     tools = tmp_path / "tools"
     tools.mkdir()

@@ -43,7 +43,7 @@ KEPT = {
         "content_is_verified_whatever_the_names",
         "what_is_verified_as_it_comes_is_there_as_it_was_sent",
         "what_comes_otherwise_than_planned_fails_the_step",
-        "a_stream_that_ends_too_soon_fails_though_all_that_came_is_right",
+        "a_stream_that_ends_too_soon_fails_and_leaves_nothing_behind",
         "the_lock_is_given_back_as_the_last_step_and_taken_again",
     ),
 }
