@@ -110,8 +110,8 @@ def _lock(site: Site) -> Finding:
 
 
 def _records(site: Site) -> Finding:
-    if site.broken:
-        found = "cannot be read: " + ", ".join(safe(name) for name in site.broken)
+    if site.unread:
+        found = "cannot be read: " + ", ".join(safe(name) for name in site.unread)
         return Finding("records", False, found, "Look into .opsnb/records; nothing was removed.")
     unknown = [release for release in site.releases if release.record is None]
     if unknown:
@@ -121,7 +121,7 @@ def _records(site: Site) -> Finding:
 
 
 def _debris(site: Site) -> Finding:
-    if site.debris or site.intent:
+    if site.debris or site.intent or site.remains:
         return Finding("debris", True, "a dead change left some; the next change clears it")
     return Finding("debris", True, "none")
 

@@ -416,6 +416,6 @@ def _warnings(
     said += cautions(site, settings)
     if not plan.health:
         said.append("no health check is configured: the switch will be taken as good")
-    said += [f"record {safe(name)} cannot be read" for name in site.broken]
+    said += [f"record {safe(name)} cannot be read" for name in site.unread]
     said += over_budget(plan.retention, settings.rules)
     return tuple(said)

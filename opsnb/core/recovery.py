@@ -43,6 +43,7 @@ def plan_recovery(site: Site, now: datetime) -> Recovery:
         if release.state is State.UNFINISHED and not release.live and release.present
     ]
     forget = [release.name for release in site.releases if release.record and not release.present]
+    forget += site.remains
     intent, bad, gone = site.intent, tuple(_put_back(site)), tuple(marks(site))
     if intent is None:
         return Recovery(bad, tuple(unfinished), tuple(forget), marks=gone)

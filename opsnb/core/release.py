@@ -569,6 +569,18 @@ class Site:
         return frozenset(release.name for release in self.releases)
 
     @property
+    def remains(self) -> tuple[str, ...]:
+        """Of the broken records, those of releases that are not there: what a power cut left."""
+        names = self.names
+        return tuple(name for name in self.broken if layout.is_name(name) and name not in names)
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The other broken records, which nobody removes."""
+        remains = self.remains
+        return tuple(name for name in self.broken if name not in remains)
+
+    @property
     def in_the_way(self) -> tuple[str, ...]:
         """What stands in ``deploy_to`` that a first deploy must not touch.
 

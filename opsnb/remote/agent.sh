@@ -117,12 +117,14 @@ look() {
     cd "$D" || return 1
     # What cannot be read fails the look: it must not be taken for something that is not there.
     set -- .
-    for p in releases/ shared/ .opsnb/ .opsnb/trash/ current; do
+    for p in releases/ shared/ .opsnb/ .opsnb/trash/ .opsnb/records/ current; do
         if [ -e "$p" ] || [ -L "$p" ]; then set -- "$@" "$p"; fi
     done
-    # All directories at once: a program costs more than what it looks at.
+    # All directories at once: a program costs more than what it looks at. Of the records only those
+    # that a power cut has left empty: `records` tells what is in the others.
     find "$@" -maxdepth 1 -ignore_readdir_race \
-        -path current -printf 'current\0%y%Y%l\0' -o -printf 'in %H\0%y %T@ %P\0' || return
+        -path current -printf 'current\0%y%Y%l\0' \
+        -o -path '.opsnb/records/?*' ! \( -type f -name '*.json' -size 0 \) -o -printf 'in %H\0%y %T@ %P\0' || return
     field real "$(cd current 2>/dev/null && pwd -P)"
     field base "$(cd releases 2>/dev/null && pwd -P)"
     [ ! -d .opsnb ] || ours

@@ -48,6 +48,7 @@ class _Found:
     entries: dict[bytes, str] = field(default_factory=dict)
     shared: dict[bytes, str] = field(default_factory=dict)
     releases: dict[str, tuple[str, float]] = field(default_factory=dict)
+    empty: list[str] = field(default_factory=list)
     debris: int = 0
     torn: bool = False
 
@@ -119,6 +120,9 @@ def _collect(out: bytes) -> _Found:
                 found.torn |= name == b"audit.torn"
             case "in .opsnb/trash/":
                 found.debris += bool(value.split(b" ", 2)[2])
+            case "in .opsnb/records/":
+                name = value.split(b" ", 2)[2]
+                found.empty += [os.fsdecode(name.removesuffix(b".json"))] if name else []
             case _:
                 found.one[key] = value
     return found
@@ -158,7 +162,7 @@ def _current(one: dict[str, bytes]) -> Current:
 
 def _with_records(site: Site, found: _Found) -> Site:
     records: dict[str, Record] = {}
-    broken: list[str] = []
+    broken = list(found.empty)
     for line in found.one.get("records", b"").splitlines():
         path, _, text = line.partition(b".json:")
         name = path.rpartition(b"/")[2].decode("utf-8", "surrogateescape")

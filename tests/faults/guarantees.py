@@ -153,11 +153,15 @@ def debris(site: Path) -> list[str]:
     """What a finished change must not leave."""
     ours = site / ".opsnb"
     left = [*ours.glob("tmp.*"), *(ours / "trash").iterdir(), *site.glob(".current.opsnb.*")]
-    unfinished = [
-        path
-        for path in (ours / "records").iterdir()
-        if json.loads(path.read_text())["state"] == "unfinished"
-    ]
+    unfinished = [path for path in (ours / "records").iterdir() if not _ended(path)]
     intent = [ours / "intent.json"] if (ours / "intent.json").exists() else []
     marks = list((ours / "watch").glob("*"))
     return [str(path.relative_to(site)) for path in left + unfinished + intent + marks]
+
+
+def _ended(record: Path) -> bool:
+    """Whether a record is whole, and of a release that is finished."""
+    try:
+        return bool(json.loads(record.read_text())["state"] != "unfinished")
+    except json.JSONDecodeError:
+        return False

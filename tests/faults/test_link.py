@@ -31,6 +31,7 @@ from tests.support.proxy import Relay
 from tests.support.sshd import RealSshd
 
 SAMPLE = 10
+TRIES = 4  # how often a place is looked for
 FREE = 60.0  # seconds until the lock of one whose line is silent is free
 NAIVE = "cd {site} && rm current && sleep 0.2 && ln -s releases/{name} current"
 
@@ -93,15 +94,22 @@ async def test_wherever_the_line_is_cut_the_verdict_is_true(
     places = [(packet, part) for packet in range(number) for part in (0, 0.5) if packet or part]
     broken: list[str] = []
     met = 0
-    for index in some(range(len(places)), SAMPLE):
-        site = await lab.anew(scenario.template)
-        before = lab.before(site, scenario.template)
-        report = await line.carry(site, scenario, (direction, *places[index]))
+    tried = some(range(len(places)), SAMPLE)
+    for index in tried:
+        place = places[index]
+        for _ in range(TRIES):
+            site = await lab.anew(scenario.template)
+            before = lab.before(site, scenario.template)
+            report = await line.carry(site, scenario, (direction, *place))
+            found = await lab.aftermath(site, before, report, keep=scenario.keep, wait=10)
+            broken += [f"{direction}, packet {place}: {fault}" for fault in found]
+            if line.met:
+                break
+            # A quicker run has fewer signs of life: its own last packet is the one that is meant.
+            place = (line.packets[direction] - 1, place[1])
         met += line.met
-        found = await lab.aftermath(site, before, report, keep=scenario.keep, wait=10)
-        broken += [f"{direction}, packet {places[index]}: {fault}" for fault in found]
     tell(Row(f"line cut in a packet {direction}", name, len(places), met, len(broken)))
-    assert met >= len(some(range(len(places)), SAMPLE)) * (1 - MISSED)
+    assert met >= len(tried) * (1 - MISSED)
     assert not broken, "\n".join(broken)
 
 

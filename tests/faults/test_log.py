@@ -70,3 +70,32 @@ async def test_a_whole_log_is_left_as_it_is(tmp_path: Path) -> None:
     assert not (site / ".opsnb" / "audit.torn").exists()
     assert await said_by_the_next_change(lab, site) == []
     assert await said_by_check(lab, site) == ""
+
+
+@pytest.mark.parametrize("torn", [b"", b"\0" * 90, b'{"name": "2026'], ids=["empty", "nul", "cut"])
+async def test_a_record_that_a_power_cut_has_torn_is_forgotten(tmp_path: Path, torn: bytes) -> None:
+    """Its release is not there: its directory is made after the record is on the disk."""
+    lab = Lab(tmp_path)
+    await lab.build()
+    site = await lab.anew("site")
+    await torn_record_is_forgotten(lab, site, torn)
+
+
+async def torn_record_is_forgotten(lab: Any, site: Path, torn: bytes) -> None:
+    """It is seen, is no trouble, and the next change removes it; not that of a release there is."""
+    records = site / ".opsnb" / "records"
+    there = sorted(path.stem for path in records.iterdir())[0]
+    whole = (records / f"{there}.json").read_bytes()
+    (records / "20250101000000.json").write_bytes(torn)
+    (records / f"{there}.json").write_bytes(b"")
+    remote = lab.remote(site)
+    seen = await remote.look()
+    await remote.close()
+    assert sorted(seen.broken) == ["20250101000000", there]
+    assert seen.remains == ("20250101000000",)
+    assert await said_by_the_next_change(lab, site) == []
+    assert not (records / "20250101000000.json").exists()
+    assert (records / f"{there}.json").read_bytes() == b""
+    assert (site / "releases" / there).is_dir()
+    (records / f"{there}.json").write_bytes(whole)
+    assert await lab.next_deploy(site) == []

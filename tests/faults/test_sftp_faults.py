@@ -51,7 +51,11 @@ from tests.faults.lab import (
     unchained,
 )
 from tests.faults.strike import counted, strikes
-from tests.faults.test_log import said_by_check, said_by_the_next_change
+from tests.faults.test_log import (
+    said_by_check,
+    said_by_the_next_change,
+    torn_record_is_forgotten,
+)
 from tests.support.matrix import Row
 from tests.support.site import unlike
 from tests.support.sshd import RealSshd, absent
@@ -567,3 +571,7 @@ async def test_a_torn_last_line_of_the_log_is_put_aside_and_said(lab: SftpLab) -
     assert list(audit.verify(after)) == []
     assert [entry["what"] for entry in audit.read(after)][-2:] == ["log.mended", "pin.done"]
     assert await said_by_the_next_change(lab, site) == []
+
+
+async def test_a_record_that_a_power_cut_has_torn_is_forgotten(lab: SftpLab) -> None:
+    await torn_record_is_forgotten(lab, await lab.anew("site"), b"")

@@ -123,7 +123,7 @@ async def _ours(wire: Wire, answer: Answer, holder: bytes | None) -> None:
     told = [
         path + b":" + line
         for path, text in zip(paths, texts, strict=True)
-        for line in (text or b"").splitlines()
+        for line in ([] if text is None else text.splitlines() or [b""])
     ]
     if told:
         answer.add("records", b"\n".join(told))
