@@ -89,10 +89,11 @@ class Build:
 
     @property
     def through(self) -> frozenset[bytes]:
-        """Where the copy must hold no link: what is done below one would be done elsewhere."""
+        """Where what it begins as must hold no link: what is done below one is done elsewhere."""
         modes = [path for path, _ in self.modes]
-        dropped = frozenset(self.drop)
-        done = {*self.send, *modes, *self.links, *self.seed}
+        dropped = frozenset(self.reuse.drop if self.reuse else self.drop)
+        brought = self.reuse.bring if self.reuse else ()
+        done = {*self.send, *brought, *modes, *self.links, *self.seed}
         above = {up for path in done for up in parents(path)} | {*modes, *self.seed}
         kept = {path for path in above if not dropped.intersection((path, *parents(path)))}
         return frozenset(kept | {up for path in dropped for up in parents(path)})

@@ -37,7 +37,7 @@ from opsnb.errors import (
     StalePlan,
     StepFailed,
 )
-from opsnb.remote.base import Aside, Glance, Patched
+from opsnb.remote.base import Aside, Brought, Glance, Patched
 from opsnb.remote.pack import packer
 
 TELL_EVERY = 0.1
@@ -265,7 +265,7 @@ class DeployWork:
         lock = change.lock
         if build.reuse:
             change.log(f"taking the release kept aside, and what differs from {build.base}")
-            await lock.recycle(name)
+            await lock.recycle(name, build.through)
             if build.reuse.drop:
                 await lock.drop(name, build.reuse.drop)
             if build.reuse.bring:
@@ -273,8 +273,7 @@ class DeployWork:
             return
         if build.base:
             change.log(f"copying release {build.base}")
-            through = build.through
-            await lock.copy(build.base, name, hardlink=build.hardlink, through=through)
+            await lock.copy(build.base, name, hardlink=build.hardlink, through=build.through)
         if build.drop:
             await lock.drop(name, build.drop)
 
@@ -283,10 +282,11 @@ class DeployWork:
         entries = self._entries(build)
         links = [path for path in paths if entries[path].kind is Kind.LINK]
         others = [path for path in paths if entries[path].kind is not Kind.LINK]
+        kind: Brought = "dirs" if any(entries[p].kind is Kind.DIR for p in others) else "files"
         if others:
-            await change.lock.bring(build.base, name, others)
+            await change.lock.bring(build.base, name, others, kind)
         if links:
-            await change.lock.bring(build.base, name, links, links=True)
+            await change.lock.bring(build.base, name, links, "links")
 
     async def _upload(self, change: Change, plan: Plan, build: Build) -> None:
         wanted = self._wanted(build)

@@ -550,43 +550,57 @@ open_up() {
 }
 
 # What is in a release, one by one: with the release itself, its mode would come, and let others in.
-# The payload are paths, sorted, below which something is to be done. While it was copied somebody may
-# have put a link there, which would lead that astray.
+# The payload are paths at which or below which something is to be done, sorted. While it was copied
+# somebody may have put a link there, which would lead that astray.
 copy() {
     fence
     case $3 in hardlink) how=-al ;; *) how='-a --reflink=auto' ;; esac
     [ -d "releases/$2" ] &&
         find "releases/$1" -mindepth 1 -maxdepth 1 -exec cp $how -t "releases/$2" {} + || return
-    {
-        find "releases/$2" -type d ! -perm -700 -exec chmod u+rwx {} + -o -type l -printf '%P\0' |
-            sort -z | comm -z -12 - /dev/fd/5 | cmp -s - /dev/null
-    } 5<&0 || { say 'somebody has put a link where a directory was'; return 1; }
+    passable "$2" '' || { say 'somebody has put a link where a directory was'; return 1; }
 }
-# The release that was kept aside becomes the new one: nothing is copied. A link in it that was not
-# there could lead whatever is done next out of it; so could who is in a directory still that he may
-# write to. Below such a directory nothing is touched.
+# Whether paths of a release, those above others first, are no links nor, if a user is named, directories
+# that others may write to. A directory that we may not write to is given that; what is missing will do.
+passable() {
+    odd=$( cd "releases/$1" && { printf './\0'; cat; } | xargs -0 /bin/sh -c "$PASSABLE" "$2" 2>/dev/null ) &&
+        [ -z "$odd" ]
+}
+PASSABLE='if [ -n "$0" ]; then theirs="-perm /022 -o ! -user $0"; else theirs=-false; fi
+    find "$@" -maxdepth 0 \( -type l -o -type d \( $theirs \) \) -printf odd -o \
+        -type d ! -perm -700 -exec chmod u+rwx {} \;
+    [ $? -le 1 ]'
+# The release that was kept aside becomes the new one: nothing is copied. The payload is that of copy: a
+# link there could lead whatever is done next out of the tree; so could who is in a directory still that
+# he may write to. What was done elsewhere in it, its listing tells.
 recycle() {
     fence
     ! mounted_below .opsnb/spare/tree || { say 'something is mounted in it'; exit 90; }
     [ -d "releases/$1" ] && [ -d .opsnb/spare/tree ] && ! [ -L .opsnb/spare/tree ] &&
         chmod 700 .opsnb/spare/tree && mv -T .opsnb/spare/tree "releases/$1" &&
         mv -T .opsnb/spare/stats .opsnb/tmp.spare && rm -rf .opsnb/spare || return
-    odd=$(find "releases/$1" -type d \( ! -user "$U" -o -perm /022 \) -printf 'theirs\0' -prune \
-        -o -type d ! -perm -700 -exec chmod u+rwx {} + \
-        -o -path "releases/$1" -printf 'seen\0' -o -type l -printf 'l 0 %s %T@ %C@ %i %l/%P\0' |
-        sort -z | comm -z -23 - .opsnb/tmp.spare | tr '\0' ' ')
-    [ "$odd" = 'seen ' ] || { say 'others may write in it, or have put links there'; exit 90; }
+    passable "$1" "$(id -u)" || { say 'others may write in it, or have put links there'; exit 90; }
 }
 # Copy paths of another release: what links lead to, or links. A link in the place of a directory
 # would lead astray what comes after it. What tar could not read is missed by the check that follows.
+# Directories that were brought are given what writing below them takes.
 bring() {
     fence
     case $3 in links) how= ;; *) how=--dereference ;; esac
     tar -c -f - --format=posix --pax-option=delete=atime,delete=ctime -C "releases/$1" $how \
         --null --verbatim-files-from --no-recursion -T - |
-        untar "$2" && find "releases/$2" -type d ! -perm -700 -exec chmod u+rwx {} +
+        untar "$2" || return
+    [ "$3" != dirs ] || open_dirs "releases/$2"
 }
-drop() { fence; cd "releases/$1" && xargs -0 -r rm -rf --one-file-system --; }
+drop() { fence; cd "releases/$1" && xargs -0 -r /bin/sh -c "$DROP" "$(id -u)"; }
+# What cannot be removed as it is may stand below a directory that we may not write to.
+DROP='rm -rf --one-file-system -- "$@" 2>/dev/null && exit
+    find "$@" -type d \( ! -perm -700 -exec chmod u+rwx {} \; -o -true \) \( ! -user "$0" -o -perm /022 \) -prune
+    rm -rf --one-file-system -- "$@"'
+# Give ourselves what writing below directories takes; not below what others may write to: by the time
+# of the chmod a link could stand there.
+open_dirs() { # DIRECTORY [OPTION...]
+    find "$@" -type d \( ! -perm -700 -exec chmod u+rwx {} \; -o -true \) \( ! -user "$U" -o -perm /022 \) -prune
+}
 unpack() {
     fence
     unpacked "$2" untar "$1"
@@ -851,9 +865,7 @@ sweep() {
     set -- .opsnb/trash/* .opsnb/trash/.[!.]*
     [ -e "$1" ] || [ -L "$1" ] || [ -e "$2" ] || [ -L "$2" ] || return 0
     ! mounted_below .opsnb/trash || { say 'something is mounted in .opsnb/trash'; exit 96; }
-    # Not below what others may write to: by the time of the chmod a link could stand there.
-    find .opsnb/trash -mindepth 1 -type d \( ! -perm -700 -exec chmod u+rwx {} + -o -true \) \
-        \( ! -user "$U" -o -perm /022 \) -prune 2>/dev/null
+    open_dirs .opsnb/trash -mindepth 1 2>/dev/null
     find .opsnb/trash -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system {} + || exit 96
 }
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from opsnb.core.watch import Guarded
 
 Stream = Literal["out", "err"]
+Brought = Literal["files", "dirs", "links"]
 OnOutput = Callable[[Stream, bytes], None]
 
 
@@ -210,11 +211,19 @@ class Held(Protocol):
             StepFailed: There is a link at one of them, among other causes.
         """
 
-    async def recycle(self, name: str) -> None:
-        """Make the release that is kept aside the one that is being built."""
+    async def recycle(self, name: str, through: Iterable[bytes] = ()) -> None:
+        """Make the release that is kept aside the one that is being built.
+
+        Args:
+            name: The one that is being built.
+            through: Paths at which there may be no link, and no directory that others may write to.
+
+        Raises:
+            StepFailed: There is one, among other causes.
+        """
 
     async def bring(
-        self, base: str, name: str, paths: Iterable[bytes], *, links: bool = False
+        self, base: str, name: str, paths: Iterable[bytes], kind: Brought = "dirs"
     ) -> None:
         """Copy paths of a release, without what is below them, into one that is being built.
 
@@ -222,7 +231,8 @@ class Held(Protocol):
             base: The other.
             name: The one that is being built.
             paths: The paths.
-            links: Whether they are links; where they are not, none is made.
+            kind: What they are: files, directories and files, or links; only of links are links
+                made.
         """
 
     async def drop(self, name: str, paths: Iterable[bytes]) -> None:

@@ -23,7 +23,7 @@ from opsnb.core.text import safe
 from opsnb.errors import OpsnbError, RemoteError
 from opsnb.remote import watchdog
 from opsnb.remote.adopting import Adopting
-from opsnb.remote.base import Finish, Patched
+from opsnb.remote.base import Brought, Finish, Patched
 from opsnb.remote.hooked import Heard
 from opsnb.remote.pack import Packer, packing
 from opsnb.remote.paths import inside
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 QUICK = 60.0
 BEAT = 3.0
 SHORT = 4096  # bytes of a line that is an argument
+CLOSED = 0o10000  # beyond every mode
 LONG = 64 * 1024  # bytes of a file from which it is compressed on a slow line
 FEW = 400  # files that one core hashes as fast as several
 
@@ -229,24 +230,25 @@ class PosixHeld(Placed, Adopting):
         self, base: str, name: str, *, hardlink: bool, through: Iterable[bytes] = ()
     ) -> None:
         """See :meth:`Held.copy`."""
-        how, real = "hardlink" if hardlink else "copy", as_payload(sorted(inside(through)))
-        what = f"copy release {safe(base)}"
-        await self._step(what, "copy", base, name, how, payload=real or None)
+        how, what = "hardlink" if hardlink else "copy", f"copy release {safe(base)}"
+        await self._step(what, "copy", base, name, how, payload=_downward(through))
 
-    async def recycle(self, name: str) -> None:
+    async def recycle(self, name: str, through: Iterable[bytes] = ()) -> None:
         """See :meth:`Held.recycle`."""
-        await self._step("use the release kept aside", "recycle", name)
+        what = "use the release kept aside"
+        await self._step(what, "recycle", name, payload=_downward(through))
 
     async def bring(
-        self, base: str, name: str, paths: Iterable[bytes], *, links: bool = False
+        self, base: str, name: str, paths: Iterable[bytes], kind: Brought = "dirs"
     ) -> None:
         """See :meth:`Held.bring`."""
-        what, kind = f"copy files of release {safe(base)}", "links" if links else ""
+        what = f"copy files of release {safe(base)}"
         await self._step(what, "bring", base, name, kind, payload=as_payload(inside(paths)))
 
     async def drop(self, name: str, paths: Iterable[bytes]) -> None:
         """See :meth:`Held.drop`."""
-        await self._step("remove what went", "drop", name, payload=as_payload(inside(paths)))
+        dropped = as_payload(b"./" + path for path in inside(paths))
+        await self._step("remove what went", "drop", name, payload=dropped)
 
     async def unpack(self, name: str, stream: AsyncIterable[bytes], how: Packer = "") -> None:
         """See :meth:`Held.unpack`."""
@@ -286,7 +288,10 @@ class PosixHeld(Placed, Adopting):
 
     async def modes(self, name: str, modes: Iterable[tuple[bytes, int]]) -> None:
         """See :meth:`Held.modes`."""
-        ordered = sorted(modes, key=lambda item: (item[1], item[0]))
+        # What nobody may go through comes last, and what is below before what is above.
+        ordered = sorted(
+            sorted(modes, reverse=True), key=lambda item: item[1] if item[1] & 0o100 else CLOSED
+        )
         for mode, group in groupby(ordered, key=lambda item: item[1]):
             paths = as_payload(inside(path for path, _ in group))
             await self._step("set modes", "modes", name, f"{mode:o}", payload=paths)
@@ -465,6 +470,11 @@ class _Step:
     what: str
     call: Call
     tell: list[Callable[[], None]] = field(default_factory=list)
+
+
+def _downward(paths: Iterable[bytes]) -> Iterable[bytes] | None:
+    """Paths of a release for the agent's ``passable``, those above others first."""
+    return as_payload(b"./" + path for path in sorted(inside(paths))) or None
 
 
 def _many(digests: Mapping[bytes, str]) -> bool:

@@ -266,6 +266,25 @@ def test_only_what_differs_is_brought_and_only_what_goes_or_comes_is_dropped(wor
         assert not kept, f"{path!r} goes with {kept}"
 
 
+@MANY
+@given(all_worlds())
+def test_no_step_in_what_was_aside_goes_where_nobody_has_looked_and_no_link_of_its_own_is_odd(
+    world: World,
+) -> None:
+    plan, config = planned(world)
+    assume(may_reuse(world.site, world.base, plan, config))
+    build = reusing(plan, world.base, world.spare).build
+    assert build
+    assert build.reuse
+    here, modes = world.disk(aside=True), {path for path, _ in build.modes}
+    for path in build.through:
+        assert path not in here or here[path].entry.kind is not Kind.LINK, path
+    done = {*build.reuse.drop, *build.reuse.bring, *build.send, *build.links, *modes}
+    for path in {up for one in done for up in parents(one)} | modes:
+        gone = any(place in build.reuse.drop for place in (path, *parents(path)))
+        assert path in build.through or gone, f"{path!r} is gone through unseen"
+
+
 FILE = worlds.file("a", "1")
 ALONE = Manifest([FILE])
 

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from opsnb.core import listing
 from opsnb.errors import StepFailed
 from tests.faults.guarantees import snapshot
 from tests.remote.test_contract import ONE, TWO, record
 from tests.remote.test_contract_spare import FILES, THREE, made, stream, two_made
 from tests.support.site import everything
+
+FOUR = "20260101000003"
 
 
 def mode(path: Path) -> int:
@@ -92,7 +95,7 @@ async def test_a_link_is_brought_only_where_one_is_meant(held: Any, where: Path)
     new = where / "releases" / TWO
     assert (new / "l").is_dir()
     assert not (new / "l").is_symlink()
-    await held.bring(ONE, TWO, [b"l"], links=True)
+    await held.bring(ONE, TWO, [b"l"], "links")
     assert os.readlink(new / "l") == "../../elsewhere"
     assert snapshot(where / "elsewhere") == before
 
@@ -119,9 +122,47 @@ async def test_nor_is_one_used_that_was_opened_since_and_nothing_below_is_touche
     folder.chmod(open_)
     await held.begin(THREE, record(THREE, 3))
     with pytest.raises(StepFailed) as refused:
-        await held.recycle(THREE)
+        await held.recycle(THREE, [b"d", b"d/new"])
     assert refused.value.status == 90
     assert everything(where / "releases" / THREE)[b"d"].mode == open_
+
+
+@pytest.mark.parametrize("open_", [0o775, 0o757])
+async def test_opened_where_nothing_is_done_it_is_told_when_it_is_finished(
+    held: Any, where: Path, open_: int
+) -> None:
+    await two_made(held)
+    await held.retire(ONE)
+    (where / ".opsnb" / "spare" / "tree" / "d").chmod(open_)
+    await held.begin(THREE, record(THREE, 3))
+    await held.recycle(THREE, [b"a", b"elsewhere", b"elsewhere/new"])
+    await held.bring(TWO, THREE, [b"a"], "files")
+    assert b"d" in listing.named((await held.finish_like(THREE, TWO)).altered)
+
+
+@pytest.mark.parametrize("shut", [0o555, 0o500])
+async def test_what_stands_in_a_closed_directory_is_dropped_and_written(
+    held: Any, where: Path, shut: int
+) -> None:
+    """In a copy, and in what was kept aside: a directory is opened where that is needed, only."""
+    files = {b"a": b"one", b"d/b": b"two", b"d/e/f": b"three", b"o/p": b"x"}
+    for name, seq in ((ONE, 1), (TWO, 2)):
+        await made(held, name, seq, files)
+        await held.modes(name, [(b"d/e", shut), (b"d", shut), (b"o", shut)])
+        await held.finish(name)
+    await held.publish(TWO, b"")
+    assert await held.retire(ONE)
+    for name, seq in ((THREE, 3), (FOUR, 4)):
+        await held.begin(name, record(name, seq))
+        if name == THREE:
+            await held.recycle(name, [b"o", b"d"])
+        else:
+            await held.copy(TWO, name, hardlink=False, through=[b"d", b"o"])
+        await held.drop(name, [b"d/e"])
+        await held.unpack(name, stream({b"o/p": b"new"}))
+        new = where / "releases" / name
+        assert not (new / "d" / "e").exists()
+        assert (new / "o" / "p").read_bytes() == b"new"
 
 
 async def test_what_others_may_write_to_is_removed_without_a_change_of_modes_below(

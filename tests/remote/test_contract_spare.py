@@ -156,7 +156,7 @@ async def test_a_link_that_was_not_there_is_not_followed(
 
 async def in_one_series(held: Any) -> None:
     async with held.series():
-        await held.recycle(THREE)
+        await held.recycle(THREE, [b"d", b"a"])
         await held.drop(THREE, [b"d/b", b"a"])
         await held.unpack(THREE, stream({b"d/b": b"theirs"}))
 
@@ -234,10 +234,10 @@ async def test_what_comes_takes_the_place_of_a_file_and_is_never_written_into_it
     await held.begin(THREE, record(THREE, 3))
     if kind == "link":
         with pytest.raises(StepFailed) as failed:
-            await held.recycle(THREE)
+            await held.recycle(THREE, [b"d", b"d/b"])
         assert failed.value.status == 90, "it is not even begun"
     else:
-        await held.recycle(THREE)
+        await held.recycle(THREE, [b"d", b"d/b"])
     if comes == "from the source":
         await held.unpack(THREE, stream({b"d/b": b"new"}))
     else:
@@ -276,7 +276,7 @@ async def test_any_legal_name_is_brought_with_its_content_mode_and_time(
     before = snapshot(where / "releases" / ONE)
     await held.begin(TWO, record(TWO, 2))
     await held.bring(ONE, TWO, [b"d", b"d/" + name, name])
-    await held.bring(ONE, TWO, [b"l" + name[:200]], links=True)
+    await held.bring(ONE, TWO, [b"l" + name[:200]], "links")
     assert snapshot(where / "releases" / ONE) == before
     brought = everything(where / "releases" / TWO)
     whole = everything(where / "releases" / ONE)

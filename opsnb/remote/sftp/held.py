@@ -28,7 +28,7 @@ from opsnb.errors import (
     StepTimedOut,
 )
 from opsnb.remote.adopting import NotAdopting
-from opsnb.remote.base import Finish, Patched
+from opsnb.remote.base import Brought, Finish, Patched
 from opsnb.remote.pack import Packer
 from opsnb.remote.paths import inside
 from opsnb.remote.placed import NotPlaced
@@ -204,16 +204,17 @@ class SftpHeld(NotPlaced, NotAdopting):
             root = old.at(b"")[:-1]
             await new.copy(root, await self._wire.walk(root), hardlink=hardlink)
 
-    async def recycle(self, name: str) -> None:
+    async def recycle(self, name: str, through: Iterable[bytes] = ()) -> None:
         """See :meth:`Held.recycle`. Here none is kept aside."""
+        inside(through)
         async with self._step("use the release kept aside"):
             raise StepFailed(f"none is kept aside for {safe(name)}", NO_SUCH)
 
     async def bring(
-        self, base: str, name: str, paths: Iterable[bytes], *, links: bool = False
+        self, base: str, name: str, paths: Iterable[bytes], kind: Brought = "dirs"
     ) -> None:
         """See :meth:`Held.bring`. Here every later step looks for links itself."""
-        del links
+        del kind
         listed = inside(paths)
         async with self._step(f"copy files of release {safe(base)}"):
             old, new = await self._release(base), await self._release(name)
