@@ -38,7 +38,6 @@ from opsnb.errors import (
     StepFailed,
 )
 from opsnb.remote.base import Aside, Brought, Glance, Patched
-from opsnb.remote.pack import packer
 
 TELL_EVERY = 0.1
 STALE = 5.0  # seconds after which what was looked at before the lock is looked at again
@@ -305,7 +304,7 @@ class DeployWork:
         less = sum(entries[path].size - patch.size for path, patch in patched.items())
         meter = Meter(change, build, plan.send_bytes - less, entries)
         change.log(f"sending {plural(meter.files_total, 'file')}, {size(plan.send_bytes - less)}")
-        how = packer(self.on.site.packers, change.remote.round_trip)
+        how = change.remote.packing
         small = [path for path in whole if _is_small(entries[path])]
         rest = [path for path in whole if not _is_small(entries[path])]
         if small:

@@ -441,8 +441,8 @@ class Remote(Protocol):
     deploy_to: str
 
     @property
-    def round_trip(self) -> float | None:
-        """Seconds to the server and back; None when that is not known."""
+    def packing(self) -> Packer:
+        """How what is long is compressed on the line to this server; empty for not at all."""
 
     async def look(self) -> Site:
         """Everything a plan needs, in one round trip. Raises ConnectError."""

@@ -66,7 +66,7 @@ class Beside(Protocol):
 
     @property
     def packing(self) -> Packer:
-        """How long answers, and long files, are compressed on this line."""
+        """See :attr:`opsnb.remote.base.Remote.packing`."""
 
 
 class PosixHeld(Placed, Adopting):

@@ -90,12 +90,12 @@ class PosixRemote:
 
     @property
     def packing(self) -> Packer:
-        """How long answers, and long files, are compressed on this line."""
+        """See :attr:`Remote.packing`."""
         return packer(self._packers, self.round_trip)
 
     @property
     def round_trip(self) -> float | None:
-        """See :attr:`Remote.round_trip`."""
+        """Seconds to the server and back; None when that is not known."""
         return self._round_trip()
 
     async def _open(self) -> Shell:

@@ -18,6 +18,7 @@ from opsnb.core.usage import Usage
 from opsnb.errors import Disconnected, NotReady, OpsnbError, RemoteError, StepTimedOut
 from opsnb.remote.base import Changes, Exit, Glance, Held, Line, OnOutput, Texts, Theirs
 from opsnb.remote.looked import seen
+from opsnb.remote.pack import Packer
 from opsnb.remote.placed import NotStanding
 from opsnb.remote.sftp import fetching
 from opsnb.remote.sftp import look as looking
@@ -55,9 +56,9 @@ class SftpRemote(NotStanding):
         self._opening = asyncio.Lock()
 
     @property
-    def round_trip(self) -> float | None:
-        """See :attr:`Remote.round_trip`."""
-        return self._connection.round_trip()
+    def packing(self) -> Packer:
+        """See :attr:`Remote.packing`. Here nobody could unpack it."""
+        return ""
 
     async def session(self) -> Wire:
         """Begin a session, connecting when there is no connection."""
