@@ -445,7 +445,7 @@ def test_another_users_process_ends_with_who_started_it(tmp_path: Path, how: str
     login = "setpriv --reuid 41299 --regid 41299 --clear-groups"
     running = subprocess.Popen(
         [
-            *("unshare", "--mount", "--propagation", "private"),
+            *("unshare", "--mount", "--propagation", "slave"),
             *("sh", "-c", f'{mounts} && exec {login} sh -c "$1"', "sh", hook),
         ],
         stdin=subprocess.DEVNULL,

@@ -64,7 +64,7 @@ class Disk:
         self, image: Path, place: Path, kind: str, size: int = _SIZE, options: tuple[str, ...] = ()
     ) -> None:
         self._image, self.place, self._kind, self._device = image, place, kind, ""
-        self._size, self._options = size, options
+        self._size, self._options, self._shared = size, options, False
 
     def __enter__(self) -> Self:
         with self._image.open("wb") as file:
@@ -74,6 +74,10 @@ class Disk:
         try:
             subprocess.run(made, check=True, capture_output=True)
             self.place.mkdir()
+            # What is unmounted here goes from the namespaces, too, that others make meanwhile.
+            for words in (("--bind", str(self.place)), ("--make-shared",)):
+                self._mounted(*words, str(self.place))
+            self._shared = True
             # One device for all mounts: two for one file would not see each other's blocks.
             self._device = self._attached()
             self.mount()
@@ -93,7 +97,16 @@ class Disk:
             absent(f"a file cannot be made a disk here: {done.stderr.strip()}")
         return done.stdout.strip()
 
+    def _mounted(self, *words: str) -> None:
+        done = subprocess.run(
+            [require("mount"), *words], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            absent(f"a file system cannot be mounted here: {done.stderr.strip()}")
+
     def _remove(self) -> None:
+        if self._shared:
+            self.unmount()
         if self._device:
             subprocess.run([require("losetup"), "--detach", self._device], check=True)
         if self.place.exists():
@@ -103,15 +116,12 @@ class Disk:
     def mount(self) -> None:
         """Mount it; its journal is replayed if it has to be.
 
-        Whoever made a mount namespace meanwhile holds what was unmounted here for as long as that
-        lives, and mounting gives the very same file system again, without its power.
+        Whoever made a private mount namespace meanwhile holds what was unmounted here for as long
+        as that lives, and mounting gives the very same file system again, without its power.
         """
         over = time.monotonic() + _BUSY
         while True:
-            mount = [require("mount"), self._device, str(self.place)]
-            done = subprocess.run(mount, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                absent(f"a file system cannot be mounted here: {done.stderr.strip()}")
+            self._mounted(self._device, str(self.place))
             try:
                 self.place.chmod(0o755)
                 return

@@ -214,7 +214,7 @@ class Jailed(RealSshd):
         real, user = self._sshd, self._as_user
         wrapper = self._private / "sshd-in-a-namespace"
         wrapper.write_text(
-            f"#!/bin/sh\nexec {require('unshare')} --mount --propagation private"
+            f"#!/bin/sh\nexec {require('unshare')} --mount --propagation slave"
             f" /bin/sh -c '{script.replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}'"
             f' {real} "$@"\n'
         )
