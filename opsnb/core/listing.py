@@ -16,6 +16,7 @@ from opsnb.core.manifest import Entry, Kind, Manifest, check_path, parents
 from opsnb.core.numbers import number, octal
 from opsnb.core.text import safe
 
+_LETTERS = {Kind.FILE: b"f", Kind.DIR: b"d"}
 _EACH = re.compile(rb"[^\0]+")
 
 
@@ -48,12 +49,24 @@ def read(lines: bytes, expected: Mapping[bytes, Entry] | None = None) -> dict[by
     wanted = {} if expected is None else expected
     seen: dict[bytes, Seen] = {}
     for match in _EACH.finditer(lines):
+        if (entry := _as_expected(match[0], wanted)) is not None:
+            seen[entry.path] = Seen(entry, b"")
+            continue
         item = _line(match[0])
         entry = wanted.get(item.entry.path)
         if entry is not None and alike(item, entry):
             item = Seen(entry, b"")
         seen[item.entry.path] = item
     return seen
+
+
+def _as_expected(line: bytes, wanted: Mapping[bytes, Entry]) -> Entry | None:
+    """What should be there, when a line says so to the letter: most do, and need no reading."""
+    kind, mode, size, _mtime, _ctime, _inode, rest = line.split(b" ", 6)
+    entry = wanted.get(rest)
+    if entry is None or kind != _LETTERS.get(entry.kind) or mode != b"%o" % entry.mode:
+        return None
+    return entry if entry.kind is Kind.DIR or size == b"%d" % entry.size else None
 
 
 def _line(line: bytes) -> Seen:

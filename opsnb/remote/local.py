@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from opsnb.errors import Disconnected
 from opsnb.remote.posix import PosixRemote
-from opsnb.remote.shell import Pipes
+from opsnb.remote.shell import Data, Pipes
 
 
 class LocalPipes:
@@ -23,7 +23,7 @@ class LocalPipes:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: Data) -> None:
         """See :meth:`Pipes.write`."""
         stdin = self._process.stdin
         assert stdin is not None  # noqa: S101 - it was started with three pipes

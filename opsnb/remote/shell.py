@@ -14,7 +14,8 @@ import re
 import secrets
 import shlex
 import time
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -24,7 +25,10 @@ from opsnb.core.text import safe
 from opsnb.errors import Disconnected, NotReady, RemoteError, StepTimedOut
 from opsnb.remote.pack import Packer, unpacked
 
+Data = bytes | bytearray | memoryview
+
 FRAME = 256 * 1024
+SHORT = 16 * 1024  # bytes that are copied rather than sent on their own
 MOST = 8 * 1024 * 1024  # of a frame on a fast line: each costs the server a program
 HASTE = 0.1  # seconds in which a frame is gone for the next one to be larger
 SKIPPED = 98
@@ -41,7 +45,7 @@ START = b"exec /bin/sh -s"
 class Pipes(Protocol):
     """The three streams of a program on the server."""
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: Data) -> None:
         """Send bytes, and wait until they need not be kept. Raises Disconnected."""
 
     async def read_out(self) -> bytes:
@@ -251,25 +255,31 @@ class Shell:
         return Reply(status, unpacked(call.packed, out, call.limit), err)
 
     async def _write(self, calls: Sequence[tuple[bytes, Call]]) -> None:
-        """Send calls; small ones go out in one piece, so that they cost no more than one."""
+        """Send calls; small ones go out in one piece, so that they cost no more than one.
+
+        What is long is not copied: of an upload every copy costs as much as its encryption.
+        """
         ready = bytearray()
         for line, call in calls:
             self._sent += 1
             ready += line
             if call.payload is None:
                 continue
-            async for frame in self._frames(call.payload, self._sent):
-                ready += frame
-                if len(ready) >= FRAME:
-                    ready = await self._out_with(ready)
-        if ready:
-            await self._out_with(ready)
+            async for part in self._frames(call.payload, self._sent):
+                if len(part) < SHORT:
+                    ready += part
+                    if len(ready) >= FRAME:
+                        ready = await self._out_with(ready)
+                    continue
+                ready = await self._out_with(ready)
+                for start in range(0, len(part), FRAME):
+                    await self._pipes.write(part[start : start + FRAME])
+        await self._out_with(ready)
 
     async def _out_with(self, ready: bytearray) -> bytearray:
-        """Send what is ready, some at a time so that little of it is kept twice."""
-        view = memoryview(ready)
-        for start in range(0, len(view), FRAME):
-            await self._pipes.write(bytes(view[start : start + FRAME]))
+        """Send what is ready, if anything is, and begin anew."""
+        if ready:
+            await self._pipes.write(ready)
         return bytearray()
 
     def _written(self, writing: asyncio.Task[None]) -> None:
@@ -280,22 +290,32 @@ class Shell:
 
     async def _frames(
         self, payload: AsyncIterable[bytes] | Iterable[bytes], number: int
-    ) -> AsyncIterable[bytes]:
-        """A payload as frames, cut short when the agent says that nobody reads it any more."""
-        pending, room, began = bytearray(), FRAME, time.monotonic()
+    ) -> AsyncIterable[Data]:
+        """A payload as frames, cut short when the agent says that nobody reads it any more.
+
+        Yields:
+            The parts of frames: a line, and what it announces in one part or several.
+        """
+        pending, held, room, began = deque[memoryview](), 0, FRAME, time.monotonic()
         async for piece in _each(payload):
-            pending += piece
-            while len(pending) >= room and self._stopped < number:
-                frame = b"%d\n" % room + bytes(pending[:room])
-                del pending[:room]
-                yield frame
+            pending.append(memoryview(piece))
+            held += len(piece)
+            while held >= room and self._stopped < number:
+                yield b"%d\n" % room
+                for part in _taken(pending, room):
+                    yield part
+                held -= room
                 took, began = time.monotonic() - began, time.monotonic()
                 # A frame is a sign of life, too: on a slow line it must stay small.
                 room = min(MOST, room * 2) if took < HASTE else FRAME
             if self._stopped >= number:
                 yield b"x\n"
                 return
-        yield (b"%d\n" % len(pending) + bytes(pending) if pending else b"") + b"0\n"
+        if held:
+            yield b"%d\n" % held
+            for part in pending:
+                yield part
+        yield b"0\n"
 
     async def _pump(self, read: Callable[[], object], stream: _Stream) -> None:
         try:
@@ -341,6 +361,17 @@ def quoted(text: str | bytes) -> bytes:
     """A text as a shell's script has it; line breaks may be in it."""
     raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
     return b"'" + raw.replace(b"'", b"'\\''") + b"'"
+
+
+def _taken(pending: deque[memoryview], size: int) -> Iterator[memoryview]:
+    """Take so many bytes off what is pending, of which there is no less."""
+    while size:
+        part = pending.popleft()
+        if len(part) > size:
+            pending.appendleft(part[size:])
+            part = part[:size]
+        size -= len(part)
+        yield part
 
 
 async def _each(payload: AsyncIterable[bytes] | Iterable[bytes]) -> AsyncIterable[bytes]:

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from opsnb.core.address import Address
 from opsnb.core.text import safe
@@ -25,7 +25,7 @@ from opsnb.remote.base import Line
 from opsnb.remote.libraries import no_compiler
 from opsnb.remote.near import host_and_port
 from opsnb.remote.posix import PosixRemote
-from opsnb.remote.shell import START, Pipes
+from opsnb.remote.shell import START, Data, Pipes
 
 with no_compiler():
     import asyncssh
@@ -437,10 +437,11 @@ class SshPipes:
     def __init__(self, process: asyncssh.SSHClientProcess[bytes]) -> None:
         self._process = process
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: Data) -> None:
         """See :meth:`Pipes.write`."""
         try:
-            self._process.stdin.write(data)
+            # It copies what it is given, of whatever kind, before it returns.
+            self._process.stdin.write(cast("bytes", data))
             await self._process.stdin.drain()
         except (OSError, asyncssh.Error) as error:
             raise Disconnected(f"the connection to the server was lost: {_said(error)}") from error

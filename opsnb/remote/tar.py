@@ -49,8 +49,8 @@ def _block(name: bytes, mode: int, size: int, mtime: int, kind: bytes, target: b
         + kind
         + target.ljust(100, b"\0")
         + b"ustar  \0"
-    ).ljust(BLOCK, b"\0")
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+    )
+    return (block[:148] + b"%06o\0 " % sum(block) + block[156:]).ljust(BLOCK, b"\0")
 
 
 def _number(value: int, width: int) -> bytes:

@@ -46,6 +46,34 @@ def test_a_line_of_another_form_or_a_path_outside_the_tree_is_refused(line: byte
 MANIFEST = tree(["a: one", "d/", "l -> a", "run: go @755"])
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"f 644 3 1.5 2.5 7:1 a", True),
+        (b"f 0644 03 1.5 2.5 7:1 a", True),
+        (b"f 755 3 1.5 2.5 7:1 a", False),
+        (b"f 644 4 1.5 2.5 7:1 a", False),
+        (b"d 644 3 1.5 2.5 7:1 a", False),
+        (b"p 644 3 1.5 2.5 7:1 a", False),
+        (b"d 755 0 1.5 2.5 7:1 d", True),
+        (b"d 2755 0 1.5 2.5 7:1 d", True),
+        (b"d 700 0 1.5 2.5 7:1 d", False),
+        (b"f 755 0 1.5 2.5 7:1 d", False),
+        (b"l 777 1 1.5 2.5 7:1 a/l", True),
+        (b"l 777 1 1.5 2.5 7:1 b/l", False),
+        (b"f 644 3 1.5 2.5 7:1 l", False),
+    ],
+)
+def test_only_what_is_as_it_must_be_is_given_by_its_entry(line: bytes, expected: bool) -> None:
+    """However it is found out: most lines are the expected one to the letter."""
+    found = listing.read(line + b"\0", MANIFEST.entries)
+    ((path, seen),) = found.items()
+    assert (seen.entry is MANIFEST.entries[path], seen.line) == (
+        expected,
+        b"" if expected else line,
+    )
+
+
 def wrong(
     *texts: str, links: tuple[bytes, ...] = (), allowed: frozenset[bytes] | None = None
 ) -> tuple[str, ...]:

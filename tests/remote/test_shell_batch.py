@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from opsnb.errors import Disconnected, SourceError, StepTimedOut
-from opsnb.remote.shell import Call, Pipes, Reply, Shell
+from opsnb.remote.shell import FRAME, SHORT, Call, Data, Pipes, Reply, Shell
 from tests.remote.conftest import Place
 
 MEGABYTE = 1 << 20
@@ -119,6 +120,20 @@ async def test_every_payload_arrives_where_it_belongs(shell: Shell) -> None:
     assert [reply.out.split()[0] for reply in replies] == wanted
 
 
+SIZES = [size + more for size in (SHORT, FRAME, 2 * FRAME, MEGABYTE) for more in (-1, 0, 1)]
+
+
+@pytest.mark.parametrize("sizes", [SIZES, SIZES[::-1], [1] * 3000, [5 * MEGABYTE + 3, 1, 0, 7]])
+async def test_a_payload_in_pieces_of_any_size_arrives_as_it_is(
+    shell: Shell, sizes: list[int]
+) -> None:
+    """What is long is sent as it is given, cut where a frame ends; what is short is gathered."""
+    pieces = [random.Random(place).randbytes(size) for place, size in enumerate(sizes)]
+    calls = [script("sha256sum", pieces), script("sha256sum", [b"after"])]
+    told = [reply.out.split()[0].decode() for reply in await shell.batch(calls)]
+    assert told == [hashlib.sha256(sent).hexdigest() for sent in (b"".join(pieces), b"after")]
+
+
 @pytest.mark.parametrize("way", ["skipped", "failed"])
 async def test_a_payload_that_nobody_wants_any_more_ends_soon(shell: Shell, way: str) -> None:
     """It has no end of its own: it ends since the agent says so."""
@@ -224,7 +239,7 @@ class Watched:
     def __init__(self, real: Any, errors: int = 0) -> None:
         self._real, self._errors, self.writes = real, errors, 0
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: Data) -> None:
         self.writes += 1
         await self._real.write(data)
 
