@@ -178,7 +178,8 @@ def questions(stage: Stage) -> dict[str, Callable[[Server], object]]:
     }
 
 
-ASKS = {
+TRIES = 3  # on a busy machine a deadline may end all that would have asked for the lie
+ASKS: dict[str, tuple[str, ...]] = {
     "look": ("releases", "usage", "check", "shown", "diff", "plan", "rollback", "deploy"),
     "live": ("plan", "deploy"),
     "aside": ("plan", "deploy"),
@@ -241,13 +242,15 @@ def endure(stage: Stage, name: str, tmp_path: Path) -> None:
     stage.plot.lie, stage.plot.told = name, 0
     try:
         asks = ASKS.get(kind, CHANGES)
-        for what in asks[:1] if name in liar.ENDLESS else asks:
+        for what in asks[:1] if name in liar.ENDLESS else asks * TRIES:
             on = stage.server()
             with writing() as written:
                 said = asked(on, questions(stage)[what])
             on.close()
             assert controls(said) == [], what
             assert strangers(written, tmp_path) == [], what
+            if stage.plot.told and what == asks[-1]:
+                break
         assert stage.plot.told
     finally:
         stage.plot.lie = ""
