@@ -43,6 +43,17 @@ ALWAYS = {
     "credential.interactive": "false",
 }
 
+# What to do about what git says when it cannot get in.
+HINTS = {
+    "terminal prompts disabled": "Nobody is asked for a login here: give git a credential helper "
+    "(`git config credential.helper`), or use the address for SSH.",
+    "certificate": "Whom to trust, `http.sslCAInfo` in git's configuration or GIT_SSL_CAINFO says.",
+    "Permission denied (": "`ssh-add -l` shows the keys that are offered; the one for this "
+    "repository must be there, or in ~/.ssh/config.",
+    "Host key verification failed": "Connect once with `ssh`, compare the key with what its owner "
+    "publishes, and accept it.",
+}
+
 
 class GitFailed(SourceError):
     """Git did not exit 0."""
@@ -168,7 +179,8 @@ class Git:
             heard.flush()
         if status != 0 or answer.size > MOST:
             said = " · ".join(words) or f"it exited with {status}"
-            raise GitFailed(f"git {args[0]} failed for {self.what}: {said}")
+            hint = next((hint for word, hint in HINTS.items() if word in said), "")
+            raise GitFailed(f"git {args[0]} failed for {self.what}: {said}", hint)
         return b"".join(answer.parts)
 
     def _argv(self, args: Sequence[str], env: Mapping[str, str]) -> list[str]:
