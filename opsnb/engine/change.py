@@ -13,36 +13,28 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from opsnb.core import audit, layout, watch
 from opsnb.core.events import (
     Ended,
-    Event,
-    Log,
     Outcome,
     Phase,
-    PhaseBegan,
-    PhaseEnded,
-    Planned,
     Report,
     Started,
     Switched,
-    Warned,
-    masked,
 )
 from opsnb.core.gates import Gates, Refusal, held_back
 from opsnb.core.layout import stamp
-from opsnb.core.plan import Plan
 from opsnb.core.recovery import plan_recovery
 from opsnb.core.refusal import refuse_missing
 from opsnb.core.release import Current, CurrentKind, Intent, Pending, Record, Site, Watch
-from opsnb.core.secrets import Masker, Secrets
+from opsnb.core.secrets import Secrets
 from opsnb.core.text import safe
 from opsnb.engine import placing
 from opsnb.engine.placing import Placing
+from opsnb.engine.telling import Actor, Telling
 from opsnb.engine.watch import guarded, put_back_first, tell_of
 from opsnb.errors import (
     ConnectError,
@@ -61,38 +53,8 @@ from opsnb.errors import (
 )
 from opsnb.remote.base import Held, Remote
 
-T = TypeVar("T")
 CLEANUP = 60.0
 RETRY = 0.2
-
-
-@dataclass(frozen=True)
-class Actor:
-    """Who acts, for whom, and how they are told.
-
-    Attributes:
-        server: The server's name.
-        by: The user.
-        host: The machine they work from.
-        emit: Takes the events; it must return at once.
-        now: The operator's clock, aware.
-        environment: The name of the environment the server belongs to; empty for none.
-    """
-
-    server: str
-    by: str
-    host: str
-    emit: Callable[[Event], None]
-    now: Callable[[], datetime]
-    environment: str = ""
-
-    def clock(self) -> datetime:
-        """The present time by the operator's clock, aware."""
-        return self.now()
-
-    def at(self) -> float:
-        """The time of an event, seconds since the epoch."""
-        return self.now().timestamp()
 
 
 @dataclass(frozen=True)
@@ -111,7 +73,7 @@ class Finished:
 
 
 @dataclass
-class Change:
+class Change(Telling):
     """A change under way.
 
     Attributes:
@@ -182,76 +144,7 @@ class Change:
 
     def __post_init__(self) -> None:
         self.called = self.called or self.verb
-        self._unsaid = self.secrets.beside(self.hush)
-        self._masker = self.masker()
-        emit = self.actor.emit
-        self.actor = replace(
-            self.actor,
-            emit=lambda event: emit(masked(event, self.hidden) if self._unsaid else event),
-        )
-
-    def hide(self, secrets: Secrets) -> None:
-        """Show these nowhere either, from now on; commands are not given them."""
-        self._unsaid = self._unsaid.beside(secrets)
-        self._masker = self.masker()
-
-    def masker(self) -> Masker:
-        """What masks all that must not be shown, in a stream of its own."""
-        values = [*self.secrets.values(), *self._unsaid.values()]
-        return Masker(dict.fromkeys(values))
-
-    # --- words ---------------------------------------------------------------------------------
-
-    def log(self, text: str) -> None:
-        """Say a line, once the steps so far are done; the text must be safe already."""
-        self._then(lambda: self.actor.emit(Log(self.actor.server, self.actor.at(), text)))
-
-    def _then(self, tell: Callable[[], None]) -> None:
-        if self.held is None:
-            tell()
-        else:
-            self.held.then(tell)
-
-    def warn(self, text: str) -> None:
-        """Say what the user should know, and keep it for the report."""
-        self.warnings.append(text)
-        self.actor.emit(Warned(self.actor.server, self.actor.at(), text))
-
-    def planned(self, plan: Plan) -> None:
-        """Say what is about to be done."""
-        self.release = plan.name
-        for warning in plan.warnings:
-            self.warn(warning)
-        actor, build = self.actor, plan.build
-        event = Planned(
-            actor.server,
-            actor.at(),
-            release=plan.name,
-            live=plan.previous,
-            send_files=len(build.send) if build else 0,
-            send_bytes=plan.send_bytes,
-            removed=len(plan.difference.removed),
-            links=len(build.links) if build else 0,
-            prune=tuple(plan.retention.remove),
-        )
-        actor.emit(event)
-
-    @asynccontextmanager
-    async def phase(self, phase: Phase) -> AsyncIterator[None]:
-        """Tell of a phase's beginning and, when nothing went wrong, of its end."""
-        began: list[float] = []
-        self._then(lambda: self._phase_began(phase, began))
-        yield
-        self._then(lambda: self._phase_ended(phase, began))
-
-    def _phase_began(self, phase: Phase, began: list[float]) -> None:
-        began.append(time.monotonic())
-        self.actor.emit(PhaseBegan(self.actor.server, self.actor.at(), phase))
-
-    def _phase_ended(self, phase: Phase, began: list[float]) -> None:
-        seconds = time.monotonic() - began[0]
-        self._phases.append((phase.value, seconds))
-        self.actor.emit(PhaseEnded(self.actor.server, self.actor.at(), phase, seconds))
+        self._begin_to_tell()
 
     # --- the lock ------------------------------------------------------------------------------
 
@@ -417,13 +310,6 @@ class Change:
     async def put(self, record: Record) -> None:
         """Write a release's record."""
         await self.lock.store(layout.record(record.name), self._hidden_in(record.encode()))
-
-    def hidden(self, fact: T) -> T:
-        """The same, or where it is text that holds a secret, without it."""
-        return self._masker.text(fact) if isinstance(fact, str) else fact  # type: ignore[return-value]
-
-    def _hidden_in(self, line: bytes) -> bytes:
-        return self.hidden(line.decode()).encode()
 
     # --- the switch ----------------------------------------------------------------------------
 

@@ -267,7 +267,8 @@ class Server(Planning):
         reading: Reading | None = None,
     ) -> Job:
         from opsnb.core.secrets import Secrets  # noqa: PLC0415 - as above
-        from opsnb.engine.change import Actor, Change  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.engine.change import Change  # noqa: PLC0415 - import opsnb stays quick
+        from opsnb.engine.telling import Actor  # noqa: PLC0415 - as above
         from opsnb.job import Job  # noqa: PLC0415 - as above
 
         self.writable(verb)

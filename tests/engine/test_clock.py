@@ -10,8 +10,9 @@ import pytest
 
 from opsnb.core.events import Outcome
 from opsnb.core.release import rollback_targets
-from opsnb.engine.change import Actor, Change
+from opsnb.engine.change import Change
 from opsnb.engine.switch import RollbackWork
+from opsnb.engine.telling import Actor
 from opsnb.remote.local import local_remote
 from tests.faults.lab import SETTINGS, deploying
 

@@ -170,8 +170,9 @@ def test_the_hours_may_end_while_a_deploy_waits_for_the_lock(
     """What was allowed when it was asked for is not when it would begin."""
     from opsnb.core.gates import Gates
     from opsnb.engine.asked import given
-    from opsnb.engine.change import Actor, Change
+    from opsnb.engine.change import Change
     from opsnb.engine.deploy import DeployWork, Order
+    from opsnb.engine.telling import Actor
     from opsnb.loop import LOOP
 
     configure(deployed, windows=["daily 00:00-00:02"])

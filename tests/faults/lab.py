@@ -23,11 +23,12 @@ from opsnb.core.plan import Wish
 from opsnb.core.release import rollback_targets
 from opsnb.core.retention import Rules
 from opsnb.engine.asked import given
-from opsnb.engine.change import Actor, Change
+from opsnb.engine.change import Change
 from opsnb.engine.deploy import DeployWork, Order
 from opsnb.engine.manage import PinWork
 from opsnb.engine.source import scan
 from opsnb.engine.switch import PruneWork, RollbackWork
+from opsnb.engine.telling import Actor
 from opsnb.errors import OpsnbError
 from opsnb.remote.local import local_remote
 from opsnb.remote.ssh import ssh_remote

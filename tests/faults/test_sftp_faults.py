@@ -28,10 +28,11 @@ from opsnb.core.events import Outcome
 from opsnb.core.plan import Wish
 from opsnb.core.retention import Rules
 from opsnb.engine.asked import given
-from opsnb.engine.change import Actor, Change
+from opsnb.engine.change import Change
 from opsnb.engine.deploy import DeployWork, Order
 from opsnb.engine.source import scan
 from opsnb.engine.switch import PruneWork, RollbackWork
+from opsnb.engine.telling import Actor
 from opsnb.errors import NotRestored, OpsnbError, RemoteError, StepFailed, StepTimedOut
 from opsnb.remote.base import Patched
 from opsnb.remote.sftp.lock import DEAD
