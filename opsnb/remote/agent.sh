@@ -270,15 +270,31 @@ shared() {
         printf "\0"' "$D/shared"
 }
 
-# name, apparent bytes, bytes on disk, bytes that only this one holds, files; a line each.
+# name, apparent bytes, bytes on disk, bytes that only this one holds, files; a line each. One half is
+# measured beside the other, and waits in the pipe.
 usage() {
     cd "$D" 2>/dev/null || return 0
-    [ -d releases ] && find releases -mindepth 1 \
-        \( ! -path 'releases/*/*' -printf 'R %f\n' \) -o -type f -printf '%i %n %b %s\n' | sizes
-    [ -d .opsnb/spare ] && taken 'kept aside' .opsnb/spare/
-    [ -d shared ] && taken shared shared/
-    return 0
+    set -- releases/* releases/.[!.]*
+    {
+        some $(($# / 2)) $# "$@" | measured
+        [ ! -d .opsnb/spare ] || taken 'kept aside' .opsnb/spare/
+    } | {
+        some 0 $(($# / 2)) "$@" | measured
+        [ ! -d shared ] || taken shared shared/
+        cat
+    }
 }
+# Of paths those after a number of them and up to another, if they are there.
+some() {
+    from=$1 to=$2 i=0
+    shift 2
+    for p; do
+        i=$((i + 1))
+        [ "$i" -le "$from" ] || [ "$i" -gt "$to" ] || { ! [ -e "$p" ] && ! [ -L "$p" ]; } || printf '%s\0' "$p"
+    done
+}
+measured() { xargs -0 -r /bin/sh -c "$MEASURED" sh | sizes; }
+MEASURED='find "$@" \( ! -path "releases/*/*" -printf "R %f\n" \) -o -type f -printf "%i %n %b %s\n"'
 taken() { { echo "R $1"; find "$2" -type f -printf '%i %n %b %s\n'; } | sizes; }
 sizes() {
     awk 'function out() {

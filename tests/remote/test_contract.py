@@ -119,6 +119,34 @@ async def test_looking_makes_nothing_and_answers_for_a_path_that_is_not_there(
     assert snapshot(where.parent).keys().isdisjoint({where.name})
 
 
+@pytest.mark.parametrize("names", [["a b"], ["-x", ".hidden", "a"], [f"r{n}" for n in range(9)]])
+async def test_what_releases_take_is_measured_of_each_alone(
+    remote: Any, where: Path, place: Place, names: list[str]
+) -> None:
+    """In two halves, side by side: a file counts once, and as its own where no other has it."""
+    both, wanted = where / "both", {}
+    releases = where / "releases"
+    releases.mkdir(parents=True)
+    both.write_bytes(b"b" * 9000)
+    for number, name in enumerate(names):
+        below = releases / name / "d" / "e"
+        below.mkdir(parents=True)
+        (below / "own").write_bytes(b"o" * (5000 * (number + 1)))
+        os.link(below / "own", below / "again")
+        os.link(both, below / "both")
+        (below / "link").symlink_to("own")
+        sizes = [path.stat() for path in (below / "own", below / "both")]
+        blocks = [status.st_blocks * 512 for status in sizes]
+        wanted[name] = (2 * sizes[0].st_size + 9000, sum(blocks), blocks[0], 3)
+    (releases / "file").write_bytes(b"no release")
+    (releases / "leads").symlink_to(names[0])
+    place.own(where)
+    measured = (await remote.usage())[1]
+    found = {use.name: (use.apparent, use.disk, use.own, use.files) for use in measured}
+    assert {name: found[name] for name in names} == wanted
+    assert set(found) - set(names) <= {"file", "leads"}
+
+
 async def test_a_connection_that_was_closed_is_made_again_for_a_question(remote: Any) -> None:
     first = await remote.look()
     await remote.close()
