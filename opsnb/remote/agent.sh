@@ -573,28 +573,26 @@ copy() {
     case $3 in hardlink) how=-al ;; *) how='-a --reflink=auto' ;; esac
     [ -d "releases/$2" ] &&
         find "releases/$1" -mindepth 1 -maxdepth 1 -exec cp $how -t "releases/$2" {} + || return
-    passable "$2" '' || { say 'somebody has put a link where a directory was'; return 1; }
+    passable "$2" || { say 'somebody has put a link where a directory was'; return 1; }
 }
-# Whether paths of a release, those above others first, are no links nor, if a user is named, directories
-# that others may write to. A directory that we may not write to is given that; what is missing will do.
+# Whether paths of a release, those above others first, are no links. A directory that we may not write
+# to is given that; what is missing will do.
 passable() {
-    odd=$( cd "releases/$1" && { printf './\0'; cat; } | xargs -0 /bin/sh -c "$PASSABLE" "$2" 2>/dev/null ) &&
-        [ -z "$odd" ]
+    links=$( cd "releases/$1" && xargs -0 -r /bin/sh -c "$PASSABLE" sh 2>/dev/null ) && [ -z "$links" ]
 }
-PASSABLE='if [ -n "$0" ]; then theirs="-perm /022 -o ! -user $0"; else theirs=-false; fi
-    find "$@" -maxdepth 0 \( -type l -o -type d \( $theirs \) \) -printf odd -o \
-        -type d ! -perm -700 -exec chmod u+rwx {} \;
+PASSABLE='find "$@" -maxdepth 0 -type l -printf l -o -type d ! -perm -700 -exec chmod u+rwx {} \;
     [ $? -le 1 ]'
 # The release that was kept aside becomes the new one: nothing is copied. The payload is that of copy: a
 # link there could lead whatever is done next out of the tree; so could who is in a directory still that
-# he may write to. What was done elsewhere in it, its listing tells.
+# he may write to. What else was done in it, its listing tells.
 recycle() {
     fence
     ! mounted_below .opsnb/spare/tree || { say 'something is mounted in it'; exit 90; }
     [ -d "releases/$1" ] && [ -d .opsnb/spare/tree ] && ! [ -L .opsnb/spare/tree ] &&
         chmod 700 .opsnb/spare/tree && mv -T .opsnb/spare/tree "releases/$1" &&
         mv -T .opsnb/spare/stats .opsnb/tmp.spare && rm -rf .opsnb/spare || return
-    passable "$1" "$(id -u)" || { say 'others may write in it, or have put links there'; exit 90; }
+    odd=$(find "releases/$1" -type d \( ! -user "$U" -o -perm /022 \) -printf odd -quit -o -path "releases/$1" -printf seen)
+    [ "$odd" = seen ] && passable "$1" || { say 'others may write in it, or have put links there'; exit 90; }
 }
 # Copy paths of another release: what links lead to, or links. A link in the place of a directory
 # would lead astray what comes after it. What tar could not read is missed by the check that follows.

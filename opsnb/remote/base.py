@@ -216,10 +216,10 @@ class Held(Protocol):
 
         Args:
             name: The one that is being built.
-            through: Paths at which there may be no link, and no directory that others may write to.
+            through: Paths at which there may be no link.
 
         Raises:
-            StepFailed: There is one, among other causes.
+            StepFailed: There is one, or others may write to a directory in it, among other causes.
         """
 
     async def bring(

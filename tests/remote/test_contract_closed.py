@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from opsnb.core import listing
 from opsnb.errors import StepFailed
 from tests.faults.guarantees import snapshot
 from tests.remote.test_contract import ONE, TWO, record
@@ -122,22 +121,9 @@ async def test_nor_is_one_used_that_was_opened_since_and_nothing_below_is_touche
     folder.chmod(open_)
     await held.begin(THREE, record(THREE, 3))
     with pytest.raises(StepFailed) as refused:
-        await held.recycle(THREE, [b"d", b"d/new"])
+        await held.recycle(THREE, [b"a"])
     assert refused.value.status == 90
     assert everything(where / "releases" / THREE)[b"d"].mode == open_
-
-
-@pytest.mark.parametrize("open_", [0o775, 0o757])
-async def test_opened_where_nothing_is_done_it_is_told_when_it_is_finished(
-    held: Any, where: Path, open_: int
-) -> None:
-    await two_made(held)
-    await held.retire(ONE)
-    (where / ".opsnb" / "spare" / "tree" / "d").chmod(open_)
-    await held.begin(THREE, record(THREE, 3))
-    await held.recycle(THREE, [b"a", b"elsewhere", b"elsewhere/new"])
-    await held.bring(TWO, THREE, [b"a"], "files")
-    assert b"d" in listing.named((await held.finish_like(THREE, TWO)).altered)
 
 
 @pytest.mark.parametrize("shut", [0o555, 0o500])
