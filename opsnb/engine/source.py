@@ -253,11 +253,17 @@ def _kind(mode: int) -> str:
 
 def opened(path: bytes) -> int:
     """A regular file, opened."""
+    return _begun(path)[0]
+
+
+def _begun(path: bytes) -> tuple[int, os.stat_result]:
+    """The same, and how it looks."""
     handle = os.open(path, READING)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
         os.close(handle)
         raise SourceError(f"{safe(path)} changed its kind while it was read")
-    return handle
+    return handle, status
 
 
 def _digest(path: bytes, size: int) -> tuple[int, str]:
@@ -353,13 +359,10 @@ def _small(place: bytes, entry: Entry) -> bytes:
     """All of a small file at once: of ten thousand, every step counts."""
     size = entry.size
     try:
-        handle = os.open(place, READING)
+        handle, status = _begun(place)
     except OSError as error:
         raise changed(entry, str(error.strerror)) from error
     try:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise changed(entry, "it is no regular file any more")
         content = os.read(handle, size)
         while len(content) < size:
             more = os.read(handle, size - len(content))
@@ -375,11 +378,11 @@ def _file(place: bytes, entry: Entry) -> Iterator[bytes]:
     """A file's header and content."""
     left = entry.size
     try:
-        handle = opened(place)
+        handle, status = _begun(place)
     except OSError as error:
         raise changed(entry, str(error.strerror)) from error
     try:
-        yield tar.header(entry, int(os.fstat(handle).st_mtime))
+        yield tar.header(entry, int(status.st_mtime))
         while left:
             piece = os.read(handle, min(left, CHUNK))
             if not piece:

@@ -607,14 +607,14 @@ bring() {
 }
 drop() { fence; cd "releases/$1" && xargs -0 -r /bin/sh -c "$DROP" "$(id -u)"; }
 # What cannot be removed as it is may stand below a directory that we may not write to.
-DROP='rm -rf --one-file-system -- "$@" 2>/dev/null && exit
-    find "$@" -type d \( ! -perm -700 -exec chmod u+rwx {} \; -o -true \) \( ! -user "$0" -o -perm /022 \) -prune
-    rm -rf --one-file-system -- "$@"'
 # Give ourselves what writing below directories takes; not below what others may write to: by the time
 # of the chmod a link could stand there.
-open_dirs() { # DIRECTORY [OPTION...]
-    find "$@" -type d \( ! -perm -700 -exec chmod u+rwx {} \; -o -true \) \( ! -user "$U" -o -perm /022 \) -prune
-}
+OPEN_DIRS='find "$@" -type d \( ! -perm -700 -exec chmod u+rwx {} \; -o -true \) \( ! -user "$who" -o -perm /022 \) -prune'
+open_dirs() { who=$U && eval "$OPEN_DIRS"; } # DIRECTORY [OPTION...]
+DROP='who=$0
+    rm -rf --one-file-system -- "$@" 2>/dev/null && exit
+    '$OPEN_DIRS'
+    rm -rf --one-file-system -- "$@"'
 unpack() {
     fence
     unpacked "$2" untar "$1"

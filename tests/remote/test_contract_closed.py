@@ -82,6 +82,18 @@ async def in_one_series(held: Any, hardlink: bool) -> None:
         await held.unpack(TWO, stream({b"d/b": b"theirs"}))
 
 
+async def test_directories_that_nobody_may_go_through_are_closed_from_below(
+    held: Any, where: Path
+) -> None:
+    """Once the one above is closed, nobody but root reaches the one below."""
+    await held.begin(ONE, record(ONE, 1))
+    await held.unpack(ONE, stream({b"d/e/f": b"x", b"d/e/g/h": b"y"}))
+    wanted = {b"d": 0o000, b"d/e": 0o600, b"d/e/g": 0o000, b"d/e/f": 0o640}
+    await held.modes(ONE, list(wanted.items()))
+    seen = everything(where / "releases" / ONE)
+    assert {path: seen[path].mode for path in wanted} == wanted
+
+
 async def test_a_link_is_brought_only_where_one_is_meant(held: Any, where: Path) -> None:
     """Else what is sent next would be written where it leads."""
     await made(held, ONE, 1, FILES)

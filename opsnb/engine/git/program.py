@@ -43,11 +43,13 @@ ALWAYS = {
     "credential.interactive": "false",
 }
 
+TRUST = "Whom to trust, `http.sslCAInfo` in git's configuration or GIT_SSL_CAINFO says."
 # What to do about what git says when it cannot get in.
 HINTS = {
     "terminal prompts disabled": "Nobody is asked for a login here: give git a credential helper "
     "(`git config credential.helper`), or use the address for SSH.",
-    "certificate": "Whom to trust, `http.sslCAInfo` in git's configuration or GIT_SSL_CAINFO says.",
+    "certificate verification failed": TRUST,  # as GnuTLS has it
+    "SSL certificate problem": TRUST,  # as OpenSSL has it
     "Permission denied (": "`ssh-add -l` shows the keys that are offered; the one for this "
     "repository must be there, or in ~/.ssh/config.",
     "Host key verification failed": "Connect once with `ssh`, compare the key with what its owner "
