@@ -24,6 +24,9 @@ _EACH = re.compile(rb"[^\0]+")
 class Seen:
     """One path as the server tells it.
 
+    Of what is just as it should be there is no such thing, but the very entry that it should be:
+    see :data:`Look`.
+
     Attributes:
         entry: The path; ``sha256`` is empty, since ``find`` reads no content.
         line: The server's own line, to give back to it.
@@ -35,28 +38,43 @@ class Seen:
     odd: str = ""
 
 
-def read(lines: bytes, expected: Mapping[bytes, Entry] | None = None) -> dict[bytes, Seen]:
+# What is known of one path of a release.
+Look = Seen | Entry
+
+
+def read(lines: bytes) -> dict[bytes, Seen]:
     """Read NUL-ended lines, by path.
 
     Args:
         lines: The lines.
-        expected: What should be there. What is as it should be is given by its very entry, and
-            without its line: a hundred thousand of them take little room so.
 
     Raises:
         ValueError: A line is not of that form, or names a path outside the tree.
     """
-    wanted = {} if expected is None else expected
-    seen: dict[bytes, Seen] = {}
+    items = (_line(match[0]) for match in _EACH.finditer(lines))
+    return {item.entry.path: item for item in items}
+
+
+def against(lines: bytes, expected: Mapping[bytes, Entry]) -> dict[bytes, Look]:
+    """Read NUL-ended lines that tell, but for a few, what is expected.
+
+    Args:
+        lines: The lines.
+        expected: What should be there. What is as it should be is given by its very entry: a
+            hundred thousand of them take little room so.
+
+    Raises:
+        ValueError: A line is not of that form, or names a path outside the tree.
+    """
+    seen: dict[bytes, Look] = {}
     for match in _EACH.finditer(lines):
-        if (entry := _as_expected(match[0], wanted)) is not None:
-            seen[entry.path] = Seen(entry, b"")
+        if (entry := _as_expected(match[0], expected)) is not None:
+            seen[entry.path] = entry
             continue
         item = _line(match[0])
-        entry = wanted.get(item.entry.path)
-        if entry is not None and alike(item, entry):
-            item = Seen(entry, b"")
-        seen[item.entry.path] = item
+        path = item.entry.path
+        wanted = expected.get(path)
+        seen[path] = wanted if wanted is not None and alike(item, wanted) else item
     return seen
 
 
@@ -118,7 +136,7 @@ def named(lines: bytes) -> frozenset[bytes]:
     return frozenset(_line(line).entry.path for line in listed)
 
 
-def like(base: Base, here: Mapping[bytes, Seen], there: Collection[bytes]) -> dict[bytes, Seen]:
+def like(base: Base, here: Mapping[bytes, Seen], there: Collection[bytes]) -> dict[bytes, Look]:
     """A release by how it differs from another, whose every path is known.
 
     Args:
@@ -126,8 +144,11 @@ def like(base: Base, here: Mapping[bytes, Seen], there: Collection[bytes]) -> di
         here: What is true of the release alone, by path.
         there: The paths of which the other has a line of its own.
     """
-    seen = {path: Seen(entry, b"") for path, entry in base.found.items() if path not in there}
-    return {**seen, **here}
+    seen: dict[bytes, Look] = dict(base.found)
+    for path in there:
+        seen.pop(path, None)
+    seen.update(here)
+    return seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,26 +213,24 @@ def base(
         found.pop(path, None)
     for path, seen in present.items():
         found[path] = _with_digest(seen.entry, digests.get(path, ""))
+    planned, there = manifest.entries.get, found.get
+    other = [path for path, entry in found.items() if planned(path) is not entry]
     # A link that the source itself has belongs to the source, wherever it leads.
     into_shared = frozenset(
         path
-        for path, entry in found.items()
-        if entry.kind is Kind.LINK
-        if manifest.get(path) != entry and leads_to_shared(entry, deploy_to)
+        for path in other
+        if planned(path) != found[path] and leads_to_shared(found[path], deploy_to)
     )
+    unlike = [path for path, entry in manifest.items() if there(path) is not entry]
     return Base(
         name,
         manifest,
         found,
         into_shared,
-        _carried(found, manifest, into_shared),
-        frozenset(path for path, entry in manifest.items() if _other(found.get(path), entry)),
+        _carried(other, manifest, into_shared),
+        frozenset(path for path in unlike if there(path) != manifest[path]),
         _drifted(present, absent, manifest, found),
     )
-
-
-def _other(found: Entry | None, entry: Entry) -> bool:
-    return found is not entry and found != entry
 
 
 def _with_digest(entry: Entry, sha256: str) -> Entry:
@@ -219,7 +238,7 @@ def _with_digest(entry: Entry, sha256: str) -> Entry:
 
 
 def _carried(
-    found: Mapping[bytes, Entry], manifest: Manifest, into_shared: frozenset[bytes]
+    found: Iterable[bytes], manifest: Manifest, into_shared: frozenset[bytes]
 ) -> frozenset[bytes]:
     """What the source did not have, but for links into shared/ and the directories above them."""
     above = {up for path in into_shared for up in parents(path)}
@@ -273,7 +292,7 @@ def leads_beside(entry: Entry, deploy_to: str) -> bool:
 
 
 def wrong(
-    seen: Mapping[bytes, Seen],
+    seen: Mapping[bytes, Look],
     manifest: Manifest,
     links: Iterable[bytes],
     allowed: frozenset[bytes] | None,
@@ -291,41 +310,38 @@ def wrong(
     """
     expected = dict(manifest.entries)
     expected |= {path: Entry(path, Kind.LINK, target=link_target(path)) for path in links}
-    faults = [
-        fault
-        for path, entry in expected.items()
-        if (there := seen.get(path)) is None or there.entry is not entry
-        for fault in _fault(entry, there)
-    ]
-    if allowed is not None:
-        above = {up for path in expected for up in parents(path)}
-        more = [path for path in seen if path not in expected and path not in above | allowed]
-        faults += [f"{safe(path)} is there and should not be" for path in more]
+    look = seen.get
+    other = [path for path, entry in expected.items() if look(path) is not entry]
+    faults = [fault for path in other for fault in _fault(expected[path], look(path))]
+    if allowed is not None and (more := seen.keys() - expected.keys() - allowed):
+        more -= {up for path in expected for up in parents(path)}
+        faults += [f"{safe(path)} is there and should not be" for path in sorted(more)]
     return tuple(faults[:20])
 
 
-def alike(seen: Seen, entry: Entry) -> bool:
+def alike(seen: Look, entry: Entry) -> bool:
     """Whether what was found is what must be, as far as ``find`` can tell."""
     return not _fault(entry, seen)
 
 
-def beyond(seen: Mapping[bytes, Seen], manifest: Manifest, links: Iterable[bytes]) -> bytes:
+def beyond(seen: Mapping[bytes, Look], manifest: Manifest, links: Iterable[bytes]) -> bytes:
     """The lines of what a release holds beyond or unlike its manifest and its links."""
-    linked, wanted = set(links), manifest.entries
+    linked, wanted = set(links), manifest.entries.get
+    other = [(path, item) for path, item in seen.items() if wanted(path) is not item]
     lines = [
-        item.line
-        for path, item in seen.items()
+        item.line if isinstance(item, Seen) else b""
+        for path, item in other
         if path not in linked
-        if not ((entry := wanted.get(path)) and (item.entry is entry or alike(item, entry)))
+        if not ((entry := wanted(path)) and alike(item, entry))
     ]
     return b"".join(line + b"\0" for line in lines)
 
 
-def _fault(entry: Entry, seen: Seen | None) -> list[str]:
+def _fault(entry: Entry, seen: Look | None) -> list[str]:
     if seen is None:
         return [f"{safe(entry.path)} is missing"]
-    is_ = seen.entry
-    if seen.odd or is_.kind is not entry.kind:
+    is_ = seen.entry if isinstance(seen, Seen) else seen
+    if (isinstance(seen, Seen) and seen.odd) or is_.kind is not entry.kind:
         return [f"{safe(entry.path)} is of another kind"]
     if is_.size != entry.size:
         return [f"{safe(entry.path)} has {is_.size} bytes and should have {entry.size}"]

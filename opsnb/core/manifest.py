@@ -127,12 +127,12 @@ class Manifest(Mapping[bytes, Entry]):
     @cached_property
     def files(self) -> int:
         """How many regular files."""
-        return sum(entry.kind is Kind.FILE for entry in self._entries.values())
+        return len([entry for entry in self._entries.values() if entry.kind is Kind.FILE])
 
     @cached_property
     def size(self) -> int:
         """Bytes of content in all files together."""
-        return sum(entry.size for entry in self._entries.values())
+        return sum([entry.size for entry in self._entries.values()])
 
     @cached_property
     def id(self) -> str:
@@ -196,18 +196,28 @@ def edits(old: bytes, new: bytes) -> bytes:
         Lines: ``- N`` for the N-th line of the old text, which goes (from 1), ``+ N TEXT`` for a
         line that comes before it.
     """
-    before = {line: number for number, line in enumerate(old.splitlines(), 1)}
-    told, at = [], 0
-    stays = set()
-    for line in new.splitlines():
-        number = before.get(line)
-        if number is None:
-            told.append(b"+ %d %s" % (at + 1, line))
-        else:
-            at = number
-            stays.add(number)
-    told += [b"- %d" % number for number in before.values() if number not in stays]
+    was, lines = old.splitlines(), new.splitlines()
+    if len(was) == len(lines):
+        other = [place for place, line in enumerate(lines) if line != was[place]]
+        if all(_path(was[place]) == _path(lines[place]) for place in other):
+            told = [b"+ %d %s" % (place + 1, lines[place]) for place in other]
+            told += [b"- %d" % (place + 1) for place in other]
+            return b"".join(line + b"\n" for line in told)
+    before = {line: number for number, line in enumerate(was, 1)}
+    told, stays = [], set(lines)
+    at, last = 0, -1
+    for place in [place for place, line in enumerate(lines) if line not in before]:
+        # A line before it that is not new itself stays.
+        if place > last + 1:
+            at = before[lines[place - 1]]
+        told.append(b"+ %d %s" % (at + 1, lines[place]))
+        last = place
+    told += [b"- %d" % number for line, number in before.items() if line not in stays]
     return b"".join(line + b"\n" for line in told)
+
+
+def _path(line: bytes) -> bytes:
+    return line.rpartition(b" ")[2]
 
 
 def check_path(path: bytes) -> bytes:

@@ -270,10 +270,9 @@ def _to_send(
     """
     send: list[bytes] = []
     modes: list[tuple[bytes, int]] = []
-    for path, entry in sorted(target.items()):
-        before = found.get(path)
-        if before is entry:
-            continue
+    known = found.get
+    for path in sorted([path for path, entry in target.items() if known(path) is not entry]):
+        entry, before = target[path], known(path)
         reaches_further = path in seeds or (hardlink and entry.kind is Kind.FILE)
         if before is None or not entry.same_content(before):
             send.append(path)
@@ -300,10 +299,9 @@ def _to_drop(
     needed = {up for path in stays for up in parents(path)} | stays
     linked, seeded = frozenset(linking.links), frozenset(linking.seed)
     gone: list[bytes] = []
-    for path, entry in sorted(base.found.items()):
-        wanted = target.get(path)
-        if wanted is entry and not linked:
-            continue
+    want, found = target.get, base.found
+    for path in sorted([path for path, e in found.items() if linked or want(path) is not e]):
+        entry, wanted = found[path], want(path)
         # What is below a path comes right after it but for names like it: a, a-b, a/c.
         if gone and _below(path, frozenset(gone[-1:])):
             continue

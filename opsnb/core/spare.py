@@ -74,14 +74,17 @@ def reuse(
         modes: Paths whose mode is set in the end.
     """
     sent, given = set(send), {path for path in modes if not _is_dir(target, path)}
-    was = spare.manifest.entries
-    stays = {path for path, entry in target.items() if _same(spare, base, path, entry)}
-    stays -= sent | given
-    dirs = {
+    was, live = spare.manifest.entries, base.manifest.entries
+    here, there = was.get, live.get
+    # Of nearly all paths all three have the very same entry: this line is what they cost.
+    stays = {
         path
         for path, entry in target.items()
-        if path not in stays and entry.kind is Kind.DIR and _is_dir(was, path)
+        if entry is here(path) is there(path) or _same(here(path), there(path), entry)
     }
+    stays -= sent | given | spare.unlike | base.links
+    rest = sorted(target.keys() - stays)
+    dirs = {path for path in rest if _is_dir(target, path) and _is_dir(was, path)}
     kept = stays | dirs
     links = {unquote_to_bytes(text) for text in spare.record.links}
     gone = (spare.manifest.keys() | links | _above(links)) - kept
@@ -89,7 +92,7 @@ def reuse(
     gone -= {path for path in gone - links if _is_file(target, path) and _is_file(was, path)}
     return Reuse(
         tuple(topmost(gone)),
-        tuple(path for path in sorted(target) if path not in sent and path not in stays),
+        tuple(path for path in rest if path not in sent),
     )
 
 
@@ -107,13 +110,8 @@ def meddled(build: Reuse, written: Iterable[bytes], altered: Collection[bytes]) 
     )
 
 
-def _same(spare: Spare, base: Base, path: bytes, entry: Entry) -> bool:
-    """Whether the tree kept aside holds a path as a copy of the live release would."""
-    if path in spare.unlike or path in base.links:
-        return False
-    here, live = spare.manifest.entries.get(path), base.manifest.entries.get(path)
-    if here is live is entry:
-        return True
+def _same(here: Entry | None, live: Entry | None, entry: Entry) -> bool:
+    """Whether the manifest of the tree kept aside has a path as a copy of the live one would."""
     if here is None or live is None:
         return False
     if here.mode != live.mode or entry.kind is not here.kind:

@@ -32,6 +32,7 @@ from opsnb.engine.look import RECENT, Grounds, grounds, plan_for, spare_of
 from opsnb.engine.meter import Meter
 from opsnb.engine.placing import placing
 from opsnb.engine.source import Source, modified, pieces, stream
+from opsnb.engine.steady import uncollected
 from opsnb.errors import (
     DeployFailed,
     StalePlan,
@@ -147,7 +148,8 @@ class DeployWork:
         if base is None or aside is None or not may_reuse(site, base, plan, self.wish.settings):
             return plan
         spare = await spare_of(change.remote, aside, self.wish.source)
-        return reusing(plan, base, spare) if spare else plan
+        with uncollected():
+            return reusing(plan, base, spare) if spare else plan
 
     async def _make(self, change: Change) -> None:
         """Have the source made, while a server that cannot take it is told of at once."""
@@ -252,7 +254,8 @@ class DeployWork:
             cache.keep_manifest(made.id, made.encode())
         RECENT.keep(made.id, made)
         if base is not None and base.manifest and self._edits:
-            told = edits(base.manifest.encode(), made.encode())
+            with uncollected():
+                told = edits(base.manifest.encode(), made.encode())
             if 0 < len(told) < len(made.encode()) // 2:
                 old = layout.manifest(base.name)
                 await change.lock.edit(layout.manifest(name), old, told, made.id)
@@ -408,11 +411,11 @@ class DeployWork:
             raise DeployFailed(f"the release is not as planned: {'; '.join(faults[:5])}")
         return listing.beyond(seen, manifest, build.links)
 
-    async def _seen(self, change: Change, name: str, build: Build) -> Mapping[bytes, listing.Seen]:
+    async def _seen(self, change: Change, name: str, build: Build) -> Mapping[bytes, listing.Look]:
         """What is in the finished release; what is as in the live one need not be told again."""
         base = self.on.base
         if base is None or not build.base or build.before or not plain(base):
-            return listing.read(await change.lock.finish(name), build.manifest.entries)
+            return listing.against(await change.lock.finish(name), build.manifest.entries)
         finish = await change.lock.finish_like(name, base.name)
         if build.reuse:
             altered = listing.named(finish.altered)
@@ -452,7 +455,7 @@ def _same(now: Site, before: Site) -> bool:
     return parts[0] == parts[1]
 
 
-def _altered(seen: Mapping[bytes, listing.Seen], manifest: Manifest) -> frozenset[bytes]:
+def _altered(seen: Mapping[bytes, listing.Look], manifest: Manifest) -> frozenset[bytes]:
     """Paths of the source that a hook has changed or removed."""
     return frozenset(
         path

@@ -24,6 +24,7 @@ from opsnb.core.spare import Spare
 from opsnb.core.text import safe
 from opsnb.engine import cache
 from opsnb.engine.holding import informed
+from opsnb.engine.steady import uncollected
 from opsnb.errors import RemoteError
 from opsnb.remote.base import Aside, Changes, Glance, Remote
 
@@ -208,16 +209,17 @@ async def _base(
             path for path, seen in now.items() if path in manifest and seen.entry.kind is Kind.FILE
         ]
         digests = await remote.hashes(live.name, touched) if touched else {}
-        return listing.base(
-            live.name,
-            site.deploy_to,
-            manifest,
-            carried=changes.carried,
-            links=[unquote_to_bytes(path) for path in live.record.links] if live.record else (),
-            now=changes.now,
-            gone=changes.gone,
-            digests=digests,
-        )
+        with uncollected():
+            return listing.base(
+                live.name,
+                site.deploy_to,
+                manifest,
+                carried=changes.carried,
+                links=[unquote_to_bytes(path) for path in live.record.links] if live.record else (),
+                now=changes.now,
+                gone=changes.gone,
+                digests=digests,
+            )
     except ValueError as error:
         raise RemoteError(f"the server's listing makes no sense: {safe(str(error))}") from error
 
@@ -252,7 +254,8 @@ async def _plan_on(remote: Remote, on: Grounds, wish: Wish, now: datetime) -> Pl
     wish = wished(on.site, on.base, wish, standing)
     while True:
         listings = overlaid(shared, wish.config)
-        planned = plan_deploy(on.site, on.base, listings, wish, now)
+        with uncollected():
+            planned = plan_deploy(on.site, on.base, listings, wish, now)
         if not isinstance(planned, Unlisted):
             planned = with_config(planned, on.base, wish, standing)
             return await _with_past(planned, on.site, wish)

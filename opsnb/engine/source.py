@@ -22,6 +22,7 @@ from opsnb.core.text import safe
 from opsnb.engine import cache
 from opsnb.engine.cutting import LARGE, digested
 from opsnb.engine.ignore import Rules
+from opsnb.engine.steady import uncollected
 from opsnb.errors import SourceError
 from opsnb.remote import tar
 from opsnb.remote.pack import Packer, packing
@@ -97,7 +98,8 @@ def scan(root: Path, exclude: Sequence[str] = (), memory: Memory | None = None) 
         if not root.is_dir():
             raise SourceError(f"the source {safe(str(root))} is not a folder", "Build it first?")
         scanned = _Scan(os.fsencode(root), Rules(root, exclude), memory)
-        scanned.walk(b"", scanned.root)
+        with uncollected():
+            scanned.walk(b"", scanned.root)
     except OSError as error:
         name = safe(os.fsencode(error.filename or root))
         raise SourceError(f"cannot read {name}: {error.strerror}") from error
@@ -112,7 +114,8 @@ def scan(root: Path, exclude: Sequence[str] = (), memory: Memory | None = None) 
         raise SourceError(
             f"the source {safe(str(root))} is empty", "Did the build write to another place?"
         )
-    return scanned.source(root)
+    with uncollected():
+        return scanned.source(root)
 
 
 class _Scan:

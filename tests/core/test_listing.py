@@ -66,12 +66,13 @@ MANIFEST = tree(["a: one", "d/", "l -> a", "run: go @755"])
 )
 def test_only_what_is_as_it_must_be_is_given_by_its_entry(line: bytes, expected: bool) -> None:
     """However it is found out: most lines are the expected one to the letter."""
-    found = listing.read(line + b"\0", MANIFEST.entries)
+    found = listing.against(line + b"\0", MANIFEST.entries)
     ((path, seen),) = found.items()
-    assert (seen.entry is MANIFEST.entries[path], seen.line) == (
-        expected,
-        b"" if expected else line,
-    )
+    if expected:
+        assert seen is MANIFEST.entries[path]
+    else:
+        assert isinstance(seen, listing.Seen)
+        assert seen.line == line
 
 
 def wrong(

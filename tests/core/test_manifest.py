@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opsnb.core.manifest import HEADER, Entry, Kind, Manifest, check_path, compare, parents
+from opsnb.core.manifest import (
+    HEADER,
+    Entry,
+    Kind,
+    Manifest,
+    check_path,
+    compare,
+    edits,
+    parents,
+)
 from tests.core import worlds
 
 QUICK = settings(max_examples=100, deadline=None, derandomize=True)
@@ -169,3 +178,43 @@ def test_every_path_of_both_trees_is_in_exactly_one_class(old: Manifest, new: Ma
     listed = [*found.added, *found.changed, *found.modes, *found.removed]
     assert len(listed) == len(set(listed))
     assert len(listed) + found.unchanged == len(set(old) | set(new))
+
+
+def edited(text: bytes, told: bytes) -> bytes:
+    """A text after its edits, as the agent makes them."""
+    gone, more = set(), dict[int, list[bytes]]()
+    for line in told.splitlines():
+        sign, number, *rest = line.split(b" ", 2)
+        if sign == b"-":
+            gone.add(int(number))
+        else:
+            more.setdefault(int(number), []).extend(rest)
+    lines = text.splitlines()
+    made: list[bytes] = []
+    for number in range(1, len(lines) + 2):
+        made += more.get(number, [])
+        made += [line for line in lines[number - 1 : number] if number not in gone]
+    return b"".join(line + b"\n" for line in made)
+
+
+NAMES = st.lists(st.sampled_from([f"{a}{b}" for a in "abcde" for b in "xyz"]), unique=True)
+
+
+@QUICK
+@given(NAMES, NAMES, st.integers(0, 2**15 - 1))
+def test_a_manifest_becomes_another_by_its_edits(old: list[str], new: list[str], odd: int) -> None:
+    before = Manifest([worlds.file(name) for name in old])
+    after = Manifest(
+        [worlds.file(name, "new" if odd >> place & 1 else "") for place, name in enumerate(new)]
+    )
+    assert edited(before.encode(), edits(before.encode(), after.encode())) == after.encode()
+
+
+def test_what_stays_is_not_told_of() -> None:
+    """Nor when as many paths go as come: then all between them stand one line further on."""
+    many = [worlds.file(f"f{number:03}") for number in range(1, 100)]
+    before, changed = Manifest(many), Manifest([*many[:50], worlds.file("f051", "x"), *many[51:]])
+    moved = Manifest([worlds.file("f000"), *many[:-1]])
+    assert edits(before.encode(), before.encode()) == b""
+    assert len(edits(before.encode(), changed.encode()).splitlines()) == 2
+    assert len(edits(before.encode(), moved.encode()).splitlines()) == 2
