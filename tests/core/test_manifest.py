@@ -182,7 +182,8 @@ def test_every_path_of_both_trees_is_in_exactly_one_class(old: Manifest, new: Ma
 
 def edited(text: bytes, told: bytes) -> bytes:
     """A text after its edits, as the agent makes them."""
-    gone, more = set(), dict[int, list[bytes]]()
+    gone: set[int] = set()
+    more: dict[int, list[bytes]] = {}
     for line in told.splitlines():
         sign, number, *rest = line.split(b" ", 2)
         if sign == b"-":
