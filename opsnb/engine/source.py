@@ -30,6 +30,7 @@ from opsnb.remote.pack import Packer, packing
 CHUNK = 1 << 20
 # Without following a link, or waiting for the writer of a FIFO.
 READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 DIGEST = 64  # characters of a SHA-256
 SETTLED = 2_000_000_000  # nanoseconds; FAT's clock is the coarsest
 # Size, times of content and inode in nanoseconds, inode, device, and mode with the kind.
@@ -66,14 +67,15 @@ class Memory:
     Attributes:
         root: The folder.
         known: How each file looked to ``stat`` when it was hashed, with its digest, by path.
-        looked: The same as ``stat`` gave it, with what the file is, for those rules.
+        looked: The same as ``stat`` gave it, with what the file is, for those rules; by its path
+            as text, as Python decodes the names of files.
         rules: What was kept out.
         source: What was found.
     """
 
     root: bytes = b""
     known: dict[bytes, bytes] = field(default_factory=dict)
-    looked: dict[bytes, tuple[Looks, Entry]] = field(default_factory=dict)
+    looked: dict[str, tuple[Looks, Entry]] = field(default_factory=dict)
     rules: tuple[str, ...] = ()
     source: Source | None = None
 
@@ -131,8 +133,8 @@ class _Scan:
         self._before: Mapping[bytes, Entry] = {}
         self._known: dict[bytes, bytes] = {}
         self._new: dict[bytes, bytes] = {}
-        self._looked: Mapping[bytes, tuple[Looks, Entry]] = {}
-        self._looks: dict[bytes, tuple[Looks, Entry]] = {}
+        self._looked: Mapping[str, tuple[Looks, Entry]] = {}
+        self._looks: dict[str, tuple[Looks, Entry]] = {}
         self._reused = 0
         # A file that changed a moment ago may change again without its times telling.
         self._settled = time.time_ns() - SETTLED
@@ -149,43 +151,56 @@ class _Scan:
             directory: Its path below the root; empty for the root.
             here: Its path.
         """
-        above = directory + b"/" if directory else b""
+        above = os.fsdecode(directory + b"/" if directory else b"")
         ignores, below = self._rules.ignores, []
         looked = self._looked.get
-        with os.scandir(here) as found:
-            for item in found:
-                path = above + item.name
-                status = item.stat(follow_symlinks=False)
-                # Most files are as they were: these lines are all that they cost.
-                before = looked(path)
-                if before is not None and before[0] == _looks(status):
-                    self._again(path, before)
-                    continue
-                is_dir = stat.S_ISDIR(status.st_mode)
-                if ignores(os.fsdecode(path), is_dir):
-                    self.excluded += 1
-                    continue
-                self._add(path, item, status)
-                if is_dir:
-                    below.append((path, item.path))
-        for path, there in below:
-            self.walk(path, there)
+        # What is in an open directory is found without going through all that is above it again.
+        handle = os.open(here, DIRECTORY | (os.O_NOFOLLOW if directory else 0))
+        named = above
+        try:
+            with os.scandir(handle) as found:
+                for item in found:
+                    named = above + item.name
+                    status = item.stat(follow_symlinks=False)
+                    # Most files are as they were: these lines are all that they cost.
+                    before = looked(named)
+                    if before is not None and before[0] == _looks(status):
+                        self._again(named, before)
+                        continue
+                    is_dir = stat.S_ISDIR(status.st_mode)
+                    if ignores(named, is_dir):
+                        self.excluded += 1
+                        continue
+                    path, place = os.fsencode(named), here + b"/" + os.fsencode(item.name)
+                    self._add(path, place, status)
+                    if is_dir:
+                        below.append((path, place))
+        except OSError as error:
+            # What is told of a file in an open directory is its name alone.
+            error.filename = self.root + b"/" + os.fsencode(named)
+            raise
+        finally:
+            os.close(handle)
+        for path, place in below:
+            self.walk(path, place)
 
-    def _again(self, path: bytes, before: tuple[Looks, Entry]) -> None:
+    def _again(self, named: str, before: tuple[Looks, Entry]) -> None:
         """Take a file in that looks as it did."""
-        self._looks[path] = before
+        entry = before[1]
+        path = entry.path
+        self._looks[named] = before
         self._new[path] = self._known[path]
-        self.entries.append(before[1])
+        self.entries.append(entry)
         self._reused += 1
 
-    def _add(self, path: bytes, item: os.DirEntry[bytes], status: os.stat_result) -> None:
+    def _add(self, path: bytes, place: bytes, status: os.stat_result) -> None:
         mode = stat.S_IMODE(status.st_mode)
         if stat.S_ISREG(status.st_mode):
-            entry = self._file(path, item.path, mode, status)
+            entry = self._file(path, place, mode, status)
         elif stat.S_ISDIR(status.st_mode):
             entry = Entry(path, Kind.DIR, mode & 0o777)
         elif stat.S_ISLNK(status.st_mode):
-            entry = Entry(path, Kind.LINK, target=os.readlink(item.path))  # noqa: PTH115 - bytes
+            entry = Entry(path, Kind.LINK, target=os.readlink(place))  # noqa: PTH115 - bytes
         else:
             self.odd.append(f"{safe(path)} ({_kind(status.st_mode)})")
             return
@@ -195,7 +210,7 @@ class _Scan:
             entry = before
             self._reused += 1
         if path in self._new:
-            self._looks[path] = _looks(status), entry
+            self._looks[os.fsdecode(path)] = _looks(status), entry
         self.entries.append(entry)
 
     def _file(self, path: bytes, place: bytes, mode: int, status: os.stat_result) -> Entry:

@@ -185,11 +185,11 @@ def edited(text: bytes, told: bytes) -> bytes:
     gone: set[int] = set()
     more: dict[int, list[bytes]] = {}
     for line in told.splitlines():
-        sign, number, *rest = line.split(b" ", 2)
+        sign, at, *rest = line.split(b" ", 2)
         if sign == b"-":
-            gone.add(int(number))
+            gone.add(int(at))
         else:
-            more.setdefault(int(number), []).extend(rest)
+            more.setdefault(int(at), []).extend(rest)
     lines = text.splitlines()
     made: list[bytes] = []
     for number in range(1, len(lines) + 2):

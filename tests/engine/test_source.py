@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from opsnb.core.manifest import Entry, Kind
 from opsnb.engine import source as under_test
+from opsnb.engine.ignore import Rules
 from opsnb.engine.source import Source, pieces, scan, stream
 from opsnb.errors import SourceError
 from tests.support.sshd import require
@@ -258,6 +259,23 @@ def test_a_file_that_goes_while_the_folder_is_read_is_refused_by_name(
 
     monkeypatch.setattr(under_test, "_digest", and_then_remove)
     with pytest.raises(SourceError, match=r"cannot read .*/dist/b: No such file"):
+        scan(folder)
+
+
+def test_what_goes_while_its_directory_is_read_is_named_with_its_path(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system tells the name alone of what stands in an open directory."""
+    put(folder, "d/one", "d/two")
+    real = Rules.ignores
+
+    def and_remove_the_other(rules: Rules, path: str, is_dir: bool) -> bool:
+        if path.startswith("d/"):
+            (folder / "d" / ("one" if path == "d/two" else "two")).unlink()
+        return real(rules, path, is_dir)
+
+    monkeypatch.setattr(Rules, "ignores", and_remove_the_other)
+    with pytest.raises(SourceError, match=r"cannot read .*/dist/d/(one|two): No such file"):
         scan(folder)
 
 
