@@ -224,7 +224,6 @@ async def _first_release(
 
     by = exchange if plan.kind == "directory" else None
     await change.switch(name, finished=Finished(record, files), verb="adopt", by=by)
-    change.building = ""
     change.log(f"current leads to releases/{name}")
     await change.put(record.good())
     await _meanwhile(change, plan)

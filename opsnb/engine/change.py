@@ -322,7 +322,8 @@ class Change(Telling):
         verb: str = "",
         watchdog: int = 0,
         by: Callable[[], Coroutine[Any, Any, None]] | None = None,
-    ) -> None:
+        then: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    ) -> bool:
         """Publish a release, with the intent written before; settle it when it is unknown.
 
         Args:
@@ -335,9 +336,13 @@ class Change(Telling):
             watchdog: Seconds after which the server puts back what was live before, by itself,
                 unless :meth:`confirmed`; 0 for never.
             by: Another step that makes it live, where no link can be replaced.
+            then: Further steps, which are sent with it.
+
+        Returns:
+            Whether those have been taken, too: not where the switch had to be settled.
 
         Raises:
-            RemoteError: It did not happen.
+            RemoteError: It did not happen; or it did (``switched``), and a further step failed.
             OutcomeUnknown: The server cannot be asked whether it happened.
         """
         site = self.site or await self.remote.look()
@@ -371,15 +376,26 @@ class Change(Telling):
                     await self.lock.publish_guarded(name, site.current.target, guard)
                 else:
                     await self.lock.publish(name, site.current.target)
+                self._then(lambda: self._has_switched(name, before, site))
+                if then:
+                    await then()
         except LockLost:
-            self.switched = self._earlier
+            if not self.switched:
+                self.switched = self._earlier
             raise
         except RemoteError as error:
+            if self.switched:
+                raise
             await self._settle(name, error)
-        self.switched, self.live = True, name
+            self._has_switched(name, before, site)
+            return False
+        return then is not None
+
+    def _has_switched(self, name: str, before: str, site: Site) -> None:
+        self.switched, self.live, self.building = True, name, ""
         now = Current(CurrentKind.RELEASE, layout.release(name).encode(), name)
         self.site = replace(self.site or site, current=now)
-        self.actor.emit(Switched(actor.server, actor.at(), name, before))
+        self.actor.emit(Switched(self.actor.server, self.actor.at(), name, before))
 
     async def confirmed(self) -> None:
         """Call the watchdog of the switch off, if it has one.

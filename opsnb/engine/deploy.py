@@ -26,7 +26,7 @@ from opsnb.engine.caches import prepare_caches
 from opsnb.engine.change import Change, Finished
 from opsnb.engine.chunking import Patch, patches, payload, remember
 from opsnb.engine.cutting import LARGE
-from opsnb.engine.ending import check_before, confirm, finish, make_room
+from opsnb.engine.ending import End, check_before, make_room, publish
 from opsnb.engine.hooks import environment, prepare, run_hooks
 from opsnb.engine.look import RECENT, Grounds, grounds, plan_for, spare_of
 from opsnb.engine.meter import Meter
@@ -94,16 +94,9 @@ class DeployWork:
         plan = await self._before(change, plan, env)
         assert plan.build  # noqa: S101 - as above
         finished = await self._made(change, plan, plan.build, env)
-        async with change.phase(Phase.PUBLISH):
-            await change.switch(plan.name, finished=finished, watchdog=plan.watchdog)
-            change.building = ""
-        record = finished.record
-        change.log(f"current leads to releases/{plan.name}")
-        for file in placed(plan.config):
-            change.log(f"configuration: {file}")
-        await confirm(change, plan, record, env)
-        await change.settle_config()
-        await finish(change, plan, record.good())
+        told = [f"configuration: {file}" for file in placed(plan.config)]
+        end = End(finished.record, lambda: [finished.record.good()], told)
+        await publish(change, plan, end, env, finished=finished)
         if self._cutting is not None:
             await self._cutting
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from opsnb.core import layout
 from opsnb.core.checks import watchdog_shown
 from opsnb.core.events import Phase
+from opsnb.core.hooks import at
 from opsnb.core.plan import Plan
 from opsnb.core.release import Record
 from opsnb.core.room import still_short
 from opsnb.core.text import safe
 from opsnb.engine.caches import empty_opcache, purge
-from opsnb.engine.change import Change
+from opsnb.engine.change import Change, Finished
 from opsnb.engine.health import check_health
 from opsnb.engine.hooks import run_hooks
 from opsnb.errors import (
@@ -31,10 +33,90 @@ from opsnb.errors import (
     StepFailed,
     StepTimedOut,
 )
+from opsnb.remote.base import LEFT
 
 NOT_CONFIRMED = 89
 SOONER = 0.9  # of the watchdog's time is ours: who knows why it failed puts it back
 LOST = (ConnectError, Disconnected, LockLost, StepTimedOut)
+
+
+@dataclass(frozen=True)
+class End:
+    """How a change ends that makes a release live.
+
+    Attributes:
+        record: The release's record until it is confirmed.
+        records: Gives what is to be known of releases from then on; that of the live one first.
+        told: What is said once it is live.
+    """
+
+    record: Record
+    records: Callable[[], Sequence[Record]]
+    told: Sequence[str] = ()
+
+
+async def publish(
+    change: Change,
+    plan: Plan,
+    end: End,
+    env: Mapping[str, str],
+    *,
+    finished: Finished | None = None,
+    why: str = "",
+) -> None:
+    """Make a release live, see that it is well, write that down, and give the lock back.
+
+    Where nothing is to be seen to in between, all of it is sent together.
+
+    Args:
+        change: The change.
+        plan: What is being carried out.
+        end: How it ends.
+        env: The hooks' environment.
+        finished: What is to be known of the release, when it has just been built.
+        why: The reason, for the record.
+
+    Raises:
+        RemoteError: It was not made live.
+        Restored: It was, and was not well: the previous release is live again.
+        NotRestored: The same, and it is not.
+    """
+
+    def told() -> None:
+        change.ends(Phase.PUBLISH)
+        for line in (f"current leads to releases/{safe(plan.name)}", *end.told):
+            change.log(line)
+
+    async def at_once() -> None:
+        told()
+        async with change.phase(Phase.CONFIRM):
+            pass
+        await _steps(change, plan, end.records())
+
+    change.begins(Phase.PUBLISH)
+    then = at_once if _goes_on_at_once(plan, finished) else None
+    try:
+        ended = await change.switch(
+            plan.name, why, finished=finished, watchdog=plan.watchdog, then=then
+        )
+    except StepFailed as error:
+        if not (change.switched and error.status in LEFT):
+            raise
+        await _one_by_one(change, plan)
+        return
+    if not ended:
+        told()
+        await confirm(change, plan, end.record, env)
+        await change.settle_config()
+        await finish(change, plan, *end.records())
+
+
+def _goes_on_at_once(plan: Plan, finished: Finished | None) -> bool:
+    """Whether nothing is run, asked or settled between the switch and the end."""
+    hooks = [*at(plan.hooks, "after_publish"), *at(plan.hooks, "after_rollback")]
+    asked = any(check.is_asked("after") for check in plan.health)
+    config = finished.config if finished else None
+    return not (hooks or asked or plan.opcache or plan.purge or plan.watchdog or config)
 
 
 async def check_before(change: Change, plan: Plan, env: Mapping[str, str]) -> None:
@@ -228,37 +310,73 @@ async def _unconfirmed(change: Change, plan: Plan, record: Record, error: OpsnbE
 
 
 async def _finish(change: Change, plan: Plan, records: Sequence[Record]) -> None:
+    try:
+        async with change.series():
+            await change.confirmed()
+            await _steps(change, plan, records)
+    except StepFailed as error:
+        if error.status not in LEFT:
+            raise
+        await _one_by_one(change, plan)
+
+
+async def _steps(change: Change, plan: Plan, records: Sequence[Record]) -> None:
+    """All of the end, as steps of a series."""
+    for record in records:
+        await change.put(record)
+    if _leaving(plan) or (plan.verb == "prune" and plan.clears_spare):
+        async with change.phase(Phase.PRUNE):
+            await prune(change, plan)
+    await _record(change, plan)
+
+
+async def _one_by_one(change: Change, plan: Plan) -> None:
+    """Remove what can be, where not all of it could; then what comes after that."""
+    names = _leaving(plan)
+    change.removed = {name: why for name, why in change.removed.items() if name not in names}
     async with change.series():
-        await change.confirmed()
-        for record in records:
-            await change.put(record)
-        if plan.retention.remove.keys() - plan.early or (
-            plan.verb == "prune" and plan.clears_spare
-        ):
-            async with change.phase(Phase.PRUNE):
-                await prune(change, plan)
-        async with change.phase(Phase.RECORD):
-            await change.audit(
-                f"{plan.verb}.done",
-                release=plan.name,
-                previous=plan.previous,
-                files=change.files,
-                bytes=change.size,
-                removed=dict(change.removed),
-            )
-            await change.lock.forget([layout.INTENT])
-            await change.lock.flush()
-        await change.lock.let_go()
+        async with change.phase(Phase.PRUNE):
+            await remove(change, plan, names)
+        await _record(change, plan)
+
+
+async def _record(change: Change, plan: Plan) -> None:
+    async with change.phase(Phase.RECORD):
+        await change.audit(
+            f"{plan.verb}.done",
+            release=plan.name,
+            previous=plan.previous,
+            files=change.files,
+            bytes=change.size,
+            removed=dict(change.removed),
+        )
+        await change.lock.forget([layout.INTENT])
+        await change.lock.flush()
+    await change.lock.let_go()
+
+
+def _leaving(plan: Plan) -> list[str]:
+    """The releases that go in the end."""
+    return [name for name in plan.retention.remove if name not in plan.early]
 
 
 async def prune(change: Change, plan: Plan) -> None:
     """Remove the releases that the plan says; what cannot be removed is a warning."""
-    names = [name for name in plan.retention.remove if name not in plan.early]
+    names, reasons = _leaving(plan), plan.retention.remove
     for name in names:
-        change.log(f"removing {safe(name)}: {plan.retention.remove[name]}")
-    if plan.verb == "prune" and plan.clears_spare:
-        change.log("removing the release kept aside")
-    await remove(change, plan, names)
+        change.log(f"removing {safe(name)}: {reasons[name]}")
+    if plan.verb == "prune":
+        if plan.clears_spare:
+            change.log("removing the release kept aside")
+        await remove(change, plan, names)
+        return
+    # As if all of them went: where one stays, what follows is not taken, and told anew.
+    aside = [name for name in names if name == plan.aside]
+    others = [name for name in names if name != plan.aside]
+    for some in filter(None, (others, aside)):
+        idle = plan.rules.in_use
+        await change.lock.remove_all(some, aside=some is aside, idle=idle)
+    change.removed = {**change.removed, **{name: reasons[name] for name in names}}
 
 
 async def remove(change: Change, plan: Plan, names: list[str]) -> None:

@@ -15,7 +15,7 @@ from opsnb.core.retention import Rules
 from opsnb.core.text import safe
 from opsnb.engine.caches import prepare_caches
 from opsnb.engine.change import Change
-from opsnb.engine.ending import check_before, confirm, finish
+from opsnb.engine.ending import End, check_before, finish, publish
 from opsnb.engine.holding import informed
 from opsnb.engine.hooks import environment, prepare, run_hooks
 from opsnb.errors import StalePlan
@@ -77,14 +77,12 @@ class RollbackWork:
         if any(check.is_asked("before") for check in plan.health):
             async with change.phase(Phase.CHECK):
                 await check_before(change, plan, env)
-        async with change.phase(Phase.PUBLISH):
-            await change.switch(plan.name, self._why, watchdog=plan.watchdog)
-        change.log(f"current leads to releases/{safe(plan.name)}")
-        await confirm(change, plan, target.record, env)
-        records = [target.record.good()]
-        if left and left.record:
-            records.append(self._bad(change, left.record))
-        await finish(change, plan, *records)
+        good = target.record.good()
+
+        def records() -> list[Record]:
+            return [good, self._bad(change, left.record)] if left and left.record else [good]
+
+        await publish(change, plan, End(target.record, records), env, why=self._why)
 
     def _planned(self, site: Site) -> Plan:
         return plan_rollback(site, self._settings, self._to, self._why, self._once_at)

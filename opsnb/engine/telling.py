@@ -78,11 +78,13 @@ class Telling:
     release: str
     warnings: list[str]
     _phases: list[tuple[str, float]]
+    _open: dict[Phase, float]
     _unsaid: Secrets
     _masker: Masker
 
     def _begin_to_tell(self) -> None:
         """Mask from now on what must not be shown."""
+        self._open = {}
         self._unsaid = self.secrets.beside(self.hush)
         self._masker = self.masker()
         emit = self.actor.emit
@@ -144,17 +146,28 @@ class Telling:
 
     @asynccontextmanager
     async def phase(self, phase: Phase) -> AsyncIterator[None]:
-        """Tell of a phase's beginning and, when nothing went wrong, of its end."""
-        began: list[float] = []
-        self._then(lambda: self._phase_began(phase, began))
+        """Tell of a phase's beginning and, when nothing went wrong, of its end.
+
+        One that did not end, and begins again, goes on.
+        """
+        self.begins(phase)
         yield
-        self._then(lambda: self._phase_ended(phase, began))
+        self.ends(phase)
 
-    def _phase_began(self, phase: Phase, began: list[float]) -> None:
-        began.append(time.monotonic())
-        self.actor.emit(PhaseBegan(self.actor.server, self.actor.at(), phase))
+    def begins(self, phase: Phase) -> None:
+        """Tell of a phase's beginning, once the steps so far are done."""
+        self._then(lambda: self._phase_began(phase))
 
-    def _phase_ended(self, phase: Phase, began: list[float]) -> None:
-        seconds = time.monotonic() - began[0]
+    def ends(self, phase: Phase) -> None:
+        """Tell of its end, once the steps so far are done."""
+        self._then(lambda: self._phase_ended(phase))
+
+    def _phase_began(self, phase: Phase) -> None:
+        if phase not in self._open:
+            self._open[phase] = time.monotonic()
+            self.actor.emit(PhaseBegan(self.actor.server, self.actor.at(), phase))
+
+    def _phase_ended(self, phase: Phase) -> None:
+        seconds = time.monotonic() - self._open.pop(phase)
         self._phases.append((phase.value, seconds))
         self.actor.emit(PhaseEnded(self.actor.server, self.actor.at(), phase, seconds))

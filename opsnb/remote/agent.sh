@@ -12,7 +12,7 @@
 # Rule 2: file names travel in payloads, ended by NUL; only names that opsnb made are arguments.
 # Rule 3: every decision was made before; nothing here chooses.
 #
-# Exit statuses: 89 not confirmed in time, 90 what was to be made of another file could not be, 91 locked, 92 lock lost, 93 the
+# Exit statuses: 88 a release stays that was to go, 89 not confirmed in time, 90 what was to be made of another file could not be, 91 locked, 92 lock lost, 93 the
 # lock has changed hands, 94 current is not as expected, 95 that release is live, 96 something could
 # not be removed, 97 no such release, 98 not taken, since the call before it had failed, 99 content
 # is not as planned.
@@ -871,6 +871,8 @@ idle() {
     done
     [ $# = 0 ] || "$how" "$@"
 }
+# The same, as a step that has failed where one stays.
+all_idle() { stays=$(idle "$@") || exit; [ -z "$stays" ] || exit 88; }
 sweep() {
     fence
     displace || exit 96

@@ -162,6 +162,11 @@ class Theirs:
     shared_then: bytes = b""
 
 
+# With these a step has failed that was to remove releases: one stays, or files of one.
+STAYS, NOT_REMOVED = 88, 96
+LEFT = (STAYS, NOT_REMOVED)
+
+
 class Held(Protocol):
     """A server whose lock is ours. Every method raises LockLost when it no longer is."""
 
@@ -400,6 +405,19 @@ class Held(Protocol):
 
         Returns:
             Whether all could be removed that nobody uses, and those that somebody does.
+        """
+
+    async def remove_all(self, names: Sequence[str], *, aside: bool, idle: bool) -> None:
+        """Remove releases, as a step of a series: what follows is taken only if all of them go.
+
+        Args:
+            names: The releases; one, when it is kept aside.
+            aside: Whether to keep it aside (:meth:`retire`).
+            idle: Whether those stay that a process uses (:meth:`remove_idle`).
+
+        Raises:
+            StepFailed: With a status of :data:`LEFT`, something stays. The same can be asked for
+                again by the other methods, which say what.
         """
 
     async def clear_spare(self) -> bool:

@@ -23,12 +23,12 @@ from opsnb.core.text import safe
 from opsnb.errors import OpsnbError, RemoteError
 from opsnb.remote import watchdog
 from opsnb.remote.adopting import Adopting
-from opsnb.remote.base import Brought, Finish, Patched
+from opsnb.remote.base import NOT_REMOVED, Brought, Finish, Patched
 from opsnb.remote.hooked import Heard
 from opsnb.remote.pack import Packer, packing
 from opsnb.remote.paths import inside
 from opsnb.remote.placed import Placed
-from opsnb.remote.replies import NOT_REMOVED, as_payload, cut, good
+from opsnb.remote.replies import as_payload, cut, good
 from opsnb.remote.shell import Call, Reply, Shell, quoted
 
 if TYPE_CHECKING:
@@ -427,6 +427,12 @@ class PosixHeld(Placed, Adopting):
         well, out = await self._removing("idle", how, *names)
         told = {os.fsdecode(line) for line in out.splitlines()}
         return well, [name for name in names if name in told]
+
+    async def remove_all(self, names: Sequence[str], *, aside: bool, idle: bool) -> None:
+        """See :meth:`Held.remove_all`."""
+        how = "retire" if aside else "discard"
+        how_then = ("all_idle", how) if idle else (how,)
+        await self._step("remove releases", *how_then, *names)
 
     async def _removing(self, name: str, *args: str) -> tuple[bool, bytes]:
         """Remove something, after the steps that wait: whether all could be, and what was said."""

@@ -16,7 +16,7 @@ from opsnb.remote.shell import Reply
 
 # Exit statuses of the agent's functions; see the head of agent.sh.
 TORN = b" torn\n"
-LOCKED, LOCK_LOST, CHANGED_HANDS, NOT_REMOVED = 91, 92, 93, 96
+LOCKED, LOCK_LOST, CHANGED_HANDS = 91, 92, 93
 
 
 def aside_in(reply: Reply, live: bytes) -> Aside | None:

@@ -698,6 +698,7 @@ ROBBED: dict[str, Step] = {
     "retire": lambda held: held.retire(ONE),
     "clear_spare": lambda held: held.clear_spare(),
     "remove_idle": lambda held: held.remove_idle([ONE], aside=False),
+    "remove_all": lambda held: held.remove_all([ONE], aside=False, idle=True),
     "place": lambda held: held.place(f"releases/{ONE}", f"opsnb-{'0' * 32}.php", b"<?php"),
     "unplace": lambda held: held.unplace(),
     "copy_theirs": lambda held: held.copy_theirs(ONE, "plain"),

@@ -28,7 +28,7 @@ from opsnb.errors import (
     StepTimedOut,
 )
 from opsnb.remote.adopting import NotAdopting
-from opsnb.remote.base import Brought, Finish, Patched
+from opsnb.remote.base import NOT_REMOVED, Brought, Finish, Patched
 from opsnb.remote.pack import Packer
 from opsnb.remote.paths import inside
 from opsnb.remote.placed import NotPlaced
@@ -561,6 +561,12 @@ class SftpHeld(NotPlaced, NotAdopting):
         """See :meth:`Held.remove_idle`. SFTP tells nothing of processes."""
         del aside
         return await self.discard(names), []
+
+    async def remove_all(self, names: Sequence[str], *, aside: bool, idle: bool) -> None:
+        """See :meth:`Held.remove_all`."""
+        del aside, idle
+        if not await self.discard(names):
+            raise StepFailed("not all of the releases could be removed", NOT_REMOVED)
 
     async def clear_spare(self) -> bool:
         """See :meth:`Held.clear_spare`."""

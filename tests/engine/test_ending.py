@@ -1,0 +1,155 @@
+"""From the switch to the end: what is sent together, and what is so when not all of it is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opsnb.core.events import Event, Outcome, PhaseBegan, PhaseEnded
+from opsnb.core.release import State
+from opsnb.errors import DeployFailed, NotRestored
+from opsnb.remote.held import PosixHeld
+from opsnb.remote.shell import Call, Reply, Shell
+from opsnb.server import Server
+from tests.engine.conftest import configure, site
+from tests.engine.test_in_use import holding, versions
+from tests.support.site import faults
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The names of the steps that were sent together, for each time."""
+    batches: list[list[str]] = []
+    real = Shell.batch
+
+    async def batch(
+        self: Shell, calls: Sequence[Call], answered: Callable[[int, Reply], None] | None = None
+    ) -> list[Reply]:
+        batches.append([call.name for call in calls])
+        return await real(self, calls, answered)
+
+    monkeypatch.setattr(Shell, "batch", batch)
+    return batches
+
+
+def last(server: Server) -> dict[str, Any]:
+    """The last entry of the audit log."""
+    lines = (site(server) / ".opsnb/audit.jsonl").read_text().splitlines()
+    entry: dict[str, Any] = json.loads(lines[-1])
+    return entry
+
+
+def test_where_nothing_is_to_be_asked_the_switch_and_the_end_are_sent_together(
+    server: Server, source: Path, sent: list[list[str]]
+) -> None:
+    configure(server, keep_releases=2)
+    versions(server, source, "one", "two")
+    sent.clear()
+    versions(server, source, "three")
+    assert {"publish", "all_idle", "drop_lock"} <= set(sent[-1])
+    sent.clear()
+    server.rollback().wait()
+    assert {"publish", "drop_lock"} <= set(sent[-1])
+    assert faults(site(server), server) == []
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"after_publish": ["true"]},
+        {"health": [{"command": "true"}]},
+        {"purge": [{"command": "true"}]},
+        {"watchdog": 60, "health": [{"command": "true"}]},
+    ],
+)
+def test_what_may_fail_after_the_switch_is_waited_for(
+    server: Server, source: Path, sent: list[list[str]], setting: dict[str, Any]
+) -> None:
+    configure(server, **setting)
+    versions(server, source, "one", "two")
+    switch = next(batch for batch in sent if batch[-1].startswith("publish"))
+    assert "drop_lock" not in switch
+    assert faults(site(server), server) == []
+
+
+def test_a_release_that_stays_is_told_and_not_written_down_as_removed(
+    server: Server, source: Path, sent: list[list[str]]
+) -> None:
+    configure(server, keep_releases=2)
+    old, other, _ = versions(server, source, "one", "two", "three")[:3]
+    assert not (site(server) / "releases" / old).exists()
+    told: list[Event] = []
+    with holding(site(server) / "releases" / other, "works in it"):
+        (source / "index").write_text("four")
+        job = server.deploy(source)
+        told += list(job)
+        report = job.wait()
+    assert report.removed == ()
+    assert last(server)["what"] == "deploy.done"
+    assert last(server)["removed"] == {}
+    assert (site(server) / "releases" / other / "index").read_text() == "two"
+    # Each phase is told once, and ends.
+    began = [event.phase for event in told if isinstance(event, PhaseBegan)]
+    ended = [event.phase for event in told if isinstance(event, PhaseEnded)]
+    assert began == ended
+    assert len(set(began)) == len(began)
+    assert faults(site(server), server) == []
+    gone = dict(server.prune().wait().removed)
+    assert gone.keys() == {other}
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, step: str, before: int) -> None:
+    """A step of the agent that fails, once it was taken so many times."""
+    real = getattr(PosixHeld, step)
+    taken: list[object] = []
+
+    async def fails(self: PosixHeld, *args: Any) -> None:
+        taken.append(args)
+        if len(taken) > before:
+            await self._step("be understood", "no_such_step")
+        else:
+            await real(self, *args)
+
+    monkeypatch.setattr(PosixHeld, step, fails)
+
+
+def test_what_fails_after_the_switch_leaves_the_new_release_live(
+    server: Server, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = versions(server, source, "one")
+    with monkeypatch.context() as broken:
+        failing(broken, "flush", 1)
+        (source / "index").write_text("two")
+        with pytest.raises(NotRestored, match="after the switch: cannot be understood") as failed:
+            server.deploy(source).wait()
+    assert "opsnb rollback local" in failed.value.hint
+    assert (site(server) / "current/index").read_text() == "two"
+    (source / "index").write_text("three")
+    report = server.deploy(source).wait()
+    assert report.outcome is Outcome.DONE
+    assert faults(site(server), server) == []
+    assert first in {release.name for release in server.look().releases}
+
+
+def test_what_fails_before_the_switch_leaves_the_old_one_live(
+    server: Server, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing of what comes after it is done, though it was sent."""
+    configure(server, keep_releases=1)
+    (first,) = versions(server, source, "one")
+    with monkeypatch.context() as broken:
+        failing(broken, "flush", 0)
+        (source / "index").write_text("two")
+        with pytest.raises(DeployFailed, match="cannot be understood"):
+            server.deploy(source).wait()
+    assert (site(server) / "current/index").read_text() == "one"
+    assert [path.name for path in (site(server) / "releases").iterdir()] == [first]
+    (live,) = server.look().releases
+    assert live.record
+    assert live.record.state is State.GOOD
+    assert last(server)["what"] == "deploy.failed"
+    assert faults(site(server), server) == []
