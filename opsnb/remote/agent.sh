@@ -5,7 +5,8 @@
 # Then each line is a call: the name of a function below and its quoted arguments. After a call that
 # begins with "< " a payload follows, which is the function's standard input: frames of a line with
 # a length, and so many bytes; "0" ends it, "x" gives it up.
-# A call that begins with "& " is taken only if the one before it ended with 0.
+# A call that begins with "& " is taken only if the one before it ended with 0. One that begins with "= "
+# is taken at the same time as the one after it, and answered after that; its payload comes after both.
 # The reply is what the function prints, then "NONCE STATUS" on a line of its own, on both streams.
 #
 # Rule 1: a function that changes something calls `fence` first: it runs only under the lock.
@@ -724,7 +725,7 @@ link() { fence; cd "releases/$1" && xargs -0 -r -n 2 ln -s -T --; }
 # that was kept aside also what is not as it was when it left, before an empty line.
 finish() {
     fence
-    survey "$1" >"$D/.opsnb/tmp.$T" && cd "$D/.opsnb" && mv -T "tmp.$T" "stats/$1" || return
+    survey "$1" >"$D/.opsnb/tmp.$T.stats" && cd "$D/.opsnb" && mv -T "tmp.$T.stats" "stats/$1" || return
     [ -n "$2" ] || { cat "stats/$1"; return; }
     [ ! -f tmp.spare ] || { comm -z -3 "stats/$1" tmp.spare && rm tmp.spare; } || return
     printf '\0'
@@ -1134,8 +1135,30 @@ drop_lock_for_good() {
 reply() { printf '\n%s %s\n' "$N" "$1" >&2; printf '\n%s %s\n' "$N" "$1"; }
 
 skip() {
-    case $call in '< '*) enough && recv >/dev/null ;; esac
+    case $1 in '< '*) enough && recv >/dev/null ;; esac
     reply 98
+}
+
+run() { case $1 in '< '*) recv | with_payload "${1#< }" ;; *) ( eval "$1" ) ;; esac; }
+# Two calls at the same time: what the second says waits in the pipe until the first has answered.
+# What they complain about comes together. The status is the second's when the first has ended well.
+pair() {
+    { s=$( { { second "$2"; printf '%s' "$?" >&6; } | first "$1" >&5; } 6>&1 ) || return; } 5>&1
+    return "$s"
+}
+first() {
+    run "$1"
+    s=$?
+    reply "$s"
+    cat
+    printf '\n%s 0\n' "$N" >&2
+    return "$s"
+}
+second() {
+    run "$1"
+    s=$?
+    printf '\n%s %s\n' "$N" "$s"
+    return "$s"
 }
 
 # The script itself comes from standard input, so that is moved only once all of it has been read.
@@ -1149,18 +1172,32 @@ serve() {
     O=$(for tool in setsid timeout python3 curl wget bash nc; do
         command -v "$tool" >/dev/null 2>&1 && printf "%s " "$tool"
     done)
+    beside=
     while IFS= read -r call <&3; do
         C=$((C + 1))
         case $call in
+        '= '*)
+            beside=${call#= }
+            continue
+            ;;
         '& '*)
             call=${call#& }
-            [ "$S" = 0 ] || { skip; continue; }
+            if [ "$S" != 0 ]; then
+                skip "$call"
+                [ -z "$beside" ] || skip "$beside"
+                beside=
+                continue
+            fi
             ;;
         esac
+        if [ -n "$beside" ]; then
+            pair "$call" "$beside"
+            S=$? beside=
+            continue
+        fi
         case $call in
-        '< '*) recv | with_payload "${call#< }" ;;
         take\ * | drop_lock*) eval "$call" ;;
-        *) ( eval "$call" ) ;;
+        *) run "$call" ;;
         esac
         S=$?
         reply "$S"

@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
@@ -39,6 +39,7 @@ BEAT = 3.0
 SHORT = 4096  # bytes of a line that is an argument
 CLOSED = 0o10000  # beyond every mode
 LONG = 64 * 1024  # bytes of a file from which it is compressed on a slow line
+WRITING = frozenset(("edit", "store", "store_packed"))  # what touches no release
 FEW = 400  # files that one core hashes as fast as several
 
 
@@ -316,15 +317,21 @@ class PosixHeld(Placed, Adopting):
 
     async def finish_like(self, name: str, base: str) -> Finish:
         """See :meth:`Held.finish_like`."""
-        packed = self._remote.packing
-        reply = await self._answer("list the release", "finish", name, base, packed=packed)
-        altered, unlike = cut(reply.out)
+        altered, unlike = cut((await self._finish(name, base)).out)
         return Finish(unlike, altered)
 
     async def finish(self, name: str) -> bytes:
         """See :meth:`Held.finish`."""
-        packed = self._remote.packing
-        return (await self._answer("list the release", "finish", name, "", packed=packed)).out
+        return (await self._finish(name, "")).out
+
+    async def _finish(self, name: str, base: str) -> Reply:
+        """List a release, while the manifest is written that waits to be."""
+        waits = bool(self._waiting) and self._waiting[-1].call.name in WRITING
+        beside = [self._waiting.pop()] if waits else []
+        what, packed = "list the release", self._remote.packing
+        self._put(what, "finish", (name, base), None, packed)
+        self._waiting += [replace(step, call=replace(step.call, beside=True)) for step in beside]
+        return (await self._take_all())[-1 - len(beside)]
 
     async def store(self, path: str, content: bytes) -> None:
         """See :meth:`Held.store`."""

@@ -198,7 +198,10 @@ class PosixRemote:
 
     async def glance(self) -> Glance:
         """See :meth:`Remote.glance`."""
-        others = (Call(name, timeout=self._step_timeout) for name in ("live", "aside"))
+        others = [
+            Call("live", timeout=self._step_timeout),
+            Call("aside", timeout=self._step_timeout, beside=True),
+        ]
         look, live, aside = await self.asks([Call("look"), *others])
         self._stand_by()
         site = self._seen(look)

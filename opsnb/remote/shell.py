@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Protocol
 
@@ -96,6 +96,8 @@ class Call:
         on_output: Told each piece of output as it comes.
         regardless: Whether it runs even if the call before it, sent with it, has failed.
         packed: How what it prints is compressed on its way; empty for not at all.
+        beside: Whether it runs at the same time as the call before it, if that is run. That one has
+            no payload, and neither changes the shell itself.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Call:
     on_output: Callable[[bytes], None] | None = None
     regardless: bool = True
     packed: Packer = ""
+    beside: bool = False
 
     @property
     def limit(self) -> int:
@@ -116,6 +119,7 @@ class Call:
         how = [b"packed", self.packed.encode()] if self.packed else []
         line = b" ".join([*how, self.name.encode(), *(quote(arg) for arg in self.args)])
         if_well = b"" if self.regardless else b"& "
+        if_well = b"= " if self.beside else if_well
         return if_well + (b"< " if self.payload is not None else b"") + line + b"\n"
 
 
@@ -213,13 +217,16 @@ class Shell:
 
         Returns:
             Their replies. The status of one that was not run, since the one before it had failed,
-            is 98.
+            is 98. What two complained about that ran at the same time is in both.
 
         Raises:
             StepTimedOut: One did not end in time; the shell is closed.
             Disconnected: The connection went away: which of them ran is unknown.
         """
         lines = [call.line() for call in calls]
+        for place, call in enumerate(calls):
+            if call.beside:  # the agent reads of it first
+                lines[place - 1 : place + 1] = lines[place] + lines[place - 1], b""
         async with self._turn:
             if self.broken:
                 raise Disconnected("the connection to the server's shell is closed")
@@ -230,9 +237,12 @@ class Shell:
             writing = asyncio.create_task(self._write(list(zip(lines, calls, strict=True))))
             writing.add_done_callback(self._written)
             try:
-                replies = []
+                replies: list[Reply] = []
                 for place, call in enumerate(calls):
-                    replies.append(await self._answer(call))
+                    reply = await self._answer(call)
+                    if call.beside:
+                        reply = replace(reply, err=replies[-1].err + reply.err)
+                    replies.append(reply)
                     if answered:
                         answered(place, replies[-1])
                 await writing
