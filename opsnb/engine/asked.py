@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ class Asked:
         once_at: The server that runs the hooks that run once in its environment; empty for this.
         memory: What the last reading left; None when every file is to be read.
         about: What templates of configuration files are told.
+        lazily: Whether files of a folder may be left unread that would have to be hashed.
     """
 
     where: str
@@ -58,6 +60,7 @@ class Asked:
     once_at: str = ""
     memory: Memory | None = None
     about: About = field(default_factory=About)
+    lazily: bool = False
 
     @property
     def makes(self) -> bool:
@@ -87,7 +90,10 @@ async def read(asked: Asked, tell: Tell) -> tuple[Wish, Source]:
         await asyncio.to_thread(made.check, source.manifest)
         source = replace(source, keeper=made)
     else:
-        source = await asyncio.to_thread(scan, Path(asked.where), settings.exclude, asked.memory)
+        # Configuration files are held against what the source has.
+        lazily = asked.lazily and not settings.files and settings.verify != "all"
+        reading = partial(scan, Path(asked.where), settings.exclude, asked.memory, lazily=lazily)
+        source = await asyncio.to_thread(reading)
     wish = Wish(
         source=source.manifest,
         label=label,

@@ -2,7 +2,8 @@
 
 Rule 1: nothing is opened that ``lstat`` does not call a regular file (a FIFO would block for ever).
 Rule 2: content is hashed when the plan is made; what was sent is hashed again on the server, so a
-file that changes in between is found out.
+file that changes in between is found out. Where all of it will be sent in any case it may be hashed
+as it is sent: only if the file then still looks as it did when the plan was made.
 """
 
 from __future__ import annotations
@@ -37,6 +38,19 @@ SETTLED = 2_000_000_000  # nanoseconds; FAT's clock is the coarsest
 Looks = tuple[int, int, int, int, int, int]
 
 
+@dataclass(frozen=True, eq=False)
+class Unread:
+    """Files of a folder whose content nobody has read yet.
+
+    Attributes:
+        looks: How each looked to ``stat``, by path.
+        whole: Gives what was found, once from their digests by path; what is missing is read.
+    """
+
+    looks: Mapping[bytes, Looks]
+    whole: Callable[[Path, Mapping[bytes, str]], Source]
+
+
 @dataclass(frozen=True)
 class Source:
     """A folder as it was scanned.
@@ -49,6 +63,7 @@ class Source:
         shared: Content of configuration files that belong in ``shared/``, by path.
         secrets: What stands in them and is shown nowhere.
         keeper: Whoever has it keeps the folder from being removed; None for a folder of others'.
+        unread: The files that were not hashed yet; None when all of them were. See :func:`whole`.
     """
 
     root: Path
@@ -58,6 +73,7 @@ class Source:
     shared: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
     secrets: Secrets = field(default_factory=Secrets)
     keeper: object = field(default=None, compare=False, repr=False)
+    unread: Unread | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass
@@ -80,7 +96,9 @@ class Memory:
     source: Source | None = None
 
 
-def scan(root: Path, exclude: Sequence[str] = (), memory: Memory | None = None) -> Source:
+def scan(
+    root: Path, exclude: Sequence[str] = (), memory: Memory | None = None, *, lazily: bool = False
+) -> Source:
     """Read a folder: names, kinds, modes and the SHA-256 of every file.
 
     A file that looks to ``stat`` as it did when it was last hashed (size, times of its content and
@@ -90,6 +108,7 @@ def scan(root: Path, exclude: Sequence[str] = (), memory: Memory | None = None) 
         root: The folder.
         exclude: Gitignore rules; those of its ``.deployignore`` come after them.
         memory: What the last scan left; None when every file is to be read.
+        lazily: Whether files that would have to be read, but for large ones, may be left unread.
 
     Raises:
         SourceError: It is no folder, is empty, cannot be read, or holds something that is neither
@@ -99,7 +118,7 @@ def scan(root: Path, exclude: Sequence[str] = (), memory: Memory | None = None) 
         root = root.expanduser().absolute()
         if not root.is_dir():
             raise SourceError(f"the source {safe(str(root))} is not a folder", "Build it first?")
-        scanned = _Scan(os.fsencode(root), Rules(root, exclude), memory)
+        scanned = _Scan(os.fsencode(root), Rules(root, exclude), memory, lazily=lazily)
         with uncollected():
             scanned.walk(b"", scanned.root)
     except OSError as error:
@@ -123,8 +142,12 @@ def scan(root: Path, exclude: Sequence[str] = (), memory: Memory | None = None) 
 class _Scan:
     """One walk through a folder."""
 
-    def __init__(self, root: bytes, rules: Rules, memory: Memory | None) -> None:
+    def __init__(
+        self, root: bytes, rules: Rules, memory: Memory | None, *, lazily: bool = False
+    ) -> None:
         self.root = root
+        self._lazily = lazily
+        self._unread: dict[bytes, Looks] = {}
         self.entries: list[Entry] = []
         self.odd: list[str] = []
         self.excluded = 0
@@ -214,13 +237,7 @@ class _Scan:
         self.entries.append(entry)
 
     def _file(self, path: bytes, place: bytes, mode: int, status: os.stat_result) -> Entry:
-        looks = b"%d %d %d %d %d" % (
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-            status.st_ino,
-            status.st_dev,
-        )
+        looks = _text(_looks(status))
         known = self._known.get(path, b"")
         if known[DIGEST:] == looks:
             self._new[path] = known
@@ -228,11 +245,13 @@ class _Scan:
             if before is not None and before.mode == mode:
                 return before
             return Entry(path, Kind.FILE, mode, status.st_size, known[:DIGEST].decode())
+        if self._lazily and status.st_size < LARGE:
+            self._unread[path] = _looks(status)
+            return Entry(path, Kind.FILE, mode, status.st_size)
         edited = known and status.st_size >= LARGE and cache.has_chunks(known[:DIGEST].decode())
         read = _digest_and_cut if edited else _digest
         size, digest = read(place, status.st_size)
-        settled = max(status.st_mtime_ns, status.st_ctime_ns) < self._settled
-        if settled and size == status.st_size:
+        if size == status.st_size and _settled(_looks(status), self._settled):
             self._new[path] = digest.encode() + looks
         return Entry(path, Kind.FILE, mode, size, digest)
 
@@ -244,6 +263,8 @@ class _Scan:
             manifest = last.manifest
         else:
             manifest = Manifest(self.entries, last.manifest if last else None)
+        if self._unread:
+            return Source(root, manifest, self.excluded, unread=Unread(self._unread, self._whole))
         found = Source(root, manifest, self.excluded)
         if memory:
             if self._new != self._known:
@@ -251,6 +272,21 @@ class _Scan:
             memory.root, memory.known, memory.source = self.root, self._new, found
             memory.looked, memory.rules = self._looks, self._rules.lines
         return found
+
+    def _whole(self, root: Path, digests: Mapping[bytes, str]) -> Source:
+        """What was found, once every file is hashed."""
+        found: dict[bytes, Entry] = {}
+        for path, looks in self._unread.items():
+            size, mode, digest = looks[0], stat.S_IMODE(looks[-1]), digests.get(path, "")
+            if not digest:
+                size, digest = _digest(self.root + b"/" + path, size)
+            found[path] = Entry(path, Kind.FILE, mode, size, digest)
+            if size == looks[0] and _settled(looks, self._settled):
+                self._new[path] = digest.encode() + _text(looks)
+                self._looks[os.fsdecode(path)] = looks, found[path]
+        self.entries = [found.get(entry.path, entry) for entry in self.entries]
+        self._unread = {}
+        return self.source(root)
 
 
 def _looks(status: os.stat_result) -> Looks:
@@ -262,6 +298,38 @@ def _looks(status: os.stat_result) -> Looks:
         status.st_dev,
         status.st_mode,
     )
+
+
+def _text(looks: Looks) -> bytes:
+    """How a file looks, as a cache keeps it: the mode can change without the content."""
+    return b"%d %d %d %d %d" % looks[:5]
+
+
+def _settled(looks: Looks, since: int) -> bool:
+    """Whether a file last changed before then, in nanoseconds since the epoch."""
+    return max(looks[1], looks[2]) < since
+
+
+def whole(source: Source, digests: Mapping[bytes, str] | None = None) -> Source:
+    """A source whose every file is hashed.
+
+    Args:
+        source: The source.
+        digests: The SHA-256 of files that were not, where they are known meanwhile; the others are
+            read now.
+
+    Raises:
+        SourceError: One cannot be read.
+    """
+    if source.unread is None:
+        return source
+    try:
+        with uncollected():
+            found = source.unread.whole(source.root, digests or {})
+    except OSError as error:
+        name = safe(os.fsencode(error.filename or source.root))
+        raise SourceError(f"cannot read {name}: {error.strerror}") from error
+    return replace(source, manifest=found.manifest, unread=None)
 
 
 def _kind(mode: int) -> str:
@@ -314,6 +382,7 @@ def pieces(
     entries: Mapping[bytes, Entry],
     paths: Sequence[bytes],
     sent: Callable[[int, int], None],
+    hashed: dict[bytes, str] | None = None,
 ) -> Iterator[bytes]:
     """A tar stream of some paths, piece by piece.
 
@@ -323,11 +392,13 @@ def pieces(
         paths: The paths, in the order to send them.
         sent: Told files and bytes of content as they go out: ``(1, 0)`` for a file begun,
             ``(0, n)`` for n bytes.
+        hashed: Is given the SHA-256 of each file that was not read before.
 
     Raises:
         SourceError: A file is not as it was scanned.
     """
-    root = os.fsencode(source.root)
+    root, unread = os.fsencode(source.root), source.unread.looks if source.unread else {}
+    late = {} if hashed is None else hashed
     for path in paths:
         entry, place = entries[path], root + b"/" + path
         if path in source.extra:
@@ -335,10 +406,10 @@ def pieces(
             sent(entry.kind is Kind.FILE, entry.size)
             yield source.extra[path] + tar.padding(entry.size)
         elif entry.kind is Kind.FILE and entry.size < CHUNK:
-            yield _small(place, entry)
+            yield _small(place, entry, unread.get(path), late)
             sent(1, entry.size)
         elif entry.kind is Kind.FILE:
-            content = _file(place, entry)
+            content = _file(place, entry, unread.get(path), late)
             yield next(content)
             sent(1, 0)
             for piece in content:
@@ -373,7 +444,7 @@ def _header(place: bytes, entry: Entry) -> bytes:
     return tar.header(open_, mtime)
 
 
-def _small(place: bytes, entry: Entry) -> bytes:
+def _small(place: bytes, entry: Entry, looks: Looks | None, hashed: dict[bytes, str]) -> bytes:
     """All of a small file at once: of ten thousand, every step counts."""
     size = entry.size
     try:
@@ -387,14 +458,29 @@ def _small(place: bytes, entry: Entry) -> bytes:
             if not more:
                 raise changed(entry, "it became shorter")
             content += more
+        if looks is not None:
+            _check_unchanged(handle, entry, looks)
+            hashed[entry.path] = hashlib.sha256(content).hexdigest()
     finally:
         os.close(handle)
     return tar.header(entry, int(status.st_mtime)) + content + tar.padding(size)
 
 
-def _file(place: bytes, entry: Entry) -> Iterator[bytes]:
+def _check_unchanged(handle: int, entry: Entry, looks: Looks) -> None:
+    """Whether a file that is read but once still looks as it did.
+
+    Raises:
+        SourceError: It does not: what was read may be the half of one and the half of another.
+    """
+    if _looks(os.fstat(handle)) != looks:
+        raise changed(entry, "it does not look as it did")
+
+
+def _file(
+    place: bytes, entry: Entry, looks: Looks | None, hashed: dict[bytes, str]
+) -> Iterator[bytes]:
     """A file's header and content."""
-    left = entry.size
+    left, digest = entry.size, hashlib.sha256()
     try:
         handle, status = _begun(place)
     except OSError as error:
@@ -406,7 +492,12 @@ def _file(place: bytes, entry: Entry) -> Iterator[bytes]:
             if not piece:
                 raise changed(entry, "it became shorter")
             left -= len(piece)
+            if looks is not None:
+                digest.update(piece)
             yield piece
+        if looks is not None:
+            _check_unchanged(handle, entry, looks)
+            hashed[entry.path] = digest.hexdigest()
     finally:
         os.close(handle)
 

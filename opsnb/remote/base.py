@@ -258,7 +258,8 @@ class Held(Protocol):
         Args:
             name: The release.
             stream: The files, and nothing else.
-            digests: What each of them must have, hexadecimal.
+            digests: What each of them must have, hexadecimal; at the latest once the stream has
+                ended, the paths before.
             how: The compression.
         """
 

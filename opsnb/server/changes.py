@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,7 @@ class Server(Planning):
             order = Order(given(what.wish, what.source), what.plan)
         else:
             # At once, so that it is read while the connection is made.
-            asked = self._asked(what, revision, ref, keep, force)
+            asked = replace(self._asked(what, revision, ref, keep, force), lazily=True)
             begun = Reading(asked, self._keep_made)
             LOOP.submit(begun.begin())
             order = Order(begun, makes=asked.makes)
