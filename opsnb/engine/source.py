@@ -120,7 +120,7 @@ def scan(
             raise SourceError(f"the source {safe(str(root))} is not a folder", "Build it first?")
         scanned = _Scan(os.fsencode(root), Rules(root, exclude), memory, lazily=lazily)
         with uncollected():
-            scanned.walk(b"", scanned.root)
+            scanned.walk(b"")
     except OSError as error:
         name = safe(os.fsencode(error.filename or root))
         raise SourceError(f"cannot read {name}: {error.strerror}") from error
@@ -167,45 +167,47 @@ class _Scan:
         elif memory:
             self._known = cache.index(root)
 
-    def walk(self, directory: bytes, here: bytes) -> None:
+    def walk(self, directory: bytes) -> None:
         """Take in a directory and everything below it.
 
         Args:
             directory: Its path below the root; empty for the root.
-            here: Its path.
         """
         above = os.fsdecode(directory + b"/" if directory else b"")
         ignores, below = self._rules.ignores, []
         looked = self._looked.get
         # What is in an open directory is found without going through all that is above it again.
-        handle = os.open(here, DIRECTORY | (os.O_NOFOLLOW if directory else 0))
+        handle = os.open(self._at(directory), DIRECTORY | (os.O_NOFOLLOW if directory else 0))
         named = above
         try:
             with os.scandir(handle) as found:
                 for item in found:
                     named = above + item.name
-                    status = item.stat(follow_symlinks=False)
+                    looks = _looks(item.stat(follow_symlinks=False))
                     # Most files are as they were: these lines are all that they cost.
                     before = looked(named)
-                    if before is not None and before[0] == _looks(status):
+                    if before is not None and before[0] == looks:
                         self._again(named, before)
                         continue
-                    is_dir = stat.S_ISDIR(status.st_mode)
+                    is_dir = stat.S_ISDIR(looks[-1])
                     if ignores(named, is_dir):
                         self.excluded += 1
                         continue
-                    path, place = os.fsencode(named), here + b"/" + os.fsencode(item.name)
-                    self._add(path, place, status)
+                    path = os.fsencode(named)
+                    self._add(named, path, looks)
                     if is_dir:
-                        below.append((path, place))
+                        below.append(path)
         except OSError as error:
             # What is told of a file in an open directory is its name alone.
-            error.filename = self.root + b"/" + os.fsencode(named)
+            error.filename = self._at(os.fsencode(named))
             raise
         finally:
             os.close(handle)
-        for path, place in below:
-            self.walk(path, place)
+        for path in below:
+            self.walk(path)
+
+    def _at(self, path: bytes) -> bytes:
+        return self.root + b"/" + path if path else self.root
 
     def _again(self, named: str, before: tuple[Looks, Entry]) -> None:
         """Take a file in that looks as it did."""
@@ -216,16 +218,17 @@ class _Scan:
         self.entries.append(entry)
         self._reused += 1
 
-    def _add(self, path: bytes, place: bytes, status: os.stat_result) -> None:
-        mode = stat.S_IMODE(status.st_mode)
-        if stat.S_ISREG(status.st_mode):
-            entry = self._file(path, place, mode, status)
-        elif stat.S_ISDIR(status.st_mode):
+    def _add(self, named: str, path: bytes, looks: Looks) -> None:
+        mode = looks[-1]
+        if stat.S_ISREG(mode):
+            entry = self._file(path, stat.S_IMODE(mode), looks)
+        elif stat.S_ISDIR(mode):
             entry = Entry(path, Kind.DIR, mode & 0o777)
-        elif stat.S_ISLNK(status.st_mode):
-            entry = Entry(path, Kind.LINK, target=os.readlink(place))  # noqa: PTH115 - bytes
+        elif stat.S_ISLNK(mode):
+            target = os.readlink(self._at(path))  # noqa: PTH115 - bytes
+            entry = Entry(path, Kind.LINK, target=target)
         else:
-            self.odd.append(f"{safe(path)} ({_kind(status.st_mode)})")
+            self.odd.append(f"{safe(path)} ({_kind(mode)})")
             return
         before = self._before.get(path)
         if before is not None and (before is entry or before == entry):
@@ -233,27 +236,27 @@ class _Scan:
             entry = before
             self._reused += 1
         if path in self._new:
-            self._looks[os.fsdecode(path)] = _looks(status), entry
+            self._looks[named] = looks, entry
         self.entries.append(entry)
 
-    def _file(self, path: bytes, place: bytes, mode: int, status: os.stat_result) -> Entry:
-        looks = _text(_looks(status))
+    def _file(self, path: bytes, mode: int, looks: Looks) -> Entry:
+        size, text = looks[0], _text(looks)
         known = self._known.get(path, b"")
-        if known[DIGEST:] == looks:
+        if known[DIGEST:] == text:
             self._new[path] = known
             before = self._before.get(path)
             if before is not None and before.mode == mode:
                 return before
-            return Entry(path, Kind.FILE, mode, status.st_size, known[:DIGEST].decode())
-        if self._lazily and status.st_size < LARGE:
-            self._unread[path] = _looks(status)
-            return Entry(path, Kind.FILE, mode, status.st_size)
-        edited = known and status.st_size >= LARGE and cache.has_chunks(known[:DIGEST].decode())
+            return Entry(path, Kind.FILE, mode, size, known[:DIGEST].decode())
+        if self._lazily and size < LARGE:
+            self._unread[path] = looks
+            return Entry(path, Kind.FILE, mode, size)
+        edited = known and size >= LARGE and cache.has_chunks(known[:DIGEST].decode())
         read = _digest_and_cut if edited else _digest
-        size, digest = read(place, status.st_size)
-        if size == status.st_size and _settled(_looks(status), self._settled):
-            self._new[path] = digest.encode() + looks
-        return Entry(path, Kind.FILE, mode, size, digest)
+        found, digest = read(self._at(path), size)
+        if found == size and _settled(looks, self._settled):
+            self._new[path] = digest.encode() + text
+        return Entry(path, Kind.FILE, mode, found, digest)
 
     def source(self, root: Path) -> Source:
         """What was found, and remembered for the next time."""
@@ -279,7 +282,7 @@ class _Scan:
         for path, looks in self._unread.items():
             size, mode, digest = looks[0], stat.S_IMODE(looks[-1]), digests.get(path, "")
             if not digest:
-                size, digest = _digest(self.root + b"/" + path, size)
+                size, digest = _digest(self._at(path), size)
             found[path] = Entry(path, Kind.FILE, mode, size, digest)
             if size == looks[0] and _settled(looks, self._settled):
                 self._new[path] = digest.encode() + _text(looks)
