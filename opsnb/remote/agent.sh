@@ -212,11 +212,15 @@ named() {
 }
 
 # The live release's name, the record of the one kept aside, and what differs between the two.
-# Whether it is still as it was when it left, its listing tells once it has become the new one.
+# Whether it is still as it was when it left, its listing tells once it has become the new one. One is
+# not told of in which somebody else may write to a directory: he could lead what is done in it astray.
+# Where nobody may, nobody but its owner can change that later.
 aside() {
     named
     cd "$D/.opsnb/spare" 2>/dev/null && [ -n "$n" ] || return 0
     [ -d tree ] && ! [ -L tree ] && [ -f stats ] && [ -f record ] && [ -f "$D/.opsnb/stats/$n" ] || return 0
+    odd=$(find tree -type d \( ! -user "$U" -o -perm /022 \) -printf odd -quit -o -path tree -printf seen)
+    [ "$odd" = seen ] || return 0
     printf '%s\0' "$n" && text record && printf '\0' && unlike stats "$D/.opsnb/stats/$n"
 }
 # The lines of one listing that are not the other's and, after a tab, those of the other alone.
@@ -584,16 +588,14 @@ passable() {
 PASSABLE='find "$@" -maxdepth 0 -type l -printf l -o -type d ! -perm -700 -exec chmod u+rwx {} \;
     [ $? -le 1 ]'
 # The release that was kept aside becomes the new one: nothing is copied. The payload is that of copy: a
-# link there could lead whatever is done next out of the tree; so could who is in a directory still that
-# he may write to. What else was done in it, its listing tells.
+# link there could lead whatever is done next out of the tree. What else was done in it, its listing tells.
 recycle() {
     fence
     ! mounted_below .opsnb/spare/tree || { say 'something is mounted in it'; exit 90; }
     [ -d "releases/$1" ] && [ -d .opsnb/spare/tree ] && ! [ -L .opsnb/spare/tree ] &&
         chmod 700 .opsnb/spare/tree && mv -T .opsnb/spare/tree "releases/$1" &&
         mv -T .opsnb/spare/stats .opsnb/tmp.spare && rm -rf .opsnb/spare || return
-    odd=$(find "releases/$1" -type d \( ! -user "$U" -o -perm /022 \) -printf odd -quit -o -path "releases/$1" -printf seen)
-    [ "$odd" = seen ] && passable "$1" || { say 'others may write in it, or have put links there'; exit 90; }
+    passable "$1" || { say 'somebody has put a link where a directory was'; exit 90; }
 }
 # Copy paths of another release: what links lead to, or links. A link in the place of a directory
 # would lead astray what comes after it. What tar could not read is missed by the check that follows.

@@ -179,7 +179,8 @@ OPEN = {
     ),
     "{ say 'somebody has put a link where a directory was'; return 1; }": ":",
     "chmod 700 .opsnb/spare/tree &&": "",
-    '[ "$odd" = seen ] && passable "$1" ||': ": ||",
+    '[ "$odd" = seen ] ||': ": ||",
+    'passable "$1" ||': ": ||",
 }
 """The control: as it would be if the release were open while it is built."""
 

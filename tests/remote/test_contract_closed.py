@@ -15,10 +15,11 @@ import pytest
 from opsnb.errors import StepFailed
 from tests.faults.guarantees import snapshot
 from tests.remote.test_contract import ONE, TWO, record
-from tests.remote.test_contract_spare import FILES, THREE, made, stream, two_made
+from tests.remote.test_contract_spare import FILES, THREE, aside_of, made, stream, two_made
 from tests.support.site import everything
 
 FOUR = "20260101000003"
+ANOTHER = 54321  # a user who is not the one that deploys
 
 
 def mode(path: Path) -> int:
@@ -124,18 +125,25 @@ async def test_a_tree_in_which_others_may_write_is_never_kept_aside(
 
 
 @pytest.mark.parametrize("open_", [0o775, 0o757])
-async def test_nor_is_one_used_that_was_opened_since_and_nothing_below_is_touched(
-    held: Any, where: Path, open_: int
+async def test_nor_is_one_told_of_that_was_opened_since(
+    remote: Any, held: Any, where: Path, open_: int
 ) -> None:
     await two_made(held)
     await held.retire(ONE)
-    folder = where / ".opsnb" / "spare" / "tree" / "d"
-    folder.chmod(open_)
-    await held.begin(THREE, record(THREE, 3))
-    with pytest.raises(StepFailed) as refused:
-        await held.recycle(THREE, [b"a"])
-    assert refused.value.status == 90
-    assert everything(where / "releases" / THREE)[b"d"].mode == open_
+    assert await aside_of(remote)
+    (where / ".opsnb" / "spare" / "tree" / "d").chmod(open_)
+    assert await aside_of(remote) is None
+
+
+async def test_nor_is_one_told_of_whose_directory_is_anothers(
+    remote: Any, held: Any, where: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a directory away")
+    await two_made(held)
+    await held.retire(ONE)
+    os.chown(where / ".opsnb" / "spare" / "tree" / "d", ANOTHER, -1)
+    assert await aside_of(remote) is None
 
 
 @pytest.mark.parametrize("shut", [0o555, 0o500])
