@@ -136,7 +136,7 @@ class Manifest(Mapping[bytes, Entry]):
 
     @property
     def whole(self) -> bool:
-        """Whether the digest of every file is known: else it has no text and no identity."""
+        """Whether the digest of every file is known: else it has neither text nor identity."""
         return all(entry.sha256 for entry in self._entries.values() if entry.kind is Kind.FILE)
 
     @cached_property
@@ -145,7 +145,11 @@ class Manifest(Mapping[bytes, Entry]):
         return hashlib.sha256(self.encode()).hexdigest()
 
     def encode(self) -> bytes:
-        """The manifest's one text: a header and a line for each entry."""
+        """The manifest's one text: a header and a line for each entry.
+
+        Raises:
+            ValueError: It is not :attr:`whole`.
+        """
         if self._text is None:
             lines = [HEADER, *self._lines(), ""]
             self._text = "\n".join(lines).encode("ascii")
@@ -290,6 +294,8 @@ def _unquoted(text: str) -> bytes:
 def _line(entry: Entry) -> str:
     path = _quoted(entry.path)
     if entry.kind is Kind.FILE:
+        if not entry.sha256:
+            raise ValueError(f"no digest of {path}")
         return f"f {entry.mode:o} {entry.size} {entry.sha256} {path}"
     if entry.kind is Kind.LINK:
         return f"l 0 0 {_quoted(entry.target)} {path}"

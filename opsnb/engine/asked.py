@@ -19,7 +19,7 @@ from opsnb.core.origin import Origin
 from opsnb.core.plan import Wish
 from opsnb.core.secrets import Secrets
 from opsnb.engine.configfiles import About, configured
-from opsnb.engine.source import Memory, Source, scan
+from opsnb.engine.source import Memory, Source, Unread, scan
 
 if TYPE_CHECKING:
     from opsnb.engine.making import Made
@@ -94,6 +94,8 @@ async def read(asked: Asked, tell: Tell) -> tuple[Wish, Source]:
         lazily = asked.lazily and not settings.files and settings.verify != "all"
         reading = partial(scan, Path(asked.where), settings.exclude, asked.memory, lazily=lazily)
         source = await asyncio.to_thread(reading)
+        if source.unread:
+            source.unread.begin()
     wish = Wish(
         source=source.manifest,
         label=label,
@@ -167,6 +169,7 @@ class Reading:
         self._asked, self._then = asked, then
         self._words = Words()
         self._task: asyncio.Task[tuple[Wish, Source]] | None = None
+        self._unread: Unread | None = None
 
     async def begin(self) -> None:
         """Begin, on the loop that it is waited for on."""
@@ -176,6 +179,7 @@ class Reading:
 
     async def _read(self) -> tuple[Wish, Source]:
         wish, source = await read(self._asked, self._words)
+        self._unread = source.unread
         self._then(source)
         return wish, source
 
@@ -190,3 +194,5 @@ class Reading:
         if self._task and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
+        if self._unread:
+            self._unread.stop()

@@ -29,7 +29,7 @@ from opsnb.core.gates import Gates, Refusal, held_back
 from opsnb.core.layout import stamp
 from opsnb.core.recovery import plan_recovery
 from opsnb.core.refusal import refuse_missing
-from opsnb.core.release import Current, CurrentKind, Intent, Pending, Record, Site, Watch
+from opsnb.core.release import Current, CurrentKind, Intent, Pending, Record, Site, State, Watch
 from opsnb.core.secrets import Secrets
 from opsnb.core.text import safe
 from opsnb.engine import placing
@@ -140,6 +140,7 @@ class Change(Telling):
     _tail: bytes | None = b""
     _begun: bool = False
     _earlier: bool | None = False
+    _ended: bool = False
     _began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -376,7 +377,8 @@ class Change(Telling):
                     await self.lock.publish_guarded(name, site.current.target, guard)
                 else:
                     await self.lock.publish(name, site.current.target)
-                self._then(lambda: self._has_switched(name, before, site))
+                now = Current(CurrentKind.RELEASE, layout.release(name).encode(), name)
+                self._then(lambda: self._has_switched(name, before, replace(site, current=now)))
                 if then:
                     await then()
         except LockLost:
@@ -386,15 +388,15 @@ class Change(Telling):
         except RemoteError as error:
             if self.switched:
                 raise
-            await self._settle(name, error)
-            self._has_switched(name, before, site)
-            return False
+            found = await self._settle(name, error)
+            self._has_switched(name, before, found)
+            # An intent stands until the end, or until somebody else has settled it.
+            return then is not None and (found.intent is None or self.live != name)
         return then is not None
 
     def _has_switched(self, name: str, before: str, site: Site) -> None:
-        self.switched, self.live, self.building = True, name, ""
-        now = Current(CurrentKind.RELEASE, layout.release(name).encode(), name)
-        self.site = replace(self.site or site, current=now)
+        self.switched, self.live, self.building = True, site.current.name, ""
+        self.site = site
         self.actor.emit(Switched(self.actor.server, self.actor.at(), name, before))
 
     async def confirmed(self) -> None:
@@ -417,8 +419,22 @@ class Change(Telling):
         """Whether the switch happened, and what was live before it is live again."""
         return bool(self.switched and self.previous and self.live == self.previous)
 
-    async def _settle(self, name: str, error: OpsnbError) -> None:
+    def _happened(self, site: Site, name: str) -> bool:
+        """Whether a switch happened, by what is so now.
+
+        Its release is live; or it was being built and is good or bad now, as only one becomes that
+        was live: somebody else has taken the lock since, and made another one live.
+        """
+        found = site.find(name) if name == self.building else None
+        record = found.record if found else None
+        was_live = record is not None and record.state in (State.GOOD, State.BAD)
+        return site.current.name == name or was_live
+
+    async def _settle(self, name: str, error: OpsnbError) -> Site:
         """Find out whether a publish happened whose answer was lost, or that failed half way.
+
+        Returns:
+            A look, by which it happened.
 
         Raises:
             OpsnbError: The error itself, when it did not happen.
@@ -428,11 +444,14 @@ class Change(Telling):
         lost = self.lock.broken or isinstance(error, (Disconnected, StepTimedOut))
         site = await (self.regain() if lost else self._look_again())
         self.live = site.current.name
-        if self.live != name:
+        if not self._happened(site, name):
             self.switched = self._earlier
             raise error
-        if not lost:
+        if self.live != name:
+            self.warn(f"{safe(name)} was live; since then somebody made {safe(self.live)} live")
+        elif not lost:
             self.warn(f"{safe(name)} is live, but its switch did not end well: {error.message}")
+        return site
 
     async def _look_again(self) -> Site:
         try:
@@ -587,6 +606,11 @@ class Change(Telling):
                 f"interrupted after {safe(self.live)} was put back",
                 f"{safe(self.release)} failed after the switch; it stays for you to look at.",
             )
+        if self.switched and self._ended:
+            return Interrupted(
+                f"interrupted when all was done: {safe(self.release)} was made live",
+                f"{safe(self.live)} is live. `opsnb log {self.actor.server}` says what was done.",
+            )
         if self.switched:
             return Interrupted(
                 f"interrupted after the switch: {safe(self.live)} is live, unconfirmed",
@@ -621,6 +645,12 @@ class Change(Telling):
             return Restored(
                 f"after the switch: {error.message}", f"{safe(self.live)} is live again."
             )
+        if self._ended:
+            return NotRestored(
+                f"when all was done: {error.message}",
+                f"{safe(self.release)} was made live, and that was written down; "
+                f"{safe(self.live)} is live.",
+            )
         return NotRestored(
             f"after the switch: {error.message}",
             f"{safe(self.live)} is live, unconfirmed. {self._left_to_itself}Look at it; `opsnb "
@@ -639,7 +669,8 @@ class Change(Telling):
         site = await self.regain()
         self.live = site.current.name
         if self.switched is None:
-            self.switched = self._earlier or site.current.name == self.release
+            self.switched = self._earlier or self._happened(site, self.release)
+        self._ended = bool(self.switched and site.intent is None)
 
     async def _abandon(self, why: str) -> None:
         """Remove what was being built, and write down that it failed."""

@@ -163,6 +163,8 @@ class DeployWork:
         if isinstance(glance, BaseException):
             raise glance
         self.wish, source = read
+        if source.unread and not glance.site.live:
+            source.unread.stop()  # all of it will be sent: what is left is hashed then
         self.source = _with_revision(source, self.wish)
         change.revision = self.wish.revision
         change.hide(self.source.secrets)
@@ -181,6 +183,8 @@ class DeployWork:
 
     async def _read_whole(self, digests: Mapping[bytes, str]) -> None:
         """Have every file of the source hashed; the digests of those that were sent are known."""
+        if self.source.unread and self.source.unread.reading:
+            await asyncio.wait([self.source.unread.reading])
         self.source = await asyncio.to_thread(whole, self.source, digests)
         self.wish = replace(self.wish, source=self.source.manifest)
 
@@ -194,6 +198,7 @@ class DeployWork:
         except (StepFailed, DeployFailed) as error:
             otherwise = self._otherwise(change, build, error)
             if otherwise is not None:
+                change.begin_again()
                 await change.lock.discard([plan.name])
                 return await self._made(change, plan, otherwise, env)
             if isinstance(error, StepFailed) and error.status == OTHER_CONTENT:
@@ -237,7 +242,7 @@ class DeployWork:
             await self._fill(change, name, build)
         async with change.phase(Phase.UPLOAD):
             await self._upload(change, plan, build)
-            if self.source.unread:
+            if not build.manifest.whole:
                 build = await self._once_sent(change, build)
                 record = replace(record, manifest=build.manifest.id)
         async with change.phase(Phase.LINK):
@@ -319,7 +324,9 @@ class DeployWork:
         small = [path for path in whole if _is_small(entries[path])]
         rest = [path for path in whole if not _is_small(entries[path])]
         if small:
-            digests = self._hashed = {path: entries[path].sha256 for path in small}
+            known = self.source.unread.digests if self.source.unread else {}
+            digests = {path: entries[path].sha256 or known.get(path, "") for path in small}
+            self._hashed = digests
             made = pieces(self.source, entries, small, meter.sent, digests)
             upload = self._marked(stream(made, how))
             await change.lock.unpack_verified(plan.name, upload, digests, how)
@@ -355,6 +362,10 @@ class DeployWork:
             for waiting in (settling, sent):
                 waiting.cancel()
             await asyncio.wait({settling, sent})
+            if not settling.cancelled():
+                settling.exception()  # the first error is told
+        if not build.manifest.whole:
+            raise DeployFailed("the server says that it has the upload, of which it took a part")
         return build
 
     async def _marked(self, upload: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

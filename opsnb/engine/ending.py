@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from opsnb.core import layout
@@ -327,20 +328,22 @@ async def _steps(change: Change, plan: Plan, records: Sequence[Record]) -> None:
     if _leaving(plan) or (plan.verb == "prune" and plan.clears_spare):
         async with change.phase(Phase.PRUNE):
             await prune(change, plan)
-    await _record(change, plan)
+    removed = dict(change.removed)
+    if plan.verb != "prune":
+        # As if all of them went: where one stays, this is not taken.
+        removed |= {name: plan.retention.remove[name] for name in _leaving(plan)}
+    await _record(change, plan, removed)
 
 
 async def _one_by_one(change: Change, plan: Plan) -> None:
     """Remove what can be, where not all of it could; then what comes after that."""
-    names = _leaving(plan)
-    change.removed = {name: why for name, why in change.removed.items() if name not in names}
     async with change.series():
         async with change.phase(Phase.PRUNE):
-            await remove(change, plan, names)
-        await _record(change, plan)
+            await remove(change, plan, _leaving(plan))
+        await _record(change, plan, change.removed)
 
 
-async def _record(change: Change, plan: Plan) -> None:
+async def _record(change: Change, plan: Plan, removed: Mapping[str, str]) -> None:
     async with change.phase(Phase.RECORD):
         await change.audit(
             f"{plan.verb}.done",
@@ -348,7 +351,7 @@ async def _record(change: Change, plan: Plan) -> None:
             previous=plan.previous,
             files=change.files,
             bytes=change.size,
-            removed=dict(change.removed),
+            removed=dict(removed),
         )
         await change.lock.forget([layout.INTENT])
         await change.lock.flush()
@@ -370,13 +373,15 @@ async def prune(change: Change, plan: Plan) -> None:
             change.log("removing the release kept aside")
         await remove(change, plan, names)
         return
-    # As if all of them went: where one stays, what follows is not taken, and told anew.
     aside = [name for name in names if name == plan.aside]
     others = [name for name in names if name != plan.aside]
     for some in filter(None, (others, aside)):
-        idle = plan.rules.in_use
-        await change.lock.remove_all(some, aside=some is aside, idle=idle)
-    change.removed = {**change.removed, **{name: reasons[name] for name in names}}
+        await change.lock.remove_all(some, aside=some is aside, idle=plan.rules.in_use)
+        change.lock.then(partial(_gone, change, {name: reasons[name] for name in some}))
+
+
+def _gone(change: Change, removed: Mapping[str, str]) -> None:
+    change.removed = {**change.removed, **removed}
 
 
 async def remove(change: Change, plan: Plan, names: list[str]) -> None:

@@ -9,11 +9,14 @@ as it is sent: only if the file then still looks as it did when the plan was mad
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import stat
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,17 +41,48 @@ SETTLED = 2_000_000_000  # nanoseconds; FAT's clock is the coarsest
 Looks = tuple[int, int, int, int, int, int]
 
 
-@dataclass(frozen=True, eq=False)
 class Unread:
-    """Files of a folder whose content nobody has read yet.
+    """Files of a folder whose content was not read when the folder was.
+
+    Args:
+        scanned: The scan that found them.
+        looks: How each looked to ``stat``, by path.
 
     Attributes:
-        looks: How each looked to ``stat``, by path.
-        whole: Gives what was found, once from their digests by path; what is missing is read.
+        digests: The SHA-256 of those that were read since.
+        reading: What reads them meanwhile; None when nothing does.
     """
 
-    looks: Mapping[bytes, Looks]
-    whole: Callable[[Path, Mapping[bytes, str]], Source]
+    def __init__(self, scanned: _Scan, looks: Mapping[bytes, Looks]) -> None:
+        self.looks = looks
+        self.digests: dict[bytes, str] = {}
+        self.reading: asyncio.Task[None] | None = None
+        self._scanned = scanned
+        self._stopped = threading.Event()
+
+    def begin(self) -> None:
+        """Read them in a thread, for as long as nobody stops it: most often all are wanted."""
+        self.reading = asyncio.create_task(asyncio.to_thread(self._read))
+
+    def stop(self) -> None:
+        """Read no more."""
+        self._stopped.set()
+
+    def _read(self) -> None:
+        for path, (size, *_) in self.looks.items():
+            if self._stopped.is_set():
+                return
+            # One that cannot be read is met again by whoever wants it.
+            with suppress(OSError, SourceError):
+                found, digest = _digest(self._scanned.at(path), size)
+                if found == size:
+                    self.digests[path] = digest
+
+    def whole(self, root: Path, digests: Mapping[bytes, str]) -> Source:
+        """What the scan found, with every digest."""
+        self._scanned.read({**self.digests, **digests})
+        with uncollected():
+            return self._scanned.source(root)
 
 
 @dataclass(frozen=True)
@@ -118,9 +152,10 @@ def scan(
         root = root.expanduser().absolute()
         if not root.is_dir():
             raise SourceError(f"the source {safe(str(root))} is not a folder", "Build it first?")
-        scanned = _Scan(os.fsencode(root), Rules(root, exclude), memory, lazily=lazily)
+        scanned = _Scan(os.fsencode(root), Rules(root, exclude), memory)
         with uncollected():
             scanned.walk(b"")
+        scanned.read({}, least=LARGE if lazily else 0)
     except OSError as error:
         name = safe(os.fsencode(error.filename or root))
         raise SourceError(f"cannot read {name}: {error.strerror}") from error
@@ -142,12 +177,10 @@ def scan(
 class _Scan:
     """One walk through a folder."""
 
-    def __init__(
-        self, root: bytes, rules: Rules, memory: Memory | None, *, lazily: bool = False
-    ) -> None:
+    def __init__(self, root: bytes, rules: Rules, memory: Memory | None) -> None:
         self.root = root
-        self._lazily = lazily
         self._unread: dict[bytes, Looks] = {}
+        self._read: dict[bytes, Entry] = {}
         self.entries: list[Entry] = []
         self.odd: list[str] = []
         self.excluded = 0
@@ -177,7 +210,7 @@ class _Scan:
         ignores, below = self._rules.ignores, []
         looked = self._looked.get
         # What is in an open directory is found without going through all that is above it again.
-        handle = os.open(self._at(directory), DIRECTORY | (os.O_NOFOLLOW if directory else 0))
+        handle = os.open(self.at(directory), DIRECTORY | (os.O_NOFOLLOW if directory else 0))
         named = above
         try:
             with os.scandir(handle) as found:
@@ -199,14 +232,18 @@ class _Scan:
                         below.append(path)
         except OSError as error:
             # What is told of a file in an open directory is its name alone.
-            error.filename = self._at(os.fsencode(named))
+            if isinstance(error.filename, str):
+                error.filename = self.at(os.fsencode(named))
+            elif not isinstance(error.filename, bytes):
+                error.filename = self.at(directory)
             raise
         finally:
             os.close(handle)
         for path in below:
             self.walk(path)
 
-    def _at(self, path: bytes) -> bytes:
+    def at(self, path: bytes) -> bytes:
+        """Where something is."""
         return self.root + b"/" + path if path else self.root
 
     def _again(self, named: str, before: tuple[Looks, Entry]) -> None:
@@ -225,7 +262,7 @@ class _Scan:
         elif stat.S_ISDIR(mode):
             entry = Entry(path, Kind.DIR, mode & 0o777)
         elif stat.S_ISLNK(mode):
-            target = os.readlink(self._at(path))  # noqa: PTH115 - bytes
+            target = os.readlink(self.at(path))  # noqa: PTH115 - bytes
             entry = Entry(path, Kind.LINK, target=target)
         else:
             self.odd.append(f"{safe(path)} ({_kind(mode)})")
@@ -248,26 +285,52 @@ class _Scan:
             if before is not None and before.mode == mode:
                 return before
             return Entry(path, Kind.FILE, mode, size, known[:DIGEST].decode())
-        if self._lazily and size < LARGE:
-            self._unread[path] = looks
-            return Entry(path, Kind.FILE, mode, size)
-        edited = known and size >= LARGE and cache.has_chunks(known[:DIGEST].decode())
-        read = _digest_and_cut if edited else _digest
-        found, digest = read(self._at(path), size)
-        if found == size and _settled(looks, self._settled):
-            self._new[path] = digest.encode() + text
-        return Entry(path, Kind.FILE, mode, found, digest)
+        self._unread[path] = looks
+        return Entry(path, Kind.FILE, mode, size)
+
+    def read(self, digests: Mapping[bytes, str], least: int = 0) -> None:
+        """Hash what was not, and find what is as it was.
+
+        Args:
+            digests: The SHA-256 of files, by path, where they are known meanwhile.
+            least: Files of fewer bytes stay unread, if they can be read.
+        """
+        for path, looks in list(self._unread.items()):
+            # Whether it can be, nobody need ask of what everybody may read.
+            if looks[0] < least and (looks[-1] & 0o004 or os.access(self.at(path), os.R_OK)):
+                continue
+            size, digest = looks[0], digests.get(path, "")
+            if not digest:
+                size, digest = self._hashed(path, size)
+            entry = Entry(path, Kind.FILE, stat.S_IMODE(looks[-1]), size, digest)
+            before = self._before.get(path)
+            if before == entry:
+                entry = before
+                self._reused += 1
+            if size == looks[0] and max(looks[1], looks[2]) < self._settled:
+                self._new[path] = digest.encode() + _text(looks)
+                self._looks[os.fsdecode(path)] = looks, entry
+            self._read[path] = entry
+            del self._unread[path]
+
+    def _hashed(self, path: bytes, size: int) -> tuple[int, str]:
+        """Size and SHA-256 of a file; a large one that was known is cut, too."""
+        known = self._known.get(path, b"")[:DIGEST].decode("ascii", "replace")
+        edited = size >= LARGE and cache.has_chunks(known)
+        return (_digest_and_cut if edited else _digest)(self.at(path), size)
 
     def source(self, root: Path) -> Source:
         """What was found, and remembered for the next time."""
         memory = self._memory
         last = memory.source if memory else None
+        read = self._read.get
+        self.entries = [read(entry.path, entry) for entry in self.entries]
         if last and self._reused == len(self.entries) == len(last.manifest):
             manifest = last.manifest
         else:
             manifest = Manifest(self.entries, last.manifest if last else None)
         if self._unread:
-            return Source(root, manifest, self.excluded, unread=Unread(self._unread, self._whole))
+            return Source(root, manifest, self.excluded, unread=Unread(self, self._unread))
         found = Source(root, manifest, self.excluded)
         if memory:
             if self._new != self._known:
@@ -275,21 +338,6 @@ class _Scan:
             memory.root, memory.known, memory.source = self.root, self._new, found
             memory.looked, memory.rules = self._looks, self._rules.lines
         return found
-
-    def _whole(self, root: Path, digests: Mapping[bytes, str]) -> Source:
-        """What was found, once every file is hashed."""
-        found: dict[bytes, Entry] = {}
-        for path, looks in self._unread.items():
-            size, mode, digest = looks[0], stat.S_IMODE(looks[-1]), digests.get(path, "")
-            if not digest:
-                size, digest = _digest(self._at(path), size)
-            found[path] = Entry(path, Kind.FILE, mode, size, digest)
-            if size == looks[0] and _settled(looks, self._settled):
-                self._new[path] = digest.encode() + _text(looks)
-                self._looks[os.fsdecode(path)] = looks, found[path]
-        self.entries = [found.get(entry.path, entry) for entry in self.entries]
-        self._unread = {}
-        return self.source(root)
 
 
 def _looks(status: os.stat_result) -> Looks:
@@ -308,11 +356,6 @@ def _text(looks: Looks) -> bytes:
     return b"%d %d %d %d %d" % looks[:5]
 
 
-def _settled(looks: Looks, since: int) -> bool:
-    """Whether a file last changed before then, in nanoseconds since the epoch."""
-    return max(looks[1], looks[2]) < since
-
-
 def whole(source: Source, digests: Mapping[bytes, str] | None = None) -> Source:
     """A source whose every file is hashed.
 
@@ -327,8 +370,7 @@ def whole(source: Source, digests: Mapping[bytes, str] | None = None) -> Source:
     if source.unread is None:
         return source
     try:
-        with uncollected():
-            found = source.unread.whole(source.root, digests or {})
+        found = source.unread.whole(source.root, digests or {})
     except OSError as error:
         name = safe(os.fsencode(error.filename or source.root))
         raise SourceError(f"cannot read {name}: {error.strerror}") from error
@@ -353,6 +395,20 @@ def _begun(path: bytes) -> tuple[int, os.stat_result]:
         os.close(handle)
         raise SourceError(f"{safe(path)} changed its kind while it was read")
     return handle, status
+
+
+def _begun_again(place: bytes, entry: Entry, looks: Looks | None) -> tuple[int, os.stat_result]:
+    """The same of a file that was scanned.
+
+    Raises:
+        SourceError: It cannot be read; of one that was read before that means that it changed.
+    """
+    try:
+        return _begun(place)
+    except OSError as error:
+        if looks is not None and error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
+            raise SourceError(f"cannot read {safe(place)}: {error.strerror}") from error
+        raise changed(entry, str(error.strerror)) from error
 
 
 def _digest(path: bytes, size: int) -> tuple[int, str]:
@@ -395,7 +451,7 @@ def pieces(
         paths: The paths, in the order to send them.
         sent: Told files and bytes of content as they go out: ``(1, 0)`` for a file begun,
             ``(0, n)`` for n bytes.
-        hashed: Is given the SHA-256 of each file that was not read before.
+        hashed: The SHA-256 of files that were not read with the others: is given those it lacks.
 
     Raises:
         SourceError: A file is not as it was scanned.
@@ -403,16 +459,17 @@ def pieces(
     root, unread = os.fsencode(source.root), source.unread.looks if source.unread else {}
     late = {} if hashed is None else hashed
     for path in paths:
+        looks = unread.get(path) if path not in late or not late[path] else None
         entry, place = entries[path], root + b"/" + path
         if path in source.extra:
             yield tar.header(entry, int(time.time()))
             sent(entry.kind is Kind.FILE, entry.size)
             yield source.extra[path] + tar.padding(entry.size)
         elif entry.kind is Kind.FILE and entry.size < CHUNK:
-            yield _small(place, entry, unread.get(path), late)
+            yield _small(place, entry, looks, late)
             sent(1, entry.size)
         elif entry.kind is Kind.FILE:
-            content = _file(place, entry, unread.get(path), late)
+            content = _file(place, entry, looks, late)
             yield next(content)
             sent(1, 0)
             for piece in content:
@@ -450,10 +507,7 @@ def _header(place: bytes, entry: Entry) -> bytes:
 def _small(place: bytes, entry: Entry, looks: Looks | None, hashed: dict[bytes, str]) -> bytes:
     """All of a small file at once: of ten thousand, every step counts."""
     size = entry.size
-    try:
-        handle, status = _begun(place)
-    except OSError as error:
-        raise changed(entry, str(error.strerror)) from error
+    handle, status = _begun_again(place, entry, looks)
     try:
         content = os.read(handle, size)
         while len(content) < size:
@@ -462,20 +516,26 @@ def _small(place: bytes, entry: Entry, looks: Looks | None, hashed: dict[bytes, 
                 raise changed(entry, "it became shorter")
             content += more
         if looks is not None:
-            _check_unchanged(handle, entry, looks)
-            hashed[entry.path] = hashlib.sha256(content).hexdigest()
+            digest = hashed[entry.path] = hashlib.sha256(content).hexdigest()
+            _check_unchanged(handle, place, entry, looks, digest)
     finally:
         os.close(handle)
     return tar.header(entry, int(status.st_mtime)) + content + tar.padding(size)
 
 
-def _check_unchanged(handle: int, entry: Entry, looks: Looks) -> None:
-    """Whether a file that is read but once still looks as it did.
+def _check_unchanged(handle: int, place: bytes, entry: Entry, looks: Looks, digest: str) -> None:
+    """Whether a file that was read but once is still what it was.
+
+    One whose inode alone looks otherwise is read again: somebody may have named it once more.
 
     Raises:
-        SourceError: It does not: what was read may be the half of one and the half of another.
+        SourceError: What was read may be the half of one and the half of another.
     """
-    if _looks(os.fstat(handle)) != looks:
+    now = _looks(os.fstat(handle))
+    if now != looks:
+        with suppress(OSError):
+            if now[:2] == looks[:2] and _digest(place, entry.size) == (entry.size, digest):
+                return
         raise changed(entry, "it does not look as it did")
 
 
@@ -484,10 +544,7 @@ def _file(
 ) -> Iterator[bytes]:
     """A file's header and content."""
     left, digest = entry.size, hashlib.sha256()
-    try:
-        handle, status = _begun(place)
-    except OSError as error:
-        raise changed(entry, str(error.strerror)) from error
+    handle, status = _begun_again(place, entry, looks)
     try:
         yield tar.header(entry, int(status.st_mtime))
         while left:
@@ -499,8 +556,8 @@ def _file(
                 digest.update(piece)
             yield piece
         if looks is not None:
-            _check_unchanged(handle, entry, looks)
             hashed[entry.path] = digest.hexdigest()
+            _check_unchanged(handle, place, entry, looks, digest.hexdigest())
     finally:
         os.close(handle)
 

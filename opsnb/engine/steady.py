@@ -40,9 +40,9 @@ _PAUSE = _Pause()
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Around work that takes a moment and waits for nobody: no garbage is looked for meanwhile.
+    """Around work that takes a moment, and reads no file: no garbage is looked for meanwhile.
 
-    Whoever has switched the collector off finds it off again afterwards.
+    Whoever had switched the collector off finds it off afterwards.
     """
     _PAUSE.begin()
     try:

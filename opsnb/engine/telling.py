@@ -162,6 +162,10 @@ class Telling:
         """Tell of its end, once the steps so far are done."""
         self._then(lambda: self._phase_ended(phase))
 
+    def begin_again(self) -> None:
+        """Phases that did not end have failed: each begins anew."""
+        self._open.clear()
+
     def _phase_began(self, phase: Phase) -> None:
         if phase not in self._open:
             self._open[phase] = time.monotonic()

@@ -856,13 +856,14 @@ clear_spare() {
 retire() {
     fence
     p=releases/$1 s=.opsnb/spare
+    [ -d "$p" ] || { discard "$1"; return; }
     [ "$(cd "$p" && pwd -P)" != "$(cd current 2>/dev/null && pwd -P)" ] || { say "$1 is live"; exit 95; }
     [ ! -e "$s" ] || mv -T "$s" ".opsnb/trash/spare.$T" || exit 96
     if [ -d "$p" ] && ! [ -L "$p" ] && [ -f ".opsnb/records/$1.json" ] && [ -w "$p" ] &&
         [ ! -s ".opsnb/carried/$1" ] && ! shares ".opsnb/stats/$1" && near "$p" && ! mounted_below "$p" && mkdir "$s" &&
         cp ".opsnb/records/$1.json" "$s/record" &&
         ln ".opsnb/manifests/$1" "$s/manifest" && ln ".opsnb/stats/$1" "$s/stats"; then
-        mv -T "$p" "$s/tree" || exit 96
+        mv -T "$p" "$s/tree" && chmod go-w "$s/tree" || exit 96
     fi
     discard "$1"
 }
@@ -1149,10 +1150,10 @@ run() { case $1 in '< '*) recv | with_payload "${1#< }" ;; *) ( eval "$1" ) ;; e
 # What they complain about comes together. The status is the second's when the first has ended well.
 pair() {
     { s=$( { { second "$2"; printf '%s' "$?" >&6; } | first "$1" >&5; } 6>&1 ) || return; } 5>&1
-    return "$s"
+    return "${s:-1}"
 }
 first() {
-    run "$1"
+    run "$1" </dev/null
     s=$?
     reply "$s"
     cat

@@ -74,6 +74,8 @@ class Patched:
 class Aside:
     """The release that is kept aside, as it was when it left.
 
+    One in which others may write to a directory is not told of.
+
     Attributes:
         record: Its record.
         unlike: Lines, as :func:`opsnb.core.listing.apart` takes them, in which it and the live
@@ -224,7 +226,7 @@ class Held(Protocol):
             through: Paths at which there may be no link.
 
         Raises:
-            StepFailed: There is one, or others may write to a directory in it, among other causes.
+            StepFailed: There is one, among other causes.
         """
 
     async def bring(

@@ -1,7 +1,7 @@
 """One long-lived ``/bin/sh`` on a server, and calls to it.
 
-Rule 1: the server takes one call at a time, in the order they were sent; a call costs one round
-trip, and calls that are sent together cost one between them.
+Rule 1: the server takes calls in the order they were sent, one at a time but for pairs that are
+marked as such; a call costs one round trip, and calls that are sent together cost one between them.
 Rule 2: a call that is cut off (deadline, cancellation, lost connection) ends the shell for good,
 since nobody knows how far it had read.
 Rule 3: what comes back is bytes within a limit, ended by a word that nobody on the server can know.
@@ -209,7 +209,7 @@ class Shell:
     async def batch(
         self, calls: Sequence[Call], answered: Callable[[int, Reply], None] | None = None
     ) -> list[Reply]:
-        """Run functions of the agent that are sent together, one after the other.
+        """Run functions of the agent that are sent together: one after the other, but for pairs.
 
         Args:
             calls: The functions.
@@ -217,7 +217,8 @@ class Shell:
 
         Returns:
             Their replies. The status of one that was not run, since the one before it had failed,
-            is 98. What two complained about that ran at the same time is in both.
+            is 98. What a pair complained about is all in the reply of the second, and may in part
+            be in that of the first, whoever of them complained.
 
         Raises:
             StepTimedOut: One did not end in time; the shell is closed.

@@ -95,7 +95,8 @@ class Server(Planning):
                 raise ConfigError(f"that plan was made for {what.server}, not for {self.name}")
             order = Order(given(what.wish, what.source), what.plan)
         else:
-            # At once, so that it is read while the connection is made.
+            # At once, so that it is read while the connection is made: all of it, unless it turns
+            # out that nothing is live.
             asked = replace(self._asked(what, revision, ref, keep, force), lazily=True)
             begun = Reading(asked, self._keep_made)
             LOOP.submit(begun.begin())

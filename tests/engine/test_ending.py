@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from opsnb.core.events import Event, Outcome, PhaseBegan, PhaseEnded
 from opsnb.core.release import State
-from opsnb.errors import DeployFailed, NotRestored
+from opsnb.errors import DeployFailed, Disconnected, Interrupted, NotRestored
 from opsnb.remote.held import PosixHeld
 from opsnb.remote.shell import Call, Reply, Shell
 from opsnb.server import Server
@@ -153,3 +154,114 @@ def test_what_fails_before_the_switch_leaves_the_old_one_live(
     assert live.record.state is State.GOOD
     assert last(server)["what"] == "deploy.failed"
     assert faults(site(server), server) == []
+
+
+Then = Callable[[], Coroutine[Any, Any, None]]
+
+
+def losing(monkeypatch: pytest.MonkeyPatch, then: Then) -> None:
+    """All that is sent with a switch is done, and nobody hears of it."""
+    real = Shell.batch
+
+    async def batch(
+        self: Shell, calls: Sequence[Call], answered: Callable[[int, Reply], None] | None = None
+    ) -> list[Reply]:
+        if "publish" not in [call.name for call in calls]:
+            return await real(self, calls, answered)
+        monkeypatch.undo()
+        await real(self, calls)
+        try:
+            await then()
+        finally:
+            await self.close()
+        raise Disconnected("the line was cut")
+
+    monkeypatch.setattr(Shell, "batch", batch)
+
+
+def done(server: Server) -> list[str]:
+    """The releases of which the audit log says that they were deployed."""
+    lines = (site(server) / ".opsnb/audit.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    assert "deploy.failed" not in {entry["what"] for entry in entries}
+    return [entry["release"] for entry in entries if entry["what"] == "deploy.done"]
+
+
+async def nothing() -> None:
+    """Nobody else does anything meanwhile."""
+
+
+def test_what_was_done_unheard_is_not_done_again(
+    server: Server, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(server, keep_releases=2)
+    names = versions(server, source, "one", "two", "three")
+    losing(monkeypatch, nothing)
+    report = server.deploy(changed(source, "four")).wait()
+    assert (report.outcome, report.live) == (Outcome.DONE, report.release)
+    assert done(server) == [*names, report.release]
+    assert (site(server) / ".opsnb/spare/tree").is_dir()
+    assert faults(site(server), server) == []
+    assert versions(server, source, "five")
+
+
+def changed(source: Path, text: str) -> Path:
+    (source / "index").write_text(text)
+    return source
+
+
+def test_a_release_that_somebody_replaced_meanwhile_is_not_taken_for_one_that_never_was(
+    server: Server, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = versions(server, source, "one")
+    (tmp_path / "theirs").mkdir()
+    other = Server(server.url, name="other")
+    theirs: list[str] = []
+
+    async def somebody_deploys() -> None:
+        job = other.deploy(changed(tmp_path / "theirs", "three"))
+        theirs.append((await asyncio.to_thread(job.wait)).release)
+
+    losing(monkeypatch, somebody_deploys)
+    report = server.deploy(changed(source, "two")).wait()
+    assert report.outcome is Outcome.DONE
+    assert report.switched
+    assert [report.live] == theirs
+    assert any(f"made {theirs[0]} live" in warning for warning in report.warnings)
+    assert (site(server) / "releases" / report.release / "index").read_text() == "two"
+    assert done(server) == [first, report.release, *theirs]
+    assert faults(site(server), server) == []
+    other.close()
+
+
+def test_an_abort_that_comes_when_all_was_done_says_so(
+    server: Server, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = versions(server, source, "one")
+
+    async def the_user_aborts() -> None:
+        job.cancel()
+        await asyncio.sleep(30)
+
+    losing(monkeypatch, the_user_aborts)
+    job = server.deploy(changed(source, "two"))
+    with pytest.raises(Interrupted, match="interrupted when all was done") as told:
+        job.wait()
+    assert "is live" in told.value.hint
+    assert (site(server) / "current/index").read_text() == "two"
+    assert len(done(server)) == 2
+    assert faults(site(server), server) == []
+    assert first in {release.name for release in server.look().releases}
+
+
+def test_what_was_to_be_removed_and_was_not_is_not_told_as_removed(
+    server: Server, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(server, keep_releases=1)
+    versions(server, source, "one")
+    failing(monkeypatch, "flush", 0)
+    job = server.deploy(changed(source, "two"))
+    with pytest.raises(DeployFailed):
+        job.wait()
+    assert job.report
+    assert job.report.removed == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from opsnb.core.events import Outcome
 from opsnb.core.manifest import Entry
 from opsnb.engine import deploy as carrying_out
 from opsnb.engine import source as under_test
-from opsnb.errors import DeployFailed, OpsnbError
+from opsnb.errors import DeployFailed, OpsnbError, SourceError
 from opsnb.remote import tar
 from opsnb.server import Server
 from tests.engine.conftest import configure, site
@@ -28,6 +29,12 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(carrying_out, "MANY", FILES)
     # Whatever was written a moment ago may be remembered.
     monkeypatch.setattr(under_test, "SETTLED", 0)
+
+
+@pytest.fixture
+def _late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read before the server has answered."""
+    monkeypatch.setattr(under_test.Unread, "begin", lambda _: None)
 
 
 @pytest.fixture
@@ -62,6 +69,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return paths
 
 
+@pytest.mark.usefixtures("_late")
 def test_the_first_deploy_reads_once_and_remembers_what_it_read(
     server: Server, tree: Path, read: list[bytes]
 ) -> None:
@@ -129,12 +137,17 @@ def touched(path: Path) -> None:
     os.utime(path, (1, 1))
 
 
+def named_twice(path: Path) -> None:
+    (path.parent.parent.parent / "further").hardlink_to(path)
+
+
 def replaced(path: Path) -> None:
     (path.parent / "new").write_bytes(path.read_bytes())
     (path.parent / "new").rename(path)
 
 
-@pytest.mark.parametrize("how", [shorter, longer, other, touched, replaced])
+@pytest.mark.usefixtures("_late")
+@pytest.mark.parametrize("how", [shorter, longer, other, touched, replaced, named_twice])
 @pytest.mark.parametrize("which", ["d2/f2", "d0/larger"])
 def test_what_does_not_look_as_it_did_is_refused(
     server: Server,
@@ -154,6 +167,9 @@ def test_what_does_not_look_as_it_did_is_refused(
 
     with monkeypatch.context() as changing:
         changing.setattr(tar, "header", and_change)
+        if how is named_twice:  # it holds what it held
+            assert server.deploy(tree).wait().outcome is Outcome.DONE
+            return
         with pytest.raises(OpsnbError, match=f"{which} changed while it was sent"):
             server.deploy(tree).wait()
     assert nothing_left(server)
@@ -161,6 +177,7 @@ def test_what_does_not_look_as_it_did_is_refused(
     assert faults(site(server), server) == []
 
 
+@pytest.mark.usefixtures("_late")
 def test_what_arrives_otherwise_is_found_by_name(
     server: Server, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,19 +197,17 @@ def test_what_arrives_otherwise_is_found_by_name(
     assert nothing_left(server)
 
 
+@pytest.mark.usefixtures("_late")
 def test_an_interrupt_while_it_is_hashed_leaves_nothing(
     server: Server, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = under_test.Unread.__init__
+    real = under_test.Unread.whole
 
-    def cancelling(self: under_test.Unread, looks: Any, whole: Any) -> None:
-        def then(*args: Any) -> Any:
-            job.cancel()
-            return whole(*args)
+    def cancelling(self: under_test.Unread, *args: Any) -> Any:
+        job.cancel()
+        return real(self, *args)
 
-        real(self, looks, then)
-
-    monkeypatch.setattr(under_test.Unread, "__init__", cancelling)
+    monkeypatch.setattr(under_test.Unread, "whole", cancelling)
     job = server.deploy(tree)
     with pytest.raises(OpsnbError, match="interrupted"):
         job.wait()
@@ -200,3 +215,75 @@ def test_an_interrupt_while_it_is_hashed_leaves_nothing(
     monkeypatch.undo()
     assert server.deploy(tree).wait().outcome is Outcome.DONE
     assert faults(site(server), server) == []
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_what_is_read_while_the_server_is_asked_is_not_read_again(
+    server: Server,
+    tree: Path,
+    read: list[bytes],
+    live: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where something is live, all of it is wanted; else what is left waits for the upload."""
+    if live:
+        (tree.parent / "other").mkdir()
+        (tree.parent / "other" / "index").write_text("one")
+        server.deploy(tree.parent / "other").wait()
+        read.clear()
+    noting, stop, stopped = under_test._digest, under_test.Unread.stop, threading.Event()
+
+    def until_it_has_answered(path: bytes, size: int) -> tuple[int, str]:
+        if len(read) == 2:
+            assert stopped.wait(20) or live
+        return noting(path, size)
+
+    def stopping(self: under_test.Unread) -> None:
+        stop(self)
+        stopped.set()
+
+    if not live:
+        monkeypatch.setattr(under_test, "_digest", until_it_has_answered)
+        monkeypatch.setattr(under_test.Unread, "stop", stopping)
+    server.deploy(tree).wait()
+    assert len(read) == len(set(read)) == (FILES + 4 if live else 3)
+    assert faults(site(server), server) == []
+    assert server.deploy(tree).wait().outcome is Outcome.NOTHING
+
+
+def test_a_file_that_changed_after_it_was_read_meanwhile_is_found_out(
+    server: Server, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = under_test.pieces
+
+    def and_change(*args: Any) -> Any:
+        # All that was to be read is read by now: the pieces are asked for under the lock.
+        other(tree / "d2/f2")
+        return real(*args)
+
+    with monkeypatch.context() as changing:
+        changing.setattr(under_test.Unread, "stop", lambda _: None)
+        changing.setattr(carrying_out, "pieces", and_change)
+        with pytest.raises(OpsnbError, match="d2/f2"):
+            server.deploy(tree).wait()
+    assert nothing_left(server)
+
+
+def test_a_file_that_cannot_be_read_is_refused_before_anything_is_done(
+    server: Server, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only once it is to be sent."""
+    (tree / "run").chmod(0o700)
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, how: b"/run" not in path and real(path, how))
+    refuse = under_test._digest
+
+    def refusing(path: bytes, size: int) -> tuple[int, str]:
+        if path.endswith(b"/run"):
+            raise PermissionError(13, "Permission denied", path)
+        return refuse(path, size)
+
+    monkeypatch.setattr(under_test, "_digest", refusing)
+    with pytest.raises(SourceError, match=r"cannot read .*/run: Permission denied"):
+        server.deploy(tree).wait()
+    assert not (site(server) / ".opsnb").exists()

@@ -77,6 +77,14 @@ async def test_a_release_that_was_retired_comes_back_as_the_new_one(
     assert not [p for p in (where / ".opsnb").glob("tmp.*") if "spare" in p.name]
 
 
+async def test_what_was_retired_already_stays_aside(held: Any, where: Path) -> None:
+    """What could not all be removed is asked for again."""
+    await two_made(held)
+    assert await held.retire(ONE)
+    assert await held.retire(ONE)
+    assert (where / ".opsnb" / "spare" / "tree" / "a").exists()
+
+
 async def test_a_glance_tells_what_is_aside_and_how_it_differs_from_what_is_live(
     remote: Any, held: Any
 ) -> None:
