@@ -23,8 +23,8 @@ LISTENING: list[list[object]] = []
 
 
 def hook(event: str, args: tuple[object, ...]) -> None:
-    """Python tells of every folder that is listed; such a hook stays to the end of the process."""
-    if LISTENING and event == "os.scandir":
+    """Python tells of every file that is opened; such a hook stays to the end of the process."""
+    if LISTENING and event == "open":
         LISTENING[-1].append(args[0])
 
 
@@ -32,8 +32,8 @@ sys.addaudithook(hook)
 
 
 @pytest.fixture
-def listed() -> Iterator[list[object]]:
-    """The folders that are listed meanwhile."""
+def opened() -> Iterator[list[object]]:
+    """The files that are opened meanwhile."""
     LISTENING.append([])
     yield LISTENING[-1]
     LISTENING.pop()
@@ -152,7 +152,7 @@ def test_a_failure_does_not_stay(server: Server, config: Path) -> None:
 
 
 def test_the_source_is_read_while_the_connection_is_made(
-    server: Server, line: Relay, tmp_path: Path, listed: list[object]
+    server: Server, line: Relay, tmp_path: Path, opened: list[object]
 ) -> None:
     source = tmp_path / "source"
     source.mkdir()
@@ -160,7 +160,7 @@ def test_the_source_is_read_while_the_connection_is_made(
     line.delay_ms = FAR
     server.connect()
     job = server.deploy(source)
-    wait_for(lambda: os.fsencode(source) in listed)
+    wait_for(lambda: os.fsencode(source / "index") in opened)
     assert line.down == 0
     line.delay_ms = 0
     assert job.wait(20).outcome is Outcome.DONE
