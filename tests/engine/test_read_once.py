@@ -1,4 +1,4 @@
-"""A first deploy reads each file once: it is hashed as it is sent."""
+"""A first deploy hashes as it sends what was not hashed by the time the server has answered."""
 
 from __future__ import annotations
 
