@@ -22,7 +22,7 @@ from opsnb.server import Server
 from tests.engine.conftest import configure, site
 from tests.support.process import runs, until
 from tests.support.site import faults
-from tests.support.sshd import RealSshd, require
+from tests.support.sshd import RealSshd, absent, require
 
 SHOW = 'echo "$OPSNB_SERVER|$OPSNB_RELEASE|$OPSNB_PREVIOUS|$OPSNB_REVISION|$(pwd -P)"'
 
@@ -384,7 +384,7 @@ def test_once_for_an_environment_is_on_its_first_server(source: Path, tmp_path: 
 
 def root_only() -> None:
     if os.geteuid() != 0:
-        pytest.skip("needs root, to become other users")
+        absent("only root can become other users")
 
 
 def test_as_another_user_by_sudo(

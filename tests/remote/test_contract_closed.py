@@ -17,6 +17,7 @@ from tests.faults.guarantees import snapshot
 from tests.remote.test_contract import ONE, TWO, record
 from tests.remote.test_contract_spare import FILES, THREE, aside_of, made, stream, two_made
 from tests.support.site import everything
+from tests.support.sshd import absent
 
 FOUR = "20260101000003"
 ANOTHER = 54321  # a user who is not the one that deploys
@@ -139,7 +140,7 @@ async def test_nor_is_one_told_of_whose_directory_is_anothers(
     remote: Any, held: Any, where: Path
 ) -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root can give a directory away")
+        absent("only root can give a directory away")
     await two_made(held)
     await held.retire(ONE)
     os.chown(where / ".opsnb" / "spare" / "tree" / "d", ANOTHER, -1)
