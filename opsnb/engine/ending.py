@@ -105,11 +105,13 @@ async def publish(
             raise
         await _one_by_one(change, plan)
         return
-    if not ended:
-        told()
-        await confirm(change, plan, end.record, env)
-        await change.settle_config()
-        await finish(change, plan, *end.records())
+    if ended:
+        change.ends(Phase.PUBLISH)  # where nobody heard of it
+        return
+    told()
+    await confirm(change, plan, end.record, env)
+    await change.settle_config()
+    await finish(change, plan, *end.records())
 
 
 def _goes_on_at_once(plan: Plan, finished: Finished | None) -> bool:

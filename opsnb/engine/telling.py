@@ -159,7 +159,7 @@ class Telling:
         self._then(lambda: self._phase_began(phase))
 
     def ends(self, phase: Phase) -> None:
-        """Tell of its end, once the steps so far are done."""
+        """Tell of its end, once the steps so far are done; of one that is over, nothing."""
         self._then(lambda: self._phase_ended(phase))
 
     def begin_again(self) -> None:
@@ -172,6 +172,9 @@ class Telling:
             self.actor.emit(PhaseBegan(self.actor.server, self.actor.at(), phase))
 
     def _phase_ended(self, phase: Phase) -> None:
-        seconds = time.monotonic() - self._open.pop(phase)
+        began = self._open.pop(phase, None)
+        if began is None:
+            return
+        seconds = time.monotonic() - began
         self._phases.append((phase.value, seconds))
         self.actor.emit(PhaseEnded(self.actor.server, self.actor.at(), phase, seconds))

@@ -197,9 +197,13 @@ def test_what_was_done_unheard_is_not_done_again(
     configure(server, keep_releases=2)
     names = versions(server, source, "one", "two", "three")
     losing(monkeypatch, nothing)
-    report = server.deploy(changed(source, "four")).wait()
+    job = server.deploy(changed(source, "four"))
+    told = list(job)
+    report = job.wait()
     assert (report.outcome, report.live) == (Outcome.DONE, report.release)
     assert done(server) == [*names, report.release]
+    began = {event.phase for event in told if isinstance(event, PhaseBegan)}
+    assert began == {event.phase for event in told if isinstance(event, PhaseEnded)}
     assert (site(server) / ".opsnb/spare/tree").is_dir()
     assert faults(site(server), server) == []
     assert versions(server, source, "five")
