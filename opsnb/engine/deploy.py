@@ -26,11 +26,12 @@ from opsnb.engine.caches import prepare_caches
 from opsnb.engine.change import Change, Finished
 from opsnb.engine.chunking import Patch, patches, payload, remember
 from opsnb.engine.cutting import LARGE
-from opsnb.engine.ending import End, check_before, make_room, publish
+from opsnb.engine.ending import End, check_before, publish
 from opsnb.engine.hooks import environment, prepare, run_hooks
 from opsnb.engine.look import RECENT, Grounds, grounds, plan_for, spare_of
 from opsnb.engine.meter import Meter
 from opsnb.engine.placing import placing
+from opsnb.engine.removing import make_room
 from opsnb.engine.source import Source, modified, pieces, stream, whole
 from opsnb.engine.steady import uncollected
 from opsnb.errors import (

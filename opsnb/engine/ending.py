@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from opsnb.core import layout
@@ -14,18 +13,17 @@ from opsnb.core.events import Phase
 from opsnb.core.hooks import at
 from opsnb.core.plan import Plan
 from opsnb.core.release import Record
-from opsnb.core.room import still_short
 from opsnb.core.text import safe
 from opsnb.engine.caches import empty_opcache, purge
 from opsnb.engine.change import Change, Finished
 from opsnb.engine.health import check_health
 from opsnb.engine.hooks import run_hooks
+from opsnb.engine.removing import leaving, prune, remove
 from opsnb.errors import (
     CheckFailed,
     ConnectError,
     Disconnected,
     LockLost,
-    NotReady,
     NotRestored,
     OpsnbError,
     OutcomeUnknown,
@@ -327,13 +325,13 @@ async def _steps(change: Change, plan: Plan, records: Sequence[Record]) -> None:
     """All of the end, as steps of a series."""
     for record in records:
         await change.put(record)
-    if _leaving(plan) or (plan.verb == "prune" and plan.clears_spare):
+    if leaving(plan) or (plan.verb == "prune" and plan.clears_spare):
         async with change.phase(Phase.PRUNE):
             await prune(change, plan)
     removed = dict(change.removed)
     if plan.verb != "prune":
         # As if all of them went: where one stays, this is not taken.
-        removed |= {name: plan.retention.remove[name] for name in _leaving(plan)}
+        removed |= {name: plan.retention.remove[name] for name in leaving(plan)}
     await _record(change, plan, removed)
 
 
@@ -341,7 +339,7 @@ async def _one_by_one(change: Change, plan: Plan) -> None:
     """Remove what can be, where not all of it could; then what comes after that."""
     async with change.series():
         async with change.phase(Phase.PRUNE):
-            await remove(change, plan, _leaving(plan))
+            await remove(change, plan, leaving(plan))
         await _record(change, plan, change.removed)
 
 
@@ -358,90 +356,3 @@ async def _record(change: Change, plan: Plan, removed: Mapping[str, str]) -> Non
         await change.lock.forget([layout.INTENT])
         await change.lock.flush()
     await change.lock.let_go()
-
-
-def _leaving(plan: Plan) -> list[str]:
-    """The releases that go in the end."""
-    return [name for name in plan.retention.remove if name not in plan.early]
-
-
-async def prune(change: Change, plan: Plan) -> None:
-    """Remove the releases that the plan says; what cannot be removed is a warning."""
-    names, reasons = _leaving(plan), plan.retention.remove
-    for name in names:
-        change.log(f"removing {safe(name)}: {reasons[name]}")
-    if plan.verb == "prune":
-        if plan.clears_spare:
-            change.log("removing the release kept aside")
-        await remove(change, plan, names)
-        return
-    aside = [name for name in names if name == plan.aside]
-    others = [name for name in names if name != plan.aside]
-    for some in filter(None, (others, aside)):
-        await change.lock.remove_all(some, aside=some is aside, idle=plan.rules.in_use)
-        change.lock.then(partial(_gone, change, {name: reasons[name] for name in some}))
-
-
-def _gone(change: Change, removed: Mapping[str, str]) -> None:
-    change.removed = {**change.removed, **removed}
-
-
-async def remove(change: Change, plan: Plan, names: list[str]) -> None:
-    """Remove releases of a plan, and keep in mind which of them are gone.
-
-    Args:
-        change: The change.
-        plan: What is being carried out.
-        names: The releases.
-    """
-    well, used = await _remove(change, plan, names)
-    for name in used:
-        change.warn(f"{safe(name)} stays: a process on the server uses it")
-    gone = set(names) - set(used)
-    if not well:
-        change.warn("some files of removed releases could not be deleted: .opsnb/trash")
-        site = await change.remote.look()
-        gone -= {release.name for release in site.releases if release.present}
-    reasons = plan.retention.remove
-    change.removed = {**change.removed, **{name: reasons[name] for name in names if name in gone}}
-
-
-async def _remove(change: Change, plan: Plan, names: list[str]) -> tuple[bool, list[str]]:
-    """Remove releases; whether all of their files could be, and those that stay in use."""
-    aside = plan.aside if plan.aside in names else ""
-    others = [name for name in names if name != aside]
-    well, used = await _each(change, plan, others) if others else (True, [])
-    if aside:
-        kept, more = await _each(change, plan, [aside], aside=True)
-        return kept and well, used + more
-    if plan.verb == "prune":
-        # Whoever prunes wants the room.
-        return await change.lock.clear_spare() and well, used
-    return well, used
-
-
-async def _each(
-    change: Change, plan: Plan, names: list[str], *, aside: bool = False
-) -> tuple[bool, list[str]]:
-    lock = change.lock
-    if plan.rules.in_use:
-        return await lock.remove_idle(names, aside=aside)
-    return (await lock.retire(names[0]) if aside else await lock.discard(names)), []
-
-
-async def make_room(change: Change, plan: Plan) -> None:
-    """Remove what goes before the new release is made, and see whether that was enough.
-
-    Args:
-        change: The change, before anything was made.
-        plan: A deploy.
-
-    Raises:
-        NotReady: It was not: somebody else fills the disk, or what was removed shares its files.
-    """
-    names = list(plan.early)
-    for name in names:
-        change.log(f"making room, removing {safe(name)}: {plan.retention.remove[name]}")
-    await remove(change, plan, names)
-    if short := still_short(await change.remote.look(), plan):
-        raise NotReady(short, "`opsnb usage` shows what takes the room.")
