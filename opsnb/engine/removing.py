@@ -21,8 +21,8 @@ async def prune(change: Change, plan: Plan) -> None:
     """Remove the releases that the plan says, as steps of a series.
 
     Raises:
-        StepFailed: With a status of :data:`opsnb.remote.base.LEFT`, one stays, or files of one. Not of
-            a prune, where that is a warning.
+        StepFailed: With a status of :data:`opsnb.remote.base.LEFT`, one stays, or files of one;
+            for the verb prune that is a warning.
     """
     names, reasons = leaving(plan), plan.retention.remove
     for name in names:
