@@ -141,13 +141,18 @@ class Notebook:
         return self
 
     def connected(self) -> None:
-        """Wait until its kernel is there."""
-        self.page.wait_for_function(
-            f"(() => {{ const kernel = {_KERNEL}; return kernel &&"
-            " kernel.connectionStatus === 'connected' &&"
-            " ['idle', 'busy'].includes(kernel.status); })()",
-            timeout=PATIENCE,
-        )
+        """Wait until its kernel is there.
+
+        JupyterLab knows a kernel's status once the kernel has answered its first question, which
+        may stay unread; see `CONNECT`.
+        """
+        for _ in range(5):
+            with contextlib.suppress(TimeoutError):
+                self.page.wait_for_function(_CONNECTED, timeout=PATIENCE / 6)
+                return
+            if self.page.evaluate(f"!!{_KERNEL}"):
+                self.page.evaluate(CONNECT)
+        self.page.wait_for_function(_CONNECTED, timeout=PATIENCE / 6)
 
     def answers(self) -> None:
         """Wait until a kernel that has just begun answers; see `CONNECT`."""
@@ -280,7 +285,11 @@ class Notebook:
 _WIDGET = "jupyterapp.shell.currentWidget"
 _SESSION = f"{_WIDGET}.sessionContext"
 _KERNEL = f"({_SESSION}.session && {_SESSION}.session.kernel)"
-
+_CONNECTED = f"""(() => {{
+    const kernel = {_KERNEL};
+    return kernel && kernel.connectionStatus === 'connected' &&
+        ['idle', 'busy'].includes(kernel.status);
+}})()"""
 
 ASK = f"""() => Promise.race([
     {_KERNEL}.requestKernelInfo().then(() => true, () => false),
