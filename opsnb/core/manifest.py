@@ -134,11 +134,6 @@ class Manifest(Mapping[bytes, Entry]):
         """Bytes of content in all files together."""
         return sum([entry.size for entry in self._entries.values()])
 
-    @property
-    def whole(self) -> bool:
-        """Whether the digest of every file is known: else it has neither text nor identity."""
-        return all(entry.sha256 for entry in self._entries.values() if entry.kind is Kind.FILE)
-
     @cached_property
     def id(self) -> str:
         """SHA-256 of the manifest's text, hexadecimal."""

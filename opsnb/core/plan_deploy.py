@@ -331,7 +331,7 @@ def _record(site: Site, wish: Wish, build: Build, name: str, now: datetime, asse
         previous=site.current.name,
         files=build.manifest.files,
         size=build.manifest.size,
-        manifest=build.manifest.id if build.manifest.whole else "",
+        manifest=build.manifest.id,
         links=tuple(quote_from_bytes(path) for path in build.links),
         assets=assets,
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from opsnb.core.origin import Origin
 from opsnb.core.plan import Wish
 from opsnb.core.secrets import Secrets
 from opsnb.engine.configfiles import About, configured
-from opsnb.engine.source import Memory, Source, Unread, scan
+from opsnb.engine.source import Memory, Source, scan
 
 if TYPE_CHECKING:
     from opsnb.engine.making import Made
@@ -45,7 +44,6 @@ class Asked:
         once_at: The server that runs the hooks that run once in its environment; empty for this.
         memory: What the last reading left; None when every file is to be read.
         about: What templates of configuration files are told.
-        lazily: Whether files of a folder may be left unread that would have to be hashed.
     """
 
     where: str
@@ -60,7 +58,6 @@ class Asked:
     once_at: str = ""
     memory: Memory | None = None
     about: About = field(default_factory=About)
-    lazily: bool = False
 
     @property
     def makes(self) -> bool:
@@ -90,12 +87,7 @@ async def read(asked: Asked, tell: Tell) -> tuple[Wish, Source]:
         await asyncio.to_thread(made.check, source.manifest)
         source = replace(source, keeper=made)
     else:
-        # Configuration files are held against what the source has.
-        lazily = asked.lazily and not settings.files and settings.verify != "all"
-        reading = partial(scan, Path(asked.where), settings.exclude, asked.memory, lazily=lazily)
-        source = await asyncio.to_thread(reading)
-        if source.unread:
-            source.unread.begin()
+        source = await asyncio.to_thread(scan, Path(asked.where), settings.exclude, asked.memory)
     wish = Wish(
         source=source.manifest,
         label=label,
@@ -169,7 +161,6 @@ class Reading:
         self._asked, self._then = asked, then
         self._words = Words()
         self._task: asyncio.Task[tuple[Wish, Source]] | None = None
-        self._unread: Unread | None = None
 
     async def begin(self) -> None:
         """Begin, on the loop that it is waited for on."""
@@ -179,7 +170,6 @@ class Reading:
 
     async def _read(self) -> tuple[Wish, Source]:
         wish, source = await read(self._asked, self._words)
-        self._unread = source.unread
         self._then(source)
         return wish, source
 
@@ -194,5 +184,3 @@ class Reading:
         if self._task and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
-        if self._unread:
-            self._unread.stop()

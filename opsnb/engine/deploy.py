@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -32,7 +32,7 @@ from opsnb.engine.look import RECENT, Grounds, grounds, plan_for, spare_of
 from opsnb.engine.meter import Meter
 from opsnb.engine.placing import placing
 from opsnb.engine.removing import make_room
-from opsnb.engine.source import Source, modified, pieces, stream, whole
+from opsnb.engine.source import Source, modified, pieces, stream
 from opsnb.engine.steady import uncollected
 from opsnb.errors import (
     DeployFailed,
@@ -44,7 +44,6 @@ from opsnb.remote.base import Aside, Brought, Glance, Patched
 TELL_EVERY = 0.1
 STALE = 5.0  # seconds after which what was looked at before the lock is looked at again
 OTHER_BASE, OTHER_CONTENT = 90, 99
-MANY = 1000  # files of which it is worth a round trip to read them once in place of twice
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,6 @@ class DeployWork:
         self._order = order
         self._edits = self._patches = True
         self._cutting: asyncio.Task[None] | None = None
-        self._hashed: dict[bytes, str] = {}
-        self._sent = asyncio.Event()
         self.agreed = order.plan
 
     async def __call__(self, change: Change) -> None:
@@ -164,8 +161,6 @@ class DeployWork:
         if isinstance(glance, BaseException):
             raise glance
         self.wish, source = read
-        if source.unread and not glance.site.live:
-            source.unread.stop()  # all of it will be sent: what is left is hashed then
         self.source = _with_revision(source, self.wish)
         change.revision = self.wish.revision
         change.hide(self.source.secrets)
@@ -174,20 +169,9 @@ class DeployWork:
 
     async def _planned(self, change: Change, glance: Glance, at_: datetime | None = None) -> Plan:
         self._at = at_ or change.actor.now()
-        unread = self.source.unread
-        if unread and (glance.site.live or len(unread.looks) < MANY):
-            # What is live is held against it; and of few, the reading is no matter.
-            await self._read_whole({})
         self.on = await grounds(change.remote, glance, self.wish.source)
         plan = await plan_for(change.remote, self.on, self.wish, self._at)
         return plan if plan.nothing else await self._reusing(change, plan, glance.aside)
-
-    async def _read_whole(self, digests: Mapping[bytes, str]) -> None:
-        """Have every file of the source hashed; the digests of those that were sent are known."""
-        if self.source.unread and self.source.unread.reading:
-            await asyncio.wait([self.source.unread.reading])
-        self.source = await asyncio.to_thread(whole, self.source, digests)
-        self.wish = replace(self.wish, source=self.source.manifest)
 
     async def _made(
         self, change: Change, plan: Plan, build: Build, env: Mapping[str, str]
@@ -243,9 +227,6 @@ class DeployWork:
             await self._fill(change, name, build)
         async with change.phase(Phase.UPLOAD):
             await self._upload(change, plan, build)
-            if not build.manifest.whole:
-                build = await self._once_sent(change, build)
-                record = replace(record, manifest=build.manifest.id)
         async with change.phase(Phase.LINK):
             await self._link(change, name, build)
         if at(plan.hooks, "before_publish"):
@@ -325,12 +306,9 @@ class DeployWork:
         small = [path for path in whole if _is_small(entries[path])]
         rest = [path for path in whole if not _is_small(entries[path])]
         if small:
-            known = self.source.unread.digests if self.source.unread else {}
-            digests = {path: entries[path].sha256 or known.get(path, "") for path in small}
-            self._hashed = digests
-            made = pieces(self.source, entries, small, meter.sent, digests)
-            upload = self._marked(stream(made, how))
-            await change.lock.unpack_verified(plan.name, upload, digests, how)
+            made = pieces(self.source, entries, small, meter.sent)
+            digests = {path: entries[path].sha256 for path in small}
+            await change.lock.unpack_verified(plan.name, stream(made, how), digests, how)
         # Directories come after what is in them: so they keep their times.
         if rest:
             made = pieces(self.source, entries, rest, meter.sent)
@@ -344,36 +322,6 @@ class DeployWork:
         change.lock.then(meter.end)
         change.lock.then(lambda: self._cut(build))
         return frozenset(small)
-
-    async def _once_sent(self, change: Change, build: Build) -> Build:
-        """The build with the digests of what was hashed as it was sent.
-
-        It is put together while the server still unpacks and hashes.
-        """
-        settling = asyncio.ensure_future(change.lock.settle())
-        sent = asyncio.ensure_future(self._sent.wait())
-        try:
-            await asyncio.wait({settling, sent}, return_when=asyncio.FIRST_COMPLETED)
-            if self._sent.is_set():
-                await self._read_whole(self._hashed)
-                manifest = await asyncio.to_thread(_filled, build.manifest, self.source.manifest)
-                build = replace(build, manifest=manifest)
-            await settling
-        finally:
-            for waiting in (settling, sent):
-                waiting.cancel()
-            await asyncio.wait({settling, sent})
-            if not settling.cancelled():
-                settling.exception()  # the first error is told
-        if not build.manifest.whole:
-            raise DeployFailed("the server says that it has the upload, of which it took a part")
-        return build
-
-    async def _marked(self, upload: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """An upload, marked when all of it was read."""
-        async for piece in upload:
-            yield piece
-        self._sent.set()
 
     def _cut(self, build: Build) -> None:
         """While the server hashes: what makes the next change of a large file a small one."""
@@ -408,8 +356,7 @@ class DeployWork:
         entries = self._entries(build)
         written = [*build.send, *(build.reuse.bring if build.reuse else ())]
         paths = entries if self.wish.settings.verify == "all" else written
-        late = self._hashed.get
-        return {p: entries[p].sha256 or late(p, "") for p in paths if entries[p].kind is Kind.FILE}
+        return {p: entries[p].sha256 for p in paths if entries[p].kind is Kind.FILE}
 
     async def _name_wrong(self, change: Change, plan: Plan, build: Build) -> None:
         """Say which files have other content than planned."""
@@ -482,15 +429,6 @@ class DeployWork:
         written, entries = set(_written(build)), build.manifest.entries
         copied = [path for path in here if path in entries and path not in written]
         return {p: entries[p].sha256 for p in copied if entries[p].kind is Kind.FILE}
-
-
-def _filled(manifest: Manifest, source: Manifest) -> Manifest:
-    """A manifest with the digests that its source has by now, and its text made."""
-    with uncollected():
-        known = source.entries
-        filled = Manifest([e if e.sha256 else known.get(p, e) for p, e in manifest.items()])
-        filled.encode()
-    return filled
 
 
 def _is_small(entry: Entry) -> bool:

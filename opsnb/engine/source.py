@@ -2,21 +2,17 @@
 
 Rule 1: nothing is opened that ``lstat`` does not call a regular file (a FIFO would block for ever).
 Rule 2: content is hashed when the plan is made; what was sent is hashed again on the server, so a
-file that changes in between is found out. Where all of it will be sent in any case it may be hashed
-as it is sent: only if the file then still looks as it did when the plan was made.
+file that changes in between is found out.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import os
 import stat
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -41,50 +37,6 @@ SETTLED = 2_000_000_000  # nanoseconds; FAT's clock is the coarsest
 Looks = tuple[int, int, int, int, int, int]
 
 
-class Unread:
-    """Files of a folder whose content was not read when the folder was.
-
-    Args:
-        scanned: The scan that found them.
-        looks: How each looked to ``stat``, by path.
-
-    Attributes:
-        digests: The SHA-256 of those that were read since.
-        reading: What reads them meanwhile; None when nothing does.
-    """
-
-    def __init__(self, scanned: _Scan, looks: Mapping[bytes, Looks]) -> None:
-        self.looks = looks
-        self.digests: dict[bytes, str] = {}
-        self.reading: asyncio.Task[None] | None = None
-        self._scanned = scanned
-        self._stopped = threading.Event()
-
-    def begin(self) -> None:
-        """Read them in a thread, for as long as nobody stops it: most often all are wanted."""
-        self.reading = asyncio.create_task(asyncio.to_thread(self._read))
-
-    def stop(self) -> None:
-        """Read no more."""
-        self._stopped.set()
-
-    def _read(self) -> None:
-        for path, (size, *_) in self.looks.items():
-            if self._stopped.is_set():
-                return
-            # One that cannot be read is met again by whoever wants it.
-            with suppress(OSError, SourceError):
-                found, digest = _digest(self._scanned.at(path), size)
-                if found == size:
-                    self.digests[path] = digest
-
-    def whole(self, root: Path, digests: Mapping[bytes, str]) -> Source:
-        """What the scan found, with every digest."""
-        self._scanned.read({**self.digests, **digests})
-        with uncollected():
-            return self._scanned.source(root)
-
-
 @dataclass(frozen=True)
 class Source:
     """A folder as it was scanned.
@@ -97,7 +49,6 @@ class Source:
         shared: Content of configuration files that belong in ``shared/``, by path.
         secrets: What stands in them and is shown nowhere.
         keeper: Whoever has it keeps the folder from being removed; None for a folder of others'.
-        unread: The files that were not hashed yet; None when all of them were. See :func:`whole`.
     """
 
     root: Path
@@ -107,7 +58,6 @@ class Source:
     shared: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
     secrets: Secrets = field(default_factory=Secrets)
     keeper: object = field(default=None, compare=False, repr=False)
-    unread: Unread | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass
@@ -130,9 +80,7 @@ class Memory:
     source: Source | None = None
 
 
-def scan(
-    root: Path, exclude: Sequence[str] = (), memory: Memory | None = None, *, lazily: bool = False
-) -> Source:
+def scan(root: Path, exclude: Sequence[str] = (), memory: Memory | None = None) -> Source:
     """Read a folder: names, kinds, modes and the SHA-256 of every file.
 
     A file that looks to ``stat`` as it did when it was last hashed (size, times of its content and
@@ -142,7 +90,6 @@ def scan(
         root: The folder.
         exclude: Gitignore rules; those of its ``.deployignore`` come after them.
         memory: What the last scan left; None when every file is to be read.
-        lazily: Whether files that would have to be read, but for large ones, may be left unread.
 
     Raises:
         SourceError: It is no folder, is empty, cannot be read, or holds something that is neither
@@ -155,7 +102,7 @@ def scan(
         scanned = _Scan(os.fsencode(root), Rules(root, exclude), memory)
         with uncollected():
             scanned.walk(b"")
-        scanned.read({}, least=LARGE if lazily else 0)
+        scanned.read()
     except OSError as error:
         name = safe(os.fsencode(error.filename or root))
         raise SourceError(f"cannot read {name}: {error.strerror}") from error
@@ -288,20 +235,10 @@ class _Scan:
         self._unread[path] = looks
         return Entry(path, Kind.FILE, mode, size)
 
-    def read(self, digests: Mapping[bytes, str], least: int = 0) -> None:
-        """Hash what was not, and find what is as it was.
-
-        Args:
-            digests: The SHA-256 of files, by path, where they are known meanwhile.
-            least: Files of fewer bytes stay unread, if they can be read.
-        """
-        for path, looks in list(self._unread.items()):
-            # Whether it can be, nobody need ask of what everybody may read.
-            if looks[0] < least and (looks[-1] & 0o004 or os.access(self.at(path), os.R_OK)):
-                continue
-            size, digest = looks[0], digests.get(path, "")
-            if not digest:
-                size, digest = self._hashed(path, size)
+    def read(self) -> None:
+        """Hash the files that do not look as they did when they were last hashed."""
+        for path, looks in self._unread.items():
+            size, digest = self._hashed(path, looks[0])
             entry = Entry(path, Kind.FILE, stat.S_IMODE(looks[-1]), size, digest)
             before = self._before.get(path)
             if before == entry:
@@ -311,7 +248,6 @@ class _Scan:
                 self._new[path] = digest.encode() + _text(looks)
                 self._looks[os.fsdecode(path)] = looks, entry
             self._read[path] = entry
-            del self._unread[path]
 
     def _hashed(self, path: bytes, size: int) -> tuple[int, str]:
         """Size and SHA-256 of a file; a large one that was known is cut, too."""
@@ -329,8 +265,6 @@ class _Scan:
             manifest = last.manifest
         else:
             manifest = Manifest(self.entries, last.manifest if last else None)
-        if self._unread:
-            return Source(root, manifest, self.excluded, unread=Unread(self, self._unread))
         found = Source(root, manifest, self.excluded)
         if memory:
             if self._new != self._known:
@@ -356,27 +290,6 @@ def _text(looks: Looks) -> bytes:
     return b"%d %d %d %d %d" % looks[:5]
 
 
-def whole(source: Source, digests: Mapping[bytes, str] | None = None) -> Source:
-    """A source whose every file is hashed.
-
-    Args:
-        source: The source.
-        digests: The SHA-256 of files that were not, where they are known meanwhile; the others are
-            read now.
-
-    Raises:
-        SourceError: One cannot be read.
-    """
-    if source.unread is None:
-        return source
-    try:
-        found = source.unread.whole(source.root, digests or {})
-    except OSError as error:
-        name = safe(os.fsencode(error.filename or source.root))
-        raise SourceError(f"cannot read {name}: {error.strerror}") from error
-    return replace(source, manifest=found.manifest, unread=None)
-
-
 def _kind(mode: int) -> str:
     kinds = {stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device"}
     return kinds.get(stat.S_IFMT(mode), "device")
@@ -397,17 +310,15 @@ def _begun(path: bytes) -> tuple[int, os.stat_result]:
     return handle, status
 
 
-def _begun_again(place: bytes, entry: Entry, looks: Looks | None) -> tuple[int, os.stat_result]:
+def _begun_again(place: bytes, entry: Entry) -> tuple[int, os.stat_result]:
     """The same of a file that was scanned.
 
     Raises:
-        SourceError: It cannot be read; of one that was read before that means that it changed.
+        SourceError: It cannot be read any more, so it changed.
     """
     try:
         return _begun(place)
     except OSError as error:
-        if looks is not None and error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
-            raise SourceError(f"cannot read {safe(place)}: {error.strerror}") from error
         raise changed(entry, str(error.strerror)) from error
 
 
@@ -441,7 +352,6 @@ def pieces(
     entries: Mapping[bytes, Entry],
     paths: Sequence[bytes],
     sent: Callable[[int, int], None],
-    hashed: dict[bytes, str] | None = None,
 ) -> Iterator[bytes]:
     """A tar stream of some paths, piece by piece.
 
@@ -451,25 +361,22 @@ def pieces(
         paths: The paths, in the order to send them.
         sent: Told files and bytes of content as they go out: ``(1, 0)`` for a file begun,
             ``(0, n)`` for n bytes.
-        hashed: The SHA-256 of files that were not read with the others: is given those it lacks.
 
     Raises:
         SourceError: A file is not as it was scanned.
     """
-    root, unread = os.fsencode(source.root), source.unread.looks if source.unread else {}
-    late = {} if hashed is None else hashed
+    root = os.fsencode(source.root)
     for path in paths:
-        looks = unread.get(path) if path not in late or not late[path] else None
         entry, place = entries[path], root + b"/" + path
         if path in source.extra:
             yield tar.header(entry, int(time.time()))
             sent(entry.kind is Kind.FILE, entry.size)
             yield source.extra[path] + tar.padding(entry.size)
         elif entry.kind is Kind.FILE and entry.size < CHUNK:
-            yield _small(place, entry, looks, late)
+            yield _small(place, entry)
             sent(1, entry.size)
         elif entry.kind is Kind.FILE:
-            content = _file(place, entry, looks, late)
+            content = _file(place, entry)
             yield next(content)
             sent(1, 0)
             for piece in content:
@@ -504,10 +411,10 @@ def _header(place: bytes, entry: Entry) -> bytes:
     return tar.header(open_, mtime)
 
 
-def _small(place: bytes, entry: Entry, looks: Looks | None, hashed: dict[bytes, str]) -> bytes:
+def _small(place: bytes, entry: Entry) -> bytes:
     """All of a small file at once: of ten thousand, every step counts."""
     size = entry.size
-    handle, status = _begun_again(place, entry, looks)
+    handle, status = _begun_again(place, entry)
     try:
         content = os.read(handle, size)
         while len(content) < size:
@@ -515,36 +422,15 @@ def _small(place: bytes, entry: Entry, looks: Looks | None, hashed: dict[bytes, 
             if not more:
                 raise changed(entry, "it became shorter")
             content += more
-        if looks is not None:
-            digest = hashed[entry.path] = hashlib.sha256(content).hexdigest()
-            _check_unchanged(handle, place, entry, looks, digest)
     finally:
         os.close(handle)
     return tar.header(entry, int(status.st_mtime)) + content + tar.padding(size)
 
 
-def _check_unchanged(handle: int, place: bytes, entry: Entry, looks: Looks, digest: str) -> None:
-    """Whether a file that was read but once is still what it was.
-
-    One whose inode alone looks otherwise is read again: somebody may have named it once more.
-
-    Raises:
-        SourceError: What was read may be the half of one and the half of another.
-    """
-    now = _looks(os.fstat(handle))
-    if now != looks:
-        with suppress(OSError):
-            if now[:2] == looks[:2] and _digest(place, entry.size) == (entry.size, digest):
-                return
-        raise changed(entry, "it does not look as it did")
-
-
-def _file(
-    place: bytes, entry: Entry, looks: Looks | None, hashed: dict[bytes, str]
-) -> Iterator[bytes]:
+def _file(place: bytes, entry: Entry) -> Iterator[bytes]:
     """A file's header and content."""
-    left, digest = entry.size, hashlib.sha256()
-    handle, status = _begun_again(place, entry, looks)
+    left = entry.size
+    handle, status = _begun_again(place, entry)
     try:
         yield tar.header(entry, int(status.st_mtime))
         while left:
@@ -552,12 +438,7 @@ def _file(
             if not piece:
                 raise changed(entry, "it became shorter")
             left -= len(piece)
-            if looks is not None:
-                digest.update(piece)
             yield piece
-        if looks is not None:
-            hashed[entry.path] = digest.hexdigest()
-            _check_unchanged(handle, place, entry, looks, digest.hexdigest())
     finally:
         os.close(handle)
 

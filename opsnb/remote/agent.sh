@@ -622,24 +622,21 @@ unpack() {
     fence
     unpacked "$2" untar "$1"
 }
-# The same of files whose names are lines, each hashed while those after it still come. What tar names,
-# it has not written yet: the one before, it has. The SHA-256 of all their digests is kept.
-unpack_hashed() {
+# The same of files whose names are lines, each hashed while those after it still come; $3 is the
+# SHA-256 of all their digests. What tar names, it has not written yet: the one before, it has.
+unpack_verified() {
     fence
-    unpacked "$2" untar_hashed "$1" && flush_early
+    unpacked "$2" untar_verified "$1" "$3" && flush_early
 }
-untar_hashed() {
+untar_verified() {
     well=.opsnb/tmp.$T.well
-    {
+    sum=$(
         { untar "$1" -v --quoting-style=literal && : >"$well"; } |
             awk 'NR > 1 { print "./" last } { last = $0 } END { if (NR) print "./" last }' |
             ( cd "releases/$1" && hash_many '-d\n' 500 )
-    } >".opsnb/tmp.$T.sum" && [ -f "$well" ] && rm -f "$well" || { rm -f ".opsnb/tmp.$T.sum"; return 1; }
-}
-# Whether what was just hashed is what is told now: who sends it may know only once it is sent.
-hashed_as() {
-    fence
-    sum=$(cat ".opsnb/tmp.$T.sum") && rm -f ".opsnb/tmp.$T.sum" && read -r told && as_planned "$told"
+    )
+    [ -f "$well" ] && rm -f "$well" || return 1
+    as_planned "$2"
 }
 as_planned() { [ "${sum%% *}" = "$1" ] || { say 'the content is not as planned'; exit 99; }; }
 # The disk may begin with what is to be flushed in the end; from where it uses no release.

@@ -260,8 +260,7 @@ class Held(Protocol):
         Args:
             name: The release.
             stream: The files, and nothing else.
-            digests: What each of them must have, hexadecimal; at the latest once the stream has
-                ended, the paths before.
+            digests: What each of them must have, hexadecimal.
             how: The compression.
         """
 

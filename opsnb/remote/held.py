@@ -264,12 +264,10 @@ class PosixHeld(Placed, Adopting):
     ) -> None:
         """See :meth:`Held.unpack_verified`."""
         if _many(digests):
-            await self._step("unpack the upload", "unpack_hashed", name, how, payload=stream)
-            await self._step("verify the content", "hashed_as", payload=_late_sum(digests))
+            args = (name, how, _sum(digests, MANY))
+            await self._step("unpack the upload", "unpack_verified", *args, payload=stream)
             return
         await self.unpack(name, stream, how)
-        if not all(digests.values()):
-            await self._take_all()
         await self.verify(name, digests)
 
     async def patch(
@@ -496,11 +494,6 @@ def _many(digests: Mapping[bytes, str]) -> bool:
     """Whether they are hashed by programs that take many at once, and tell of each in a line."""
     names = b"\0".join(digests)
     return len(digests) >= FEW and b"\n" not in names and b"\\" not in names
-
-
-async def _late_sum(digests: Mapping[bytes, str]) -> AsyncIterator[bytes]:
-    """The same as a payload, made when it is sent: an upload before it may give the digests."""
-    yield _sum(digests, MANY).encode() + b"\n"
 
 
 def _sum(digests: Mapping[bytes, str], shape: bytes) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +96,7 @@ class Server(Planning):
         else:
             # At once, so that it is read while the connection is made: all of it, unless it turns
             # out that nothing is live.
-            asked = replace(self._asked(what, revision, ref, keep, force), lazily=True)
+            asked = self._asked(what, revision, ref, keep, force)
             begun = Reading(asked, self._keep_made)
             LOOP.submit(begun.begin())
             order = Order(begun, makes=asked.makes)

@@ -270,31 +270,6 @@ async def test_what_comes_and_was_not_planned_is_found_where_all_that_comes_is_h
     assert failed.value.status == 99
 
 
-@pytest.mark.parametrize("right", [True, False])
-@pytest.mark.parametrize("way", COMING)
-async def test_what_must_come_may_be_known_only_once_it_was_sent(
-    held: Any, where: Path, way: str, right: bool
-) -> None:
-    files = COMING[way]
-    told = dict.fromkeys(files, "")
-
-    async def upload() -> AsyncIterator[bytes]:
-        async for piece in stream(files):
-            yield piece
-        told.update(digests(files))
-        if not right:
-            told[next(iter(files))] = "0" * 64
-
-    await held.begin(ONE, record(ONE, 1))
-    if right:
-        await held.unpack_verified(ONE, upload(), told)
-    else:
-        with pytest.raises(StepFailed) as failed:
-            await held.unpack_verified(ONE, upload(), told)
-        assert failed.value.status == 99
-    assert sorted((where / ".opsnb").glob("tmp.*")) == []
-
-
 @pytest.mark.parametrize("files", [NAMED, MANY], ids=["few", "many"])
 async def test_a_stream_that_ends_too_soon_fails_and_leaves_nothing_behind(
     held: Any, where: Path, files: dict[bytes, bytes]
