@@ -34,14 +34,14 @@ from opsnb.core.secrets import Secrets
 from opsnb.core.text import safe
 from opsnb.engine import placing
 from opsnb.engine.placing import Placing
-from opsnb.engine.telling import Actor, Telling
+from opsnb.engine.standing import Standing
+from opsnb.engine.telling import Actor
 from opsnb.engine.watch import guarded, put_back_first, tell_of
 from opsnb.errors import (
     ConnectError,
     DeployFailed,
     Disconnected,
     HeldBack,
-    Interrupted,
     Locked,
     LockLost,
     NotRestored,
@@ -73,7 +73,7 @@ class Finished:
 
 
 @dataclass
-class Change(Telling):
+class Change(Standing):
     """A change under way.
 
     Attributes:
@@ -414,11 +414,6 @@ class Change(Telling):
         """Where the mark of its watchdog may be, below ``.opsnb``."""
         return layout.watch(self.armed.token) if self.armed else ()
 
-    @property
-    def put_back(self) -> bool:
-        """Whether the switch happened, and what was live before it is live again."""
-        return bool(self.switched and self.previous and self.live == self.previous)
-
     def _happened(self, site: Site, name: str) -> bool:
         """Whether a switch happened, by what is so now.
 
@@ -496,41 +491,6 @@ class Change(Telling):
 
     # --- the end -------------------------------------------------------------------------------
 
-    def report(self, error: OpsnbError | None) -> Report:
-        """What became of the change."""
-        return Report(
-            verb=self.called,
-            server=self.actor.server,
-            outcome=self.ended(error),
-            release=self.release,
-            previous=self.previous,
-            live="" if self.switched is None else self.live,
-            switched=self.switched,
-            seconds=time.monotonic() - self._began,
-            phases=tuple(self._phases),
-            files=self.files,
-            bytes=self.size,
-            removed=tuple(self.removed.items()),
-            warnings=tuple(self.warnings),
-            error=error.message if error else "",
-            hint=error.hint if error else "",
-            exit_status=error.exit_status if error else 0,
-            revision=safe(self.revision),
-        )
-
-    def ended(self, error: OpsnbError | None) -> Outcome:
-        """How it has ended, as far as is known."""
-        if error is None:
-            return self.outcome
-        by_status = {21: Outcome.RESTORED, 22: Outcome.NOT_RESTORED, 23: Outcome.UNKNOWN}
-        if error.exit_status in by_status:
-            return by_status[error.exit_status]
-        if self.put_back:
-            return Outcome.RESTORED
-        if self.switched is None:
-            return Outcome.UNKNOWN
-        return Outcome.NOT_RESTORED if self.switched else Outcome.NOT_DONE
-
     async def run(self, work: Callable[[Change], object]) -> tuple[Report, OpsnbError | None]:
         """Do the work, and end well whatever happens.
 
@@ -577,7 +537,7 @@ class Change(Telling):
                 "interrupted before the server had said what happened",
                 "Look again: `opsnb releases` shows what is live.",
             )
-        return self._stopped()
+        return self.stopped()
 
     async def _tell_failure(
         self, error: OpsnbError, tell: Callable[[OpsnbError], Coroutine[Any, Any, None]]
@@ -598,31 +558,12 @@ class Change(Telling):
             except OutcomeUnknown as unknown:
                 return unknown
         await self._abandon("interrupted")
-        return self._stopped()
-
-    def _stopped(self) -> Interrupted:
-        if self.put_back:
-            return Interrupted(
-                f"interrupted after {safe(self.live)} was put back",
-                f"{safe(self.release)} failed after the switch; it stays for you to look at.",
-            )
-        if self.switched and self._ended:
-            return Interrupted(
-                f"interrupted when all was done: {safe(self.release)} was made live",
-                f"{safe(self.live)} is live. `opsnb log {self.actor.server}` says what was done.",
-            )
-        if self.switched:
-            return Interrupted(
-                f"interrupted after the switch: {safe(self.live)} is live, unconfirmed",
-                f"{self._left_to_itself}`opsnb rollback {self.actor.server}` goes back to "
-                f"{safe(self.previous)}.",
-            )
-        return Interrupted("interrupted before the switch: the live release is untouched")
+        return self.stopped()
 
     async def _failed(self, error: OpsnbError) -> OpsnbError:
         """Clear up after an error, and say it as what it means for the site."""
         if isinstance(error, LockLost) and self.switched:
-            return self._after_the_switch(error)
+            return self.after_the_switch(error)
         if self.held is None or isinstance(error, (LockLost, OutcomeUnknown)):
             return error
         if self.held.broken or isinstance(error, ConnectError):
@@ -635,35 +576,10 @@ class Change(Telling):
         if isinstance(error, (Restored, NotRestored)):
             return error
         if self.switched:
-            return self._after_the_switch(error)
+            return self.after_the_switch(error)
         began = bool(self.building)
         await self._abandon(error.message)
         return DeployFailed(error.message, error.hint) if began else error
-
-    def _after_the_switch(self, error: OpsnbError) -> OpsnbError:
-        if self.armed and self.put_back:
-            return Restored(
-                f"after the switch: {error.message}", f"{safe(self.live)} is live again."
-            )
-        if self._ended:
-            return NotRestored(
-                f"when all was done: {error.message}",
-                f"{safe(self.release)} was made live, and that was written down; "
-                f"{safe(self.live)} is live.",
-            )
-        return NotRestored(
-            f"after the switch: {error.message}",
-            f"{safe(self.live)} is live, unconfirmed. {self._left_to_itself}Look at it; `opsnb "
-            f"rollback {self.actor.server}` goes back.",
-        )
-
-    @property
-    def _left_to_itself(self) -> str:
-        """What becomes of an unconfirmed release by itself."""
-        if self.armed is None:
-            return ""
-        before, seconds = safe(self.armed.previous), self.armed.seconds
-        return f"The watchdog puts {before} back {seconds} s after the switch. "
 
     async def _find_out(self) -> None:
         site = await self.regain()
