@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
     from opsnb.core.adopt_plan import AdoptPlan
     from opsnb.core.intended import Intended
+    from opsnb.core.marks import Holder
     from opsnb.core.plan import Plan
-    from opsnb.core.release import Holder, Site
+    from opsnb.core.release import Site
     from opsnb.job import Job
     from opsnb.server import Server
 

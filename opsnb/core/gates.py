@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from opsnb.core.doctor import Finding
-from opsnb.core.release import Holder
+from opsnb.core.marks import Holder
 from opsnb.core.settings.gates import GateSettings
 from opsnb.core.text import safe
 from opsnb.core.windows import Window, is_open, next_opening, zone

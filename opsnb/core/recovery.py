@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from opsnb.core.layout import stamp
-from opsnb.core.release import Intent, Record, Site, State
+from opsnb.core.marks import Intent
+from opsnb.core.release import Record, Site, State
 from opsnb.core.watch import late, marks, was_put_back
 
 

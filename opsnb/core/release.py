@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from opsnb.core import layout
-from opsnb.core.manifest import Manifest, check_name, check_path
+from opsnb.core.manifest import check_path
+from opsnb.core.marks import Holder, Intent, Pending, Watch
 from opsnb.core.text import safe
+from opsnb.core.written import UNREADABLE, as_text, checked, known, release_name
 
 
 class State(StrEnum):
@@ -35,60 +36,21 @@ class State(StrEnum):
     UNRECORDED = "unrecorded"
 
 
-T = TypeVar("T")
-_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
-FREEZE = "freeze"
-_SWITCHES = ("deploy", "rollback", "restore", "adopt")
-_KINDS: dict[str, type] = {"str": str, "int": int, "bool": bool, "State": State}
-
-
-def _known(cls: type[Any], data: dict[str, Any]) -> dict[str, Any]:
-    """The fields that this version knows; a later one may have written more."""
-    return {field.name: data[field.name] for field in fields(cls) if field.name in data}
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
 def _link(value: object) -> str:
     """A linked path: what a record says of it ends in what is removed from a copy."""
-    text = _text(value)
+    text = as_text(value)
     check_path(unquote_to_bytes(text))
     return text
 
 
 def _config(value: object) -> str:
     """A configuration file and its short digest."""
-    text = _text(value)
+    text = as_text(value)
     path, _, digest = text.rpartition(" ")
     check_path(path.encode("utf-8", "surrogatepass"))
     if not re.fullmatch(r"[0-9a-f]{8}", digest):
         raise ValueError("no short digest")
     return text
-
-
-def _name(value: object) -> str:
-    """The name of one directory below ``releases/``, and of nothing outside it."""
-    text = _text(value)
-    check_name(text.encode("utf-8", "surrogatepass"))
-    return text
-
-
-def _checked(made: T) -> T:
-    """What was read, when every value is of its field's type.
-
-    Raises:
-        TypeError: One is not.
-    """
-    for item in fields(made):  # type: ignore[arg-type]  # only ever given dataclasses
-        value, kind = getattr(made, item.name), _KINDS.get(str(item.type))
-        plain = kind is None or type(value) is kind
-        if not plain or (kind is int and not 0 <= value < 2**63):
-            raise TypeError(f"{item.name} is {value!r}")
-    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +133,15 @@ class Record:
             ValueError: It is not a record.
         """
         try:
-            known = _known(cls, json.loads(line))
-            known["name"] = _name(known["name"])
-            known["links"] = tuple(map(_link, known.get("links", ())))
-            known["config"] = tuple(map(_config, known.get("config", ())))
-            known["state"] = State(known["state"])
-            verdict = known.get("verdict")
-            known["verdict"] = Verdict(**_known(Verdict, verdict)) if verdict else None
-            return _checked(cls(**known))
-        except _UNREADABLE as error:
+            said = known(cls, json.loads(line))
+            said["name"] = release_name(said["name"])
+            said["links"] = tuple(map(_link, said.get("links", ())))
+            said["config"] = tuple(map(_config, said.get("config", ())))
+            said["state"] = State(said["state"])
+            verdict = said.get("verdict")
+            said["verdict"] = Verdict(**known(Verdict, verdict)) if verdict else None
+            return checked(cls(**said))
+        except UNREADABLE as error:
             raise ValueError(f"not a record: {safe(line[:200])}") from error
 
     def bad(self, by: str, at: str, why: str, *, left: bool) -> Record:
@@ -262,209 +224,6 @@ class Current:
     kind: CurrentKind = CurrentKind.NONE
     target: bytes = b""
     name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who has the lock, or who placed a hold or a freeze by hand.
-
-    Attributes:
-        who: The user.
-        host: The machine they work from.
-        since: When, UTC, ISO 8601, by their clock.
-        why: What for.
-        token: The fencing token; 0 for a hold.
-        pid: The server's process group that holds the lock; 0 for a hold.
-        kind: ``freeze`` for what a rollback may pass; whatever else it says, nothing may.
-        until: When it ends by itself, UTC, ISO 8601; empty when it does not.
-    """
-
-    who: str
-    host: str
-    since: str
-    why: str
-    token: int = 0
-    pid: int = 0
-    kind: str = ""
-    until: str = ""
-
-    def encode(self) -> bytes:
-        """As one line of JSON; what only some holds have is left out of the others."""
-        told = {k: v for k, v in asdict(self).items() if v or k not in ("kind", "until")}
-        return json.dumps(told, ensure_ascii=True, sort_keys=True).encode() + b"\n"
-
-    @classmethod
-    def decode(cls, line: str | bytes) -> Holder:
-        """Read what :meth:`encode` gave.
-
-        Raises:
-            ValueError: It is not that.
-        """
-        try:
-            return _checked(cls(**_known(cls, json.loads(line))))
-        except _UNREADABLE as error:
-            raise ValueError(f"not a holder: {safe(line[:200])}") from error
-
-    @property
-    def freezes(self) -> bool:
-        """Whether it is a freeze, which a rollback may pass."""
-        return self.kind == FREEZE
-
-    @property
-    def words(self) -> str:
-        """What it does, and who placed it."""
-        return f"{'frozen' if self.freezes else 'held'} by {self}"
-
-    def lapsed(self, now: datetime) -> bool:
-        """Whether it has ended by itself; what cannot be read as a time never comes.
-
-        Args:
-            now: The present time, aware.
-        """
-        try:
-            return bool(self.until) and datetime.fromisoformat(self.until) <= now
-        except (ValueError, TypeError):
-            return False
-
-    @property
-    def told(self) -> str:
-        """As the agent is told of it, which adds token and process itself."""
-        body = self.encode().decode().strip().removeprefix("{")
-        return body.replace('"pid": 0, ', "").replace(', "token": 0', "")
-
-    def __str__(self) -> str:
-        until = f" until {safe(self.until)}" if self.until else ""
-        who = f"{safe(self.who)}@{safe(self.host)}"
-        return f"{who} since {safe(self.since)}{until}: {safe(self.why)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """A switch that has been begun: written before it, removed when its result is recorded.
-
-    Attributes:
-        verb: ``deploy``, ``rollback``, ``adopt``, or ``restore`` (what was live before is put
-            back).
-        name: The release that is to be live.
-        previous: The release that was live; empty when none was.
-        by: Who.
-        at: When, UTC, ISO 8601.
-        why: The reason given.
-    """
-
-    verb: str
-    name: str
-    previous: str
-    by: str
-    at: str
-    why: str = ""
-
-    def encode(self) -> bytes:
-        """As one line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=True, sort_keys=True).encode() + b"\n"
-
-    @classmethod
-    def decode(cls, line: str | bytes) -> Intent:
-        """Read what :meth:`encode` gave.
-
-        Raises:
-            ValueError: It is not that.
-        """
-        try:
-            made = _checked(cls(**_known(cls, json.loads(line))))
-            if made.verb not in _SWITCHES:
-                raise ValueError("no such switch")
-            for name in filter(None, (made.name, made.previous)):
-                _name(name)
-            return made
-        except _UNREADABLE as error:
-            raise ValueError(f"not an intent: {safe(line[:200])}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """A release that was published and awaits its confirmation: the mark of its watchdog.
-
-    Attributes:
-        token: The fencing token of the change that published it.
-        verb: That change: ``deploy`` or ``rollback``.
-        release: What was published.
-        previous: What is put back if nobody confirms it.
-        seconds: Within how many seconds after the switch.
-        by: Who published it.
-        host: The machine they work from.
-        since: When, UTC, ISO 8601, by their clock.
-        fired: Whether the time was up, and putting back was begun.
-        alive: Whether the watchdog runs, as far as can be told.
-    """
-
-    token: int
-    verb: str
-    release: str
-    previous: str
-    seconds: int
-    by: str
-    host: str
-    since: str
-    fired: bool = False
-    alive: bool = True
-
-    def encode(self) -> bytes:
-        """The mark as one line of JSON."""
-        body = {key: value for key, value in asdict(self).items() if key not in ("fired", "alive")}
-        return json.dumps(body, ensure_ascii=True, sort_keys=True).encode() + b"\n"
-
-    @classmethod
-    def decode(cls, line: str | bytes, *, fired: bool, alive: bool) -> Watch:
-        """Read what :meth:`encode` gave.
-
-        Raises:
-            ValueError: It is not that.
-        """
-        try:
-            known = {**_known(cls, json.loads(line)), "fired": fired, "alive": alive}
-            made = _checked(cls(**known))
-            if made.verb not in _SWITCHES:
-                raise ValueError("no such switch")
-            for name in (made.release, made.previous):
-                _name(name)
-            return made
-        except _UNREADABLE as error:
-            raise ValueError(f"not a watchdog's mark: {safe(line[:200])}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """Configuration files in ``shared/`` that came with a release, until that is settled.
-
-    Attributes:
-        release: The release; empty when the description could not be read.
-        before: What was there before; a path that is missing was not there.
-        after: What was placed, or was to be.
-    """
-
-    release: str
-    before: Manifest
-    after: Manifest
-
-    def encode(self) -> bytes:
-        """As one line of JSON."""
-        texts = {"before": self.before.encode().decode(), "after": self.after.encode().decode()}
-        return json.dumps({"release": self.release, **texts}, sort_keys=True).encode() + b"\n"
-
-    @classmethod
-    def decode(cls, line: str | bytes) -> Pending:
-        """Read what :meth:`encode` gave.
-
-        Raises:
-            ValueError: It is not that.
-        """
-        try:
-            said = json.loads(line)
-            before, after = (Manifest.decode(said[key].encode()) for key in ("before", "after"))
-            return cls(_name(said["release"]), before, after)
-        except _UNREADABLE as error:
-            raise ValueError("not a list of placed configuration files") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from opsnb.core import audit, layout
-from opsnb.core.release import Holder, Intent, Record, Site, Watch
+from opsnb.core.marks import Holder, Intent, Watch
+from opsnb.core.release import Record, Site
 from opsnb.core.text import safe
 
 

@@ -27,9 +27,10 @@ from opsnb.core.events import (
 )
 from opsnb.core.gates import Gates, Refusal, held_back
 from opsnb.core.layout import stamp
+from opsnb.core.marks import Intent, Pending, Watch
 from opsnb.core.recovery import plan_recovery
 from opsnb.core.refusal import refuse_missing
-from opsnb.core.release import Current, CurrentKind, Intent, Pending, Record, Site, State, Watch
+from opsnb.core.release import Current, CurrentKind, Record, Site, State
 from opsnb.core.secrets import Secrets
 from opsnb.core.text import safe
 from opsnb.engine import placing

@@ -8,7 +8,8 @@ from datetime import datetime
 from opsnb.core import intended, layout
 from opsnb.core.events import Outcome
 from opsnb.core.layout import stamp
-from opsnb.core.release import FREEZE, Holder, Site
+from opsnb.core.marks import FREEZE, Holder
+from opsnb.core.release import Site
 from opsnb.engine.change import Change
 from opsnb.errors import Locked
 

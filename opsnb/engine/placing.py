@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from opsnb.core import layout
 from opsnb.core.configfiles import ConfigChange, placed, settlement
 from opsnb.core.manifest import Entry, Manifest
+from opsnb.core.marks import Pending
 from opsnb.core.plan import Plan
-from opsnb.core.release import Pending
 from opsnb.core.text import safe
 from opsnb.remote.base import Held, Remote
 

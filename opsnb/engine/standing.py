@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 
 from opsnb.core.events import Outcome, Report
-from opsnb.core.release import Watch
+from opsnb.core.marks import Watch
 from opsnb.core.text import safe
 from opsnb.engine.telling import Telling
 from opsnb.errors import Interrupted, NotRestored, OpsnbError, Restored

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from opsnb.core import layout, watch
 from opsnb.core.layout import stamp
-from opsnb.core.release import Record, Site, Watch
+from opsnb.core.marks import Watch
+from opsnb.core.release import Record, Site
 from opsnb.core.text import safe
 from opsnb.remote.base import Held
 

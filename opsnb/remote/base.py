@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from opsnb.core.links import Listing, Standing
-from opsnb.core.release import Holder, Site
+from opsnb.core.marks import Holder
+from opsnb.core.release import Site
 from opsnb.core.usage import Usage
 from opsnb.remote.pack import Packer
 

@@ -9,19 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from opsnb.core.manifest import Manifest, check_name
+from opsnb.core.marks import Holder, Intent, Pending, Watch
 from opsnb.core.numbers import number
-from opsnb.core.release import (
-    Current,
-    CurrentKind,
-    Holder,
-    Intent,
-    Pending,
-    Record,
-    Release,
-    Site,
-    Watch,
-    order,
-)
+from opsnb.core.release import Current, CurrentKind, Record, Release, Site, order
 from opsnb.core.text import safe
 from opsnb.errors import RemoteError
 

@@ -14,7 +14,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from opsnb.core.links import Listing, Standing
-from opsnb.core.release import Holder, Site
+from opsnb.core.marks import Holder
+from opsnb.core.release import Site
 from opsnb.core.usage import Usage
 from opsnb.errors import (
     ConnectError,

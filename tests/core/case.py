@@ -15,12 +15,13 @@ from opsnb.core.configfiles import ConfigFile, beside, overlaid
 from opsnb.core.links import Standing
 from opsnb.core.listing import Base
 from opsnb.core.manifest import Entry, Kind, Manifest
+from opsnb.core.marks import Holder, Intent
 from opsnb.core.plan import Plan, Unlisted, Wish
 from opsnb.core.plan_config import wished, with_config
 from opsnb.core.plan_deploy import plan_deploy
 from opsnb.core.plan_rollback import plan_prune, plan_rollback
 from opsnb.core.recovery import Recovery, plan_recovery
-from opsnb.core.release import Current, CurrentKind, Holder, Intent, Release, Site, State, order
+from opsnb.core.release import Current, CurrentKind, Release, Site, State, order
 from opsnb.errors import OpsnbError
 from tests.core import worlds
 

@@ -11,7 +11,8 @@ from opsnb.core import config, configfiles
 from opsnb.core.configfiles import settlement
 from opsnb.core.links import Standing
 from opsnb.core.manifest import Manifest
-from opsnb.core.release import Pending, Record, State
+from opsnb.core.marks import Pending
+from opsnb.core.release import Record, State
 from opsnb.errors import ConfigError
 from tests.core import worlds
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from opsnb.core.doctor import Finding, examine
+from opsnb.core.marks import Holder
 from opsnb.core.refusal import refuse
-from opsnb.core.release import Current, CurrentKind, Holder, Release, Site
+from opsnb.core.release import Current, CurrentKind, Release, Site
 from opsnb.errors import NotReady
 from tests.core import worlds
 

@@ -10,7 +10,8 @@ import pytest
 from opsnb.core import moments
 from opsnb.core.config import Settings, parse
 from opsnb.core.gates import Gates, examine, held_back
-from opsnb.core.release import FREEZE, Holder, Site
+from opsnb.core.marks import FREEZE, Holder
+from opsnb.core.release import Site
 from opsnb.errors import ConfigError
 from tests.core.worlds import NOW
 

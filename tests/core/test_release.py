@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from opsnb.core.marks import Holder, Intent
 from opsnb.core.release import (
     Current,
     CurrentKind,
-    Holder,
-    Intent,
     Record,
     Release,
     State,

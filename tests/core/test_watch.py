@@ -12,9 +12,10 @@ import pytest
 from opsnb.core import audit, checks, watch
 from opsnb.core.config import Settings
 from opsnb.core.doctor import examine
+from opsnb.core.marks import Intent, Watch
 from opsnb.core.plan_rollback import plan_rollback
 from opsnb.core.recovery import plan_recovery
-from opsnb.core.release import Current, CurrentKind, Intent, Site, State, Watch
+from opsnb.core.release import Current, CurrentKind, Site, State
 from opsnb.errors import ConfigError, NotReady
 from tests.core.worlds import NOW, release
 

@@ -12,7 +12,7 @@ import pytest
 import opsnb
 from opsnb.core.events import Outcome
 from opsnb.core.manifest import Manifest
-from opsnb.core.release import Pending
+from opsnb.core.marks import Pending
 from opsnb.errors import ConfigError, NotReady, OpsnbError
 from opsnb.server import Server
 from tests.core import worlds

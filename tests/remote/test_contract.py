@@ -19,7 +19,8 @@ import pytest
 
 from opsnb.core import listing
 from opsnb.core.manifest import Entry, Kind
-from opsnb.core.release import CurrentKind, Holder, Watch
+from opsnb.core.marks import Holder, Watch
+from opsnb.core.release import CurrentKind
 from opsnb.core.watch import guarded
 from opsnb.errors import Disconnected, LockLost, RemoteError, StepFailed, StepTimedOut
 from opsnb.remote import tar

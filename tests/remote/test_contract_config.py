@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from opsnb.core.manifest import Manifest
-from opsnb.core.release import Holder, Pending
+from opsnb.core.marks import Holder, Pending
 from opsnb.errors import OpsnbError, StepFailed
 from tests.core import worlds
 from tests.remote.conftest import Place

@@ -12,7 +12,7 @@ import pytest
 
 from opsnb.core import listing
 from opsnb.core.manifest import Manifest, edits
-from opsnb.core.release import Holder
+from opsnb.core.marks import Holder
 from opsnb.errors import LockLost, StepFailed
 from tests.core import worlds
 from tests.faults.guarantees import snapshot

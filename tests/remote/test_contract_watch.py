@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from opsnb.core import audit
-from opsnb.core.release import Record, State, Watch
+from opsnb.core.marks import Watch
+from opsnb.core.release import Record, State
 from opsnb.core.watch import guarded
 from opsnb.errors import StepFailed
 from opsnb.remote import watchdog

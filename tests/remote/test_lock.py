@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from opsnb.core.events import Outcome
-from opsnb.core.release import Holder
+from opsnb.core.marks import Holder
 from opsnb.errors import Disconnected, LockLost, StepFailed
 from opsnb.remote.local import local_remote
 from opsnb.server import Server

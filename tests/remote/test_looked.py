@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opsnb.core.release import CurrentKind, Holder, Intent, Record, Site, State
+from opsnb.core.marks import Holder, Intent
+from opsnb.core.release import CurrentKind, Record, Site, State
 from opsnb.errors import RemoteError
 from opsnb.remote.looked import pairs, read_site
 

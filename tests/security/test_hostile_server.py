@@ -24,8 +24,8 @@ import pytest
 
 from opsnb.core.address import Address
 from opsnb.core.config import Settings
+from opsnb.core.marks import Intent
 from opsnb.core.numbers import MOST, number, octal
-from opsnb.core.release import Intent
 from opsnb.engine.look import RECENT
 from opsnb.errors import OpsnbError, RemoteError
 from opsnb.loop import LOOP

@@ -23,7 +23,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from opsnb.core.release import Holder
+from opsnb.core.marks import Holder
 from opsnb.errors import LockLost, NotReady, RemoteError, StepFailed
 from opsnb.remote.sftp.wire import ABSENT, Item, Wire
 

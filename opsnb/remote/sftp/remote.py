@@ -12,7 +12,8 @@ from typing import TypeVar
 from opsnb.core import layout
 from opsnb.core.address import Address
 from opsnb.core.links import Listing
-from opsnb.core.release import Holder, Site
+from opsnb.core.marks import Holder
+from opsnb.core.release import Site
 from opsnb.core.text import safe
 from opsnb.core.usage import Usage
 from opsnb.errors import Disconnected, NotReady, OpsnbError, RemoteError, StepTimedOut
