@@ -1,4 +1,4 @@
-"""The lock of a server that is reached by SFTP alone, and the steps that are taken under it.
+"""The steps that are taken under the lock of a server that is reached by SFTP alone.
 
 Rule: whatever becomes visible beyond the release that is being built comes out of the holder's own
 directory by a rename, and whatever goes is renamed into it: see lock.py.
@@ -6,164 +6,39 @@ directory by a rename, and whatever goes is renamed into it: see lock.py.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from opsnb.core import layout
 from opsnb.core.links import link_target
 from opsnb.core.manifest import parents
-from opsnb.core.release import Site
 from opsnb.core.text import safe
-from opsnb.errors import (
-    Disconnected,
-    LockLost,
-    NotReady,
-    OpsnbError,
-    RemoteError,
-    StepFailed,
-    StepTimedOut,
-)
+from opsnb.errors import NotReady, RemoteError, StepFailed
 from opsnb.remote.adopting import NotAdopting
-from opsnb.remote.base import NOT_REMOVED, Brought, Finish, Patched
+from opsnb.remote.base import Brought, Finish, Patched
 from opsnb.remote.pack import Packer
 from opsnb.remote.paths import inside
 from opsnb.remote.placed import NotPlaced
 from opsnb.remote.sftp import lock as locking
-from opsnb.remote.sftp.build import Tree, parts
+from opsnb.remote.sftp.build import parts
 from opsnb.remote.sftp.editing import edited
 from opsnb.remote.sftp.look import TAIL, last_line, lines_of, survey, unlike
-from opsnb.remote.sftp.removing import mounted_below
+from opsnb.remote.sftp.removing import Removing
+from opsnb.remote.sftp.steps import NO_SUCH
 from opsnb.remote.sftp.untar import Bytes
-from opsnb.remote.sftp.wire import Wire, each
+from opsnb.remote.sftp.wire import each
 
 if TYPE_CHECKING:
     from opsnb.core.watch import Guarded
 
-NO_SUCH, LIVE, OTHER, NOT_AS_MADE, CONTENT = 97, 95, 94, 90, 99
-TRASH = b".opsnb/trash"
+OTHER, NOT_AS_MADE, CONTENT = 94, 90, 99
 NO_SHELL = "this account has SFTP only: it can run nothing on the server"
 
 
-class Beside(Protocol):
-    """What a change asks of its server beside its own session."""
-
-    async def let_go(self, place: bytes) -> None:
-        """End a lock from outside of the session that took it."""
-
-    def give_back(self, wire: Wire) -> None:
-        """Keep a session whose lock has been given back for the next change."""
-
-    async def session(self) -> Wire:
-        """Begin a session."""
-
-
-class SftpHeld(NotPlaced, NotAdopting):
-    """The lock of a server, and the session whose steps run under it.
-
-    A look that was taken under the lock is to be put into ``seen``.
-
-    Args:
-        remote: The server.
-        wire: The session.
-        taken: The lock.
-        step_timeout: Seconds until a step has failed.
-    """
-
-    seen: Site
-
-    def __init__(
-        self, remote: Beside, wire: Wire, taken: locking.Taken, step_timeout: float
-    ) -> None:
-        self.token, self._place = taken.token, taken.place
-        self._remote = remote
-        self._wire = wire
-        self._step_timeout = step_timeout
-        self.mended = False
-        self._gone = False
-        self._alive = asyncio.create_task(self._beat())
-
-    @property
-    def broken(self) -> bool:
-        """See :attr:`Held.broken`."""
-        return self._wire.closed
-
-    async def _beat(self) -> None:
-        """Give a sign of life beside whatever step is running, for as long as the lock is ours.
-
-        In a session of its own: a server does one thing after the other, and what a step has asked
-        for may take longer than the dead are given.
-        """
-        own: Wire | None = None
-        try:
-            while not self._wire.closed:
-                await asyncio.sleep(locking.BEAT)
-                with suppress(OpsnbError):
-                    own = (
-                        own if own is not None and not own.closed else await self._remote.session()
-                    )
-                with suppress(OpsnbError):
-                    await (own or self._wire).touch(self._place + b"/beat")
-        finally:
-            if own is not None:
-                await own.close()
-
-    # --- steps ---------------------------------------------------------------------------------
-
-    @asynccontextmanager
-    async def series(self) -> AsyncIterator[None]:
-        """See :meth:`Held.series`. Here each step is done before it returns."""
-        yield
-
-    async def settle(self) -> None:
-        """See :meth:`Held.settle`."""
-
-    def then(self, tell: Callable[[], None]) -> None:
-        """See :meth:`Held.then`."""
-        tell()
-
-    @asynccontextmanager
-    async def _step(self, what: str) -> AsyncIterator[None]:
-        """A step: under the lock, with a deadline; one that is given up ends the session."""
-        if self._wire.closed:
-            raise Disconnected("the connection to the server is closed")
-        try:
-            async with asyncio.timeout(self._step_timeout):
-                await self._fence()
-                try:
-                    yield
-                except StepFailed as error:
-                    await self._fence()
-                    raise StepFailed(f"cannot {what}: {error.message}", error.status) from error
-        except TimeoutError as error:
-            await self._wire.close()
-            said = f"to {what} did not end within {self._step_timeout:g} s"
-            raise StepTimedOut(said) from error
-        except asyncio.CancelledError:
-            await self._wire.close()
-            raise
-
-    async def _fence(self) -> None:
-        if self._gone or await self._wire.lstat(self._place) is None:
-            raise LockLost(
-                "somebody else has taken the lock: nothing more was done",
-                "`opsnb log` says who; `opsnb releases` shows what is live now.",
-            )
-
-    def _new(self) -> bytes:
-        """A path in the holder's directory that nothing has."""
-        return self._place + b"/new." + secrets.token_hex(4).encode()
-
-    async def _release(self, name: str) -> Tree:
-        """A release, which must be a directory of its own."""
-        path = layout.release(name).encode()
-        found = await self._wire.lstat(path)
-        if found is None or found.kind != "d":
-            raise StepFailed(f"there is no release {safe(name)}", NO_SUCH)
-        return Tree(self._wire, path)
+class SftpHeld(Removing, NotPlaced, NotAdopting):
+    """The steps that are taken under the lock; see :class:`Steps`."""
 
     # --- building ------------------------------------------------------------------------------
 
@@ -232,17 +107,6 @@ class SftpHeld(NotPlaced, NotAdopting):
             for path in listed:
                 if await tree.holds(path):
                     await self._remove(tree.at(path))
-
-    async def _remove(self, path: bytes) -> None:
-        """Remove what stands there and all below it, unless something is mounted there."""
-        if await mounted_below(self._wire, path):
-            raise StepFailed(f"something is mounted below {safe(path)}", 96)
-        await self._wire.rmtree(path, await self._owner())
-
-    async def _owner(self) -> int:
-        """Who we are, by number: to whom our own directory belongs."""
-        ours = await self._wire.lstat(self._place)
-        return ours.uid if ours else -1
 
     async def unpack(self, name: str, stream: AsyncIterable[bytes], how: Packer = "") -> None:
         """See :meth:`Held.unpack`."""
@@ -406,13 +270,6 @@ class SftpHeld(NotPlaced, NotAdopting):
             for path in paths:
                 await self._away(path.encode())
 
-    async def _away(self, path: bytes) -> None:
-        """Remove a file through the holder's directory, unless it is gone."""
-        if await self._wire.lstat(path) is not None:
-            new = self._new()
-            await self._wire.rename(path, new)
-            await self._wire.remove(new)
-
     async def append_audit(self, line: bytes) -> None:
         """See :meth:`Held.append_audit`. The log is there as a whole, or as it was before."""
         path = f"{layout.OURS}/audit.jsonl".encode()
@@ -511,76 +368,6 @@ class SftpHeld(NotPlaced, NotAdopting):
         del directory, command, environment, timeout, on_output, run_as, script
         raise NotReady(NO_SHELL, "Hooks need a login with a shell.")
 
-    # --- removing ------------------------------------------------------------------------------
-
-    async def discard(self, names: Sequence[str]) -> bool:
-        """See :meth:`Held.discard`."""
-        async with self._step("remove releases"):
-            for name in names:
-                if not await self._discard(name):
-                    return False
-            return await self._sweep()
-
-    async def _discard(self, name: str) -> bool:
-        path, record = layout.release(name).encode(), layout.record(name).encode()
-        found = await self._wire.lstat(path)
-        if found and found.kind == "d" and await self._wire.lstat(record):
-            if await self._is_live(path):
-                raise StepFailed(f"{safe(name)} is live", LIVE)
-            if not await self._aside(path, found.mode):
-                return False
-        known_of = (layout.assets(name), *(f".opsnb/{kind}/{name}" for kind in KNOWN))
-        for known in (record, *map(str.encode, known_of)):
-            await self._away(known)
-        return True
-
-    async def _is_live(self, path: bytes) -> bool:
-        there = await self._wire.stat(b"current")
-        if there is None:
-            return False
-        return await self._wire.real(b"current") == await self._wire.real(path)
-
-    async def _aside(self, path: bytes, mode: int) -> bool:
-        """A release leaves by one rename; what then remains is nobody's."""
-        if await mounted_below(self._wire, path):
-            return False
-        if mode & 0o700 != 0o700:
-            await self._wire.chmod(path, mode | 0o700)
-        try:
-            await self._wire.rename(path, self._place + b"/gone." + secrets.token_hex(4).encode())
-        except StepFailed:
-            await self._fence()
-            return False
-        return True
-
-    async def retire(self, name: str) -> bool:
-        """See :meth:`Held.retire`. Nothing is kept aside: it could not be listed exactly."""
-        return await self.discard([name])
-
-    async def remove_idle(self, names: Sequence[str], *, aside: bool) -> tuple[bool, list[str]]:
-        """See :meth:`Held.remove_idle`. SFTP tells nothing of processes."""
-        del aside
-        return await self.discard(names), []
-
-    async def remove_all(self, names: Sequence[str], *, aside: bool, idle: bool) -> None:
-        """See :meth:`Held.remove_all`."""
-        del aside, idle
-        if not await self.discard(names):
-            raise StepFailed("not all of the releases could be removed", NOT_REMOVED)
-
-    async def clear_spare(self) -> bool:
-        """See :meth:`Held.clear_spare`."""
-        async with self._step("remove the release kept aside"):
-            found = await self._wire.lstat(b".opsnb/spare")
-            if found and not await self._aside(b".opsnb/spare", found.mode):
-                return False
-            return await self._sweep()
-
-    async def sweep(self) -> bool:
-        """See :meth:`Held.sweep`."""
-        async with self._step("clear what is left"):
-            return await self._sweep()
-
     async def place(self, directory: str, name: str, content: bytes) -> None:
         """See :meth:`Held.place`. A plan with one is refused before; so is this."""
         del directory, name, content
@@ -588,67 +375,3 @@ class SftpHeld(NotPlaced, NotAdopting):
 
     async def unplace(self) -> None:
         """See :meth:`Held.unplace`."""
-
-    async def _sweep(self) -> bool:
-        left = [name for name in await self._wire.names(b"") if name.startswith(LINK)]
-        # Before what tells of them.
-        left += layout.placed_in(await self._wire.read(PLACED) or b"")
-        left += [
-            b".opsnb/" + name
-            for name in await self._wire.names(b".opsnb")
-            if name.startswith(b"tmp.")
-        ]
-        trash = await self._wire.lstat(TRASH)
-        if trash is not None and trash.kind == "d":
-            left += [TRASH + b"/" + name for name in await self._wire.names(TRASH)]
-        left += [
-            self._place + b"/" + name
-            for name in await self._wire.names(self._place)
-            if name.startswith((b"gone.", b"new."))
-        ]
-        well = True
-        for path in left:
-            try:
-                await self._remove(path)
-            except StepFailed:
-                await self._fence()
-                well = False
-        return well
-
-    # --- the end -------------------------------------------------------------------------------
-
-    def give_up(self) -> None:
-        """Give no further sign of life."""
-        self._alive.cancel()
-
-    async def kill(self) -> None:
-        """See :meth:`Held.kill`."""
-        self.give_up()
-        await self._wire.close()
-        await self._remote.let_go(self._place)
-
-    async def let_go(self) -> None:
-        """See :meth:`Held.let_go`."""
-        self._alive.cancel()
-        try:
-            async with asyncio.timeout(self._step_timeout):
-                await locking.give_back(self._wire, self._place)
-        except TimeoutError as error:
-            await self._wire.close()
-            said = f"to give the lock back did not end within {self._step_timeout:g} s"
-            raise StepTimedOut(said) from error
-        self._gone = True
-
-    async def release(self) -> None:
-        """See :meth:`Held.release`."""
-        self._alive.cancel()
-        if self._wire.closed:
-            return
-        if not self._gone:
-            await self.let_go()
-        self._remote.give_back(self._wire)
-
-
-LINK = b".current.opsnb."
-PLACED = b".opsnb/tmp.placed"
-KNOWN = ("manifests", "stats", "carried")
