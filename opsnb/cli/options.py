@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT = "opsnb.toml"
+PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
 
 
 @dataclass
@@ -47,7 +50,8 @@ class Setup:
         """
         unchecked = self._read(name)
         opening = self._open(unchecked, name, changes) if connect else None
-        server = self._checked(unchecked).server(name)
+        with _without_plugins():
+            server = self._checked(unchecked).server(name)
         if changes:
             server.writable(changes)
         if connect:
@@ -88,6 +92,22 @@ class Setup:
         project = unchecked.project(self.ssh_config)
         click.get_current_context().call_on_close(project.close)
         return project
+
+
+@contextlib.contextmanager
+def _without_plugins() -> Iterator[None]:
+    """Have pydantic look for no plugins: it would read what every installed package offers.
+
+    What a command starts must not be told so, and in a notebook it is not ours to say.
+    """
+    before = os.environ.get(PLUGINS)
+    os.environ[PLUGINS] = "__all__"
+    try:
+        yield
+    finally:
+        os.environ.pop(PLUGINS)
+        if before is not None:
+            os.environ[PLUGINS] = before
 
 
 with_setup = click.make_pass_decorator(Setup, ensure=True)

@@ -65,8 +65,10 @@ OURS = {
             ".layout",
             ".links",
             ".manifest",
+            ".marks",
             ".numbers",
             ".release",
+            ".written",
         )
     ),
     *("opsnb.core.text", "opsnb.core.unchecked", "opsnb.core.usage"),
@@ -189,6 +191,40 @@ def test_the_control_what_is_not_needed_is_found(cold: Cold) -> None:
     assert {"pandas", "numpy"} <= strays(ended, CHANGED)
     assert "opsnb.engine.deploy" in ours(begun)
     assert "rich" in strays(ended, BEGUN)
+
+
+OFFERS = """
+import os, sys
+from opsnb.cli.main import main
+asked = []
+def note(event, args):
+    if event == "open" and str(args[0]).endswith("entry_points.txt"):
+        asked.append(args[0])
+sys.addaudithook(note)
+try:
+    main()
+finally:
+    print(len(asked), os.environ.get("PYDANTIC_DISABLE_PLUGINS"), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("said", [None, "some-plugin"])
+def test_no_package_is_asked_what_it_offers(shell: Shell, said: str | None) -> None:
+    """Of many packages that takes longer than the rest; and a plugin would be others' code."""
+    shell.deployed("v1")
+    ran = subprocess.run(
+        [sys.executable, "-c", OFFERS, "deploy", shell.server, shell.source("v2"), "--yes"],
+        cwd=shell.folder,
+        env={**shell.env, **({"PYDANTIC_DISABLE_PLUGINS": said} if said else {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    # What the command starts is told what it was told itself.
+    assert ran.stderr.splitlines()[-1] == f"0 {said}"
 
 
 # --- the verbs ---------------------------------------------------------------------------------
