@@ -71,9 +71,11 @@ def test_every_line_is_told_once_and_in_order_in_few_messages(
     sink = Sink(job)
     job.wait()
     sink.until("done")
-    said = [text for _, kind, text in (sink.lines[n] for n in sorted(sink.lines)) if kind == "hook"]
-    assert said == [str(n) for n in range(1, 30001)]
-    assert sorted(sink.lines) == list(range(len(sink.lines)))
+    lines = sorted(sink.lines.items())
+    assert [text for _, (_, kind, text) in lines if kind == "hook"] == [
+        str(n) for n in range(1, 30001)
+    ]
+    assert [number for number, _ in lines] == list(range(len(lines)))
     assert len(sink.messages) < 300
     assert max(len(message["lines"]) for message in sink.messages) <= feed.BATCH
     server.close()
