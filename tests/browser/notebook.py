@@ -69,13 +69,18 @@ class Watch:
     def __init__(self, page: Page) -> None:
         self.errors: list[str] = []
         self.strangers: list[str] = []
+        self._expected: tuple[str, ...] = _LABS_OWN
         page.on("console", self._said)
         page.on("pageerror", self._raised)
         page.on("request", self._asked)
         page.on("websocket", lambda line: self._address(line.url))
 
+    def expect(self, text: str) -> None:
+        """Do not keep what begins so: it belongs to what the test does."""
+        self._expected = (*self._expected, text)
+
     def _said(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not message.text.startswith(_LABS_OWN):
+        if message.type == "error" and not message.text.startswith(self._expected):
             self.errors.append(message.text)
 
     def _raised(self, error: Error) -> None:

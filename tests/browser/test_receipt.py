@@ -11,7 +11,7 @@ from nbconvert import HTMLExporter
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Opener
-from tests.browser.notebook import Notebook
+from tests.browser.notebook import Notebook, Watch
 from tests.browser.test_live import HOOKS, done, slow, view
 from tests.kernel.cells import DEMO
 
@@ -53,11 +53,15 @@ def test_a_receipt_is_in_the_saved_notebook(opened: Opener, kernel: str, way: st
     assert f"{name} is live" in receipt["text/plain"]
 
 
-def test_a_receipt_is_read_without_a_kernel(opened: Opener, kernel: str) -> None:
+def test_a_receipt_is_read_without_a_kernel(
+    opened: Opener, watch: list[Watch], kernel: str
+) -> None:
     """Receipt in a notebook that is opened again, its kernel gone: there, and readable."""
     notebook = deployed(opened, kernel, "job")
     done(notebook, 1)
     notebook.saved()
+    # What the live view was drawn from goes with its kernel; sooner or later JupyterLab says so.
+    watch[0].expect("Error: widget model not found")
     notebook.restart()
     notebook.reload()
     expect(notebook.area(1)).to_contain_text("the switch happened")
