@@ -363,9 +363,10 @@ def _nothing(
 ) -> bool:
     """Whether the live release already is what is asked for.
 
-    A new revision alone is no change, and neither is it that the time of an old asset is over.
+    A new revision alone is no change, and neither is it that the time of an old asset is over. What
+    was never confirmed is made anew: whoever made it live was cut off before its checks had ended.
     """
-    if base is None or site.live is None or site.live.state is State.BAD:
+    if base is None or site.live is None or site.live.state in (State.BAD, State.UNCONFIRMED):
         return False
     here, there = dict(build.manifest.entries), dict(base.manifest.entries)
     for tree in (here, there):
@@ -411,6 +412,9 @@ def _warnings(
     said += keepassets.warnings(plan.assets)
     if site.hold:
         said.append(site.hold.words)
+    if site.live and site.live.state is State.UNCONFIRMED and not site.holder:
+        name = site.live.name
+        said.append(f"{name} is live, unconfirmed: the change that made it live never ended")
     said += cautions(site, settings)
     if not plan.health:
         said.append("no health check is configured: the switch will be taken as good")

@@ -120,6 +120,29 @@ def test_aborting_after_the_switch_says_what_is_live_and_a_rollback_goes_back(
     assert faults(site(server), server) == []
 
 
+def test_what_was_never_confirmed_is_made_anew_with_its_checks(
+    server: Server, source: Path, tmp_path: Path
+) -> None:
+    """Whoever tries again after an interrupt must not be told that all is well."""
+    server.deploy(source).wait()
+    configure(server, after_publish=["echo on; sleep 300"])
+    (source / "index").write_text("two")
+    job = server.deploy(source)
+    until(said(job, "on"))
+    job.cancel()
+    unconfirmed = ended(job).report.live
+    configure(server, after_publish=[f"touch '{tmp_path}/ran'"])
+    plan = server.plan(source)
+    assert not plan.nothing
+    assert f"{unconfirmed} is live, unconfirmed: " in str(plan)
+    report = server.deploy(source).wait()
+    assert report.outcome is Outcome.DONE
+    assert report.live != unconfirmed
+    assert (tmp_path / "ran").exists()
+    assert server.deploy(source).wait().outcome is Outcome.NOTHING
+    assert faults(site(server), server) == []
+
+
 def test_a_job_that_is_cancelled_before_it_begins_does_nothing(
     server: Server, source: Path
 ) -> None:
