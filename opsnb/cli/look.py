@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from opsnb.server import DeployPlan, Server
 
 NOT_READY = 11
+LOCKED = 12
 TAMPERED = 20
 
 
@@ -44,7 +45,10 @@ def check(setup: Setup, server: str, as_json: bool) -> int:
         from opsnb.cli import show  # noqa: PLC0415 - rich only for a person
 
         show.out().lines(show.findings(found))
-    return 0 if all(one.ok for one in found) else NOT_READY
+    wrong = {one.item for one in found if not one.ok}
+    if wrong and wrong <= {"lock", "freeze"}:
+        return LOCKED
+    return NOT_READY if wrong else 0
 
 
 @click.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from opsnb.core.refusal import refuse
-from opsnb.core.release import CurrentKind, Site
+from opsnb.core.release import CurrentKind, Site, State
 from opsnb.core.text import plural, safe, size
 from opsnb.core.watch import died, sentence
 from opsnb.errors import NotReady
@@ -88,6 +88,9 @@ def _current(site: Site) -> Finding:
 
 def _writable(site: Site) -> Finding:
     who = safe(site.user)
+    if site.writable and site.closed:
+        found = f"{who} may not write to {site.closed} in it"
+        return Finding("rights", False, found, f"Give it to {who}.")
     if site.writable:
         return Finding("rights", True, f"{who} may write there")
     return Finding("rights", False, f"{who} may not write there", f"Give it to {who}.")
@@ -121,7 +124,8 @@ def _records(site: Site) -> Finding:
 
 
 def _debris(site: Site) -> Finding:
-    if site.debris or site.intent or site.remains:
+    unfinished = any(release.state is State.UNFINISHED for release in site.releases)
+    if site.debris or site.intent or site.remains or (unfinished and not site.holder):
         return Finding("debris", True, "a dead change left some; the next change clears it")
     return Finding("debris", True, "none")
 

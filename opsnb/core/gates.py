@@ -120,31 +120,33 @@ def _listed(settings: GateSettings) -> str:
     return f"{', '.join(safe(window) for window in settings.windows)} {settings.timezone}"
 
 
-def held_back(hold: Holder | None, verb: str, server: str) -> Refusal | None:
+def held_back(hold: Holder | None, verb: str, server: str, typed: str = "") -> Refusal | None:
     """Why a change is held back by what was placed on the server by hand.
 
     Args:
         hold: What was placed, when something was; it has not lapsed.
         verb: The change.
         server: The server's name.
+        typed: What stands for it in a command; its name, when not given.
     """
+    typed = typed or server
     if hold is None:
         return None
     if not hold.freezes:
         return Refusal(
             f"{server} is {hold.words}",
-            f"`opsnb lock {server} release --force` takes the hold away.",
+            f"`opsnb lock {typed} release --force` takes the hold away.",
         )
     if verb == "hold":
         return Refusal(
             f"{server} is {hold.words}",
-            f"A server is frozen or held, not both: `opsnb unfreeze {server}` first.",
+            f"A server is frozen or held, not both: `opsnb unfreeze {typed}` first.",
         )
     if verb in SMALL:
         return None
     return Refusal(
         f"{server} is {hold.words}",
-        f"A rollback is allowed. `opsnb unfreeze {server} --force` takes the freeze away.",
+        f"A rollback is allowed. `opsnb unfreeze {typed} --force` takes the freeze away.",
     )
 
 

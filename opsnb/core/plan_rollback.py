@@ -135,5 +135,5 @@ def plan_prune(site: Site, rules: Rules, now: datetime) -> Plan:
         unseen=unseen(site, retention, rules),
         clears_spare=site.spare is not None,
         nothing=not retention.remove and site.spare is None,
-        warnings=tuple(over_budget(retention, rules)),
+        warnings=(*([site.hold.words] if site.hold else []), *over_budget(retention, rules)),
     )

@@ -40,6 +40,11 @@ def refuse(site: Site) -> None:
             f"{safe(site.user)} may not write to {site.deploy_to}",
             "Give that user the directory, or connect as the one who owns it.",
         )
+    if site.closed:
+        raise NotReady(
+            f"{safe(site.user)} may not write to {site.deploy_to}/{site.closed}",
+            "Let that user write there, or connect as the one who owns it.",
+        )
 
 
 def refuse_adoption(site: Site) -> None:
@@ -99,9 +104,14 @@ def _runs_there(value: object) -> bool:
 
 
 def _refuse_odd(site: Site) -> None:
-    """``releases`` and ``.opsnb`` must be directories of their own: a link could lead anywhere."""
+    """``releases`` and ``.opsnb`` must be directories of their own: a link could lead anywhere.
+
+    ``shared`` may be a link to one: it may well be on another disk.
+    """
     for name, kind in site.entries.items():
-        if name in (b"releases", b".opsnb") and kind != "d":
+        if (name in (b"releases", b".opsnb") and kind != "d") or (
+            name == b"shared" and kind not in "dl"
+        ):
             path = f"{site.deploy_to}/{name.decode()}"
             raise NotReady(f"{path} is not a directory of its own", "Move it away, or back.")
 

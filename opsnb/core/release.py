@@ -251,6 +251,7 @@ class Site:
         file_system: The kind of file system, as the server calls it.
         user: Who we are on the server.
         writable: Whether we may write in ``deploy_to``, or make it.
+        closed: The directory of its own in it that we may not write to; empty for none.
         missing: Tools or abilities that a change needs and the server lacks.
         audit_tail: The last line of the audit log.
         torn: Whether lines of the audit log that a power cut had cut short were put aside.
@@ -285,6 +286,7 @@ class Site:
     file_system: str = ""
     user: str = ""
     writable: bool = True
+    closed: str = ""
     missing: tuple[str, ...] = ()
     audit_tail: bytes = b""
     torn: bool = False

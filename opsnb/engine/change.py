@@ -193,7 +193,7 @@ class Change(Standing):
             site = (await self._acquire(why, self.wait)).seen
             self._tail = site.audit_tail
             if not through_hold:
-                _pass(held_back(site.hold, self.verb, self.actor.server), Locked)
+                _pass(held_back(site.hold, self.verb, self.actor.server, self.actor.typed), Locked)
             self._pass_gates()
             await self._told_of_mending()
             self.site = site = await self._recover(self.saw(site))
@@ -242,8 +242,9 @@ class Change(Standing):
         holder = f"{site.holder}" if site.holder else "somebody who has just let it go"
         return Locked(
             f"{self.actor.server} is locked by {holder}",
-            "Wait for it (lock_wait in opsnb.toml), or look with `opsnb lock … status`. A holder "
-            "that has died loses the lock by itself within a minute.",
+            "Wait for it (--wait, or lock_wait in opsnb.toml), or look with `opsnb lock "
+            f"{self.actor.typed} status`. A holder that has died loses the lock by itself within a "
+            "minute.",
         )
 
     async def _recover(self, site: Site) -> Site:

@@ -183,8 +183,7 @@ async def _put_back(
             raise _back(change, plan, why) from error
         raise NotRestored(
             f"{why}; and the previous release was not put back: {second.message}",
-            f"Visitors see {safe(change.live)}. Mend it, or "
-            f"`opsnb rollback {change.actor.server}`.",
+            f"Visitors see {safe(change.live)}. Mend it, or `opsnb rollback {change.actor.typed}`.",
         ) from error
     await _caches_again(change, plan, env)
     raise _back(change, plan, why) from error

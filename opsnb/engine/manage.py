@@ -111,8 +111,8 @@ class UnholdWork:
     def _refuse_other(self, change: Change, site: Site) -> None:
         """Whoever takes away what is not there may mean what is."""
         if site.hold:
-            server = change.actor.server
-            other = f"lock {server} release" if self._freeze else f"unfreeze {server}"
+            server, typed = change.actor.server, change.actor.typed
+            other = f"lock {typed} release" if self._freeze else f"unfreeze {typed}"
             raise Locked(f"{server} is {site.hold.words}", f"`opsnb {other}` takes that away.")
 
     async def _break(self, change: Change, site: Site, holder: Holder) -> None:

@@ -96,12 +96,12 @@ class Standing(Telling):
         if self.switched and self._ended:
             return Interrupted(
                 f"interrupted when all was done: {safe(self.release)} was made live",
-                f"{safe(self.live)} is live. `opsnb log {self.actor.server}` says what was done.",
+                f"{safe(self.live)} is live. `opsnb log {self.actor.typed}` says what was done.",
             )
         if self.switched:
             return Interrupted(
                 f"interrupted after the switch: {safe(self.live)} is live, unconfirmed",
-                f"{self._left_to_itself}`opsnb rollback {self.actor.server}` goes back to "
+                f"{self._left_to_itself}`opsnb rollback {self.actor.typed}` goes back to "
                 f"{safe(self.previous)}.",
             )
         return Interrupted("interrupted before the switch: the live release is untouched")
@@ -121,7 +121,7 @@ class Standing(Telling):
         return NotRestored(
             f"after the switch: {error.message}",
             f"{safe(self.live)} is live, unconfirmed. {self._left_to_itself}Look at it; `opsnb "
-            f"rollback {self.actor.server}` goes back.",
+            f"rollback {self.actor.typed}` goes back.",
         )
 
     @property

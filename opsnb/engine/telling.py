@@ -41,6 +41,7 @@ class Actor:
         emit: Takes the events; it must return at once.
         now: The operator's clock, aware.
         environment: The name of the environment the server belongs to; empty for none.
+        typed: What stands for the server in a command; its name, when not given.
     """
 
     server: str
@@ -49,6 +50,10 @@ class Actor:
     emit: Callable[[Event], None]
     now: Callable[[], datetime]
     environment: str = ""
+    typed: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "typed", self.typed or self.server)
 
     def clock(self) -> datetime:
         """The present time by the operator's clock, aware."""

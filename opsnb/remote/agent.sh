@@ -108,10 +108,11 @@ look() {
     p=$D
     while ! [ -e "$p" ] && ! [ -L "$p" ]; do p=${p%/*}; [ -n "$p" ] || p=/; done
     field above "$p"
+    [ -d "$p" ] || { field odd 1; return 0; }
     field packers "$P"
     field tools "$O"
     field room "$(stat -f -c '%a %S %d %T' -- "$p")"
-    [ -d "$p" ] && [ -w "$p" ] && [ -x "$p" ] && field writable 1
+    [ -w "$p" ] && [ -x "$p" ] && field writable 1
     [ "$p" = "$D" ] || return 0
     # Without GNU's find nothing can be listed, and nothing will be done.
     case $M in *-printf*) return 0 ;; esac
@@ -126,6 +127,7 @@ look() {
     find "$@" -maxdepth 1 -ignore_readdir_race \
         -path current -printf 'current\0%y%Y%l\0' \
         -o -path '.opsnb/records/?*' ! \( -type f -name '*.json' -size 0 \) -o -printf 'in %H\0%y %T@ %P\0' || return
+    [ ! -d releases ] || { [ -w releases ] && [ -x releases ]; } || field closed releases
     field real "$(cd current 2>/dev/null && pwd -P)"
     field base "$(cd releases 2>/dev/null && pwd -P)"
     [ ! -d .opsnb ] || ours

@@ -13,7 +13,7 @@ from opsnb.core.marks import Holder, Intent, Pending, Watch
 from opsnb.core.numbers import number
 from opsnb.core.release import Current, CurrentKind, Record, Release, Site, order
 from opsnb.core.text import safe
-from opsnb.errors import RemoteError
+from opsnb.errors import NotReady, RemoteError
 
 _UNREAD = Holder("unknown", "unknown", "unknown", "its description could not be read")
 
@@ -52,17 +52,21 @@ def read_site(out: bytes, deploy_to: str) -> Site:
 
     Raises:
         RemoteError: It is not such an answer.
+        NotReady: Where the path leads there is something else than a directory.
     """
     try:
         found = _collect(out)
         one = found.one
+        above = one.get("above", b"").decode("utf-8", "surrogateescape")
+        if "odd" in one:
+            hint = "Give another path, or move away what stands there."
+            raise NotReady(f"{safe(above)} is no directory", hint)
         blocks, block_size, inodes, file_system = one["room"].decode("ascii").split(" ", 3)
         free = number(blocks) * number(block_size)
         free_inodes = number(inodes)
         current = _current(one)
     except (LookupError, ValueError) as error:
         raise RemoteError("the server's answer to a look makes no sense") from error
-    above = one.get("above", b"").decode("utf-8", "surrogateescape")
     site = Site(
         deploy_to=deploy_to,
         exists=above == deploy_to,
@@ -75,6 +79,7 @@ def read_site(out: bytes, deploy_to: str) -> Site:
         file_system=safe(file_system),
         user=safe(one.get("user", b"")),
         writable="writable" in one and "readonly" not in one,
+        closed=safe(one.get("closed", b"")),
         missing=tuple(safe(line) for line in one.get("missing", b"").splitlines()),
         audit_tail=one.get("tail", b""),
         torn=found.torn,

@@ -154,12 +154,6 @@ class Server(Planning):
             work = RollbackWork(self.settings, to, why, once_at=self._once_at)
         return self._change("rollback", work, self._secrets())
 
-    def _secrets(self) -> Secrets:
-        """What hooks are given of the operator's environment, and nobody is shown."""
-        from opsnb.core.secrets import chosen  # noqa: PLC0415 - import opsnb stays quick
-
-        return chosen(self.settings.secrets, os.environ)
-
     def prune(self, keep: int | Plan | None = None) -> Job:
         """Remove old releases.
 
@@ -286,7 +280,7 @@ class Server(Planning):
 
         async def run(emit: Callable[[Event], None]) -> Ran:
             host, environment = platform.node(), self.environment_name
-            actor = Actor(self.name, here.who(), host, emit, here.now, environment)
+            actor = Actor(self.name, here.who(), host, emit, here.now, environment, self.typed)
             wait, told = self.settings.lock_wait, called or verb
             change = Change(remote, actor, verb, wait, hidden, hush, told, gates)
             change.folder = self._folder

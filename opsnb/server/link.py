@@ -52,6 +52,7 @@ class Link:
             raise ConfigError(f"{shown!r} is no server's address: {safe(str(error))}") from None
         self.url = url
         self.name = name or self._address.host or "local"
+        self.typed = name or url
         if settings is None or environment is None:
             from opsnb.core.config import Environment, Settings  # noqa: PLC0415 - slow to load
 

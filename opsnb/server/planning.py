@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from opsnb.core.intended import Intended
     from opsnb.core.plan import Plan, Wish
     from opsnb.core.release import Site
+    from opsnb.core.secrets import Secrets
     from opsnb.engine.asked import Asked
     from opsnb.engine.configfiles import About
     from opsnb.engine.promote import Origin
@@ -80,8 +82,8 @@ class Planning(Questions):
             self._ask(_takes)
         wish, scanned = LOOP.follow(lambda tell: read(asked, tell), on_output)
         self._keep_made(scanned)
-        plan = self._ask(lambda remote: _planned(remote, wish))
-        return DeployPlan(self.name, self._gated(plan), wish, scanned)
+        plan, site = self._ask(lambda remote: _planned(remote, wish))
+        return DeployPlan(self.name, self._told(self._gated(plan), site), wish, scanned)
 
     def _keep_made(self, source: Source) -> None:
         """Keep what was built last: the same commit is not built again while it is there."""
@@ -160,7 +162,7 @@ class Planning(Questions):
         from opsnb.core.plan_rollback import plan_rollback  # noqa: PLC0415 - import opsnb stays quick
 
         site = self.look()
-        plan = plan_rollback(site, self.settings, to, why, self._once_at)
+        plan = self._told(plan_rollback(site, self.settings, to, why, self._once_at), site)
         if not files or plan.nothing:
             return plan
         return self._ask(lambda remote: _with_files(remote, site, plan))
@@ -208,7 +210,23 @@ class Planning(Questions):
         rules = self._keeping(keep).rules
         sizes = bool(rules.bytes)
         site = self._ask(lambda remote: remote.state(users=rules.in_use, sizes=sizes))
-        return self._gated(plan_prune(site, rules, here.now()))
+        return self._told(self._gated(plan_prune(site, rules, here.now())), site)
+
+    def _told(self, plan: Plan, site: Site) -> Plan:
+        """The plan, with what would make its change wait, or refuse it, as things are now."""
+        said = [f"a change is running: {site.holder}"] if site.holder else []
+        try:
+            if plan.verb != "prune":
+                self._secrets()
+        except ConfigError as error:
+            said.append(f"would be refused: {error.message}")
+        return replace(plan, warnings=(*plan.warnings, *said)) if said else plan
+
+    def _secrets(self) -> Secrets:
+        """What hooks are given of the operator's environment, and nobody is shown."""
+        from opsnb.core.secrets import chosen  # noqa: PLC0415 - import opsnb stays quick
+
+        return chosen(self.settings.secrets, os.environ)
 
     def plan_promote(
         self, from_: Link, *, keep: int | None = None, force: bool = False
@@ -229,7 +247,8 @@ class Planning(Questions):
         from opsnb.engine.promote import find  # noqa: PLC0415 - import opsnb stays quick
 
         found = LOOP.run(find(self._origin(from_, keep, force)))
-        plan = self._gated(self._ask(lambda remote: _planned(remote, found.wish)), "promote")
+        plan, site = self._ask(lambda remote: _planned(remote, found.wish))
+        plan = self._told(self._gated(plan, "promote"), site)
         return PromotePlan(self.name, plan, found.wish, found.source, from_, found.release)
 
     def _origin(self, from_: Link, keep: int | None, force: bool) -> Origin:
@@ -289,11 +308,11 @@ async def _takes(remote: Remote) -> None:
     refuse((await remote.glance()).site)
 
 
-async def _planned(remote: Remote, wish: Wish) -> Plan:
+async def _planned(remote: Remote, wish: Wish) -> tuple[Plan, Site]:
     from opsnb.engine.look import grounds, plan_for  # noqa: PLC0415 - import opsnb stays quick
 
     on = await grounds(remote, await remote.glance(), wish.source)
-    return await plan_for(remote, on, wish, here.now(), thorough=True)
+    return await plan_for(remote, on, wish, here.now(), thorough=True), on.site
 
 
 async def _with_files(remote: Remote, site: Site, plan: Plan) -> Plan:

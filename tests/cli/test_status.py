@@ -161,6 +161,69 @@ def test_a_site_in_the_way_ends_with_11_for_check_and_for_deploy(shell: Shell) -
     assert [path.name for path in shell.deploy_to.iterdir()] == ["current"]
 
 
+@pytest.mark.parametrize("what", ["a file", "a link to nothing", "below a file"])
+def test_a_path_that_is_no_directory_ends_with_11_for_whoever_asks(shell: Shell, what: str) -> None:
+    shell.deploy_to.parent.mkdir(parents=True, exist_ok=True)
+    server = shell.server
+    if what == "a link to nothing":
+        shell.deploy_to.symlink_to("nowhere")
+    else:
+        shell.deploy_to.write_text("mine")
+        server += "/sub" if what == "below a file" else ""
+    for words in (
+        ("check", server),
+        ("releases", server),
+        ("deploy", server, shell.source("v1"), "--yes"),
+    ):
+        ran = shell(*words)
+        assert ran.returncode == 11, ran.stderr
+        assert f"{shell.deploy_to.name} is no directory" in ran.stderr
+
+
+def test_shared_that_is_a_file_is_told_by_check_and_by_deploy(shell: Shell) -> None:
+    shell.deploy_to.mkdir(parents=True)
+    (shell.deploy_to / "shared").write_text("mine")
+    for ran in (
+        shell("check", shell.server),
+        shell("deploy", shell.server, shell.source("v1"), "--yes"),
+    ):
+        assert ran.returncode == 11
+        assert "shared is not a directory of its own" in ran.stdout + ran.stderr
+    assert [path.name for path in shell.deploy_to.iterdir()] == ["shared"]
+
+
+def test_a_hold_is_told_by_check_and_by_every_plan_that_it_would_refuse(shell: Shell) -> None:
+    shell.deployed("v1", "v2", "v3")
+    assert shell("lock", shell.server, "acquire", "-m", "photos on Monday").returncode == 0
+    assert shell("check", shell.server).returncode == 12
+    for words in (
+        ("plan", shell.server, shell.source("v4")),
+        ("prune", shell.server, "--keep", "1", "--dry-run"),
+    ):
+        ran = shell(*words)
+        assert ran.returncode == 0
+        assert "photos on Monday" in ran.stdout + ran.stderr
+
+
+def test_what_an_address_is_given_for_names_that_address_in_what_to_do(shell: Shell) -> None:
+    """Its host may well be the name of another site."""
+    shell.deployed("v1")
+    assert shell("lock", shell.server, "acquire", "-m", "photos").returncode == 0
+    ran = shell("deploy", shell.server, shell.source("v2"), "--yes")
+    assert ran.returncode == 12
+    assert f"`opsnb lock {shell.server} release --force`" in " ".join(ran.stderr.split())
+
+
+def test_a_secret_that_is_not_set_is_told_by_the_plan(shell: Shell) -> None:
+    (shell.folder / "opsnb.toml").write_text(
+        f"[servers.web1]\nurl = '{shell.server}'\nsecrets = ['NOT_SET_ANYWHERE']\n"
+    )
+    ran = shell("deploy", "web1", shell.source("v1"), "--dry-run")
+    assert ran.returncode == 0
+    assert "the secret NOT_SET_ANYWHERE is not set" in ran.stdout + ran.stderr
+    assert shell("deploy", "web1", "v1", "--yes").returncode == 2
+
+
 def test_a_hold_locks_a_deploy_with_12_until_it_is_released(shell: Shell) -> None:
     shell.deployed("v1")
     assert shell("lock", shell.server, "acquire", "-m", "photos on Monday").returncode == 0

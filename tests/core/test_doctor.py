@@ -9,7 +9,7 @@ import pytest
 from opsnb.core.doctor import Finding, examine
 from opsnb.core.marks import Holder
 from opsnb.core.refusal import refuse
-from opsnb.core.release import Current, CurrentKind, Release, Site
+from opsnb.core.release import Current, CurrentKind, Release, Site, State
 from opsnb.errors import NotReady
 from tests.core import worlds
 
@@ -40,6 +40,9 @@ def test_a_path_that_is_not_there_yet_is_well() -> None:
         (replace(WELL, current=Current(CurrentKind.DIRECTORY)), "current"),
         (replace(WELL, current=Current(CurrentKind.DANGLING, b"x\x1b")), "current"),
         (replace(WELL, writable=False), "rights"),
+        (replace(WELL, closed="releases"), "rights"),
+        (replace(WELL, closed="releases"), "ready"),
+        (replace(WELL, entries={b"shared": "f"}), "ready"),
         (replace(WELL, free_bytes=99_999_999), "room"),
         (replace(WELL, free_inodes=9_999), "room"),
         (replace(WELL, hold=HOLDER), "lock"),
@@ -54,6 +57,17 @@ def test_what_is_wrong_is_named_with_what_to_do_and_safely(site: Site, item: str
     assert finding.hint
     for each in examine(site):
         assert "\x1b" not in each.found + each.hint
+
+
+def test_shared_may_be_a_link() -> None:
+    assert found(replace(WELL, entries={b"shared": "l"}))["ready"].ok
+
+
+def test_a_release_that_nobody_makes_any_more_is_debris() -> None:
+    begun = worlds.release("20260325130000", 2, State.UNFINISHED)
+    dead = replace(WELL, releases=(*WELL.releases, begun))
+    assert "the next change clears it" in found(dead)["debris"].found
+    assert found(replace(dead, holder=HOLDER))["debris"].found == "none"
 
 
 def test_inodes_that_are_not_counted_are_not_few() -> None:

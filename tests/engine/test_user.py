@@ -68,6 +68,23 @@ def test_directories_that_nobody_may_write_to_are_made_changed_and_removed(
     assert {path.lstat().st_uid for path in site(remote).rglob("*")} == {sshd.uid}
 
 
+def test_releases_that_he_may_not_write_to_are_told_before_anything_is_made(
+    remote: Server, source: Path
+) -> None:
+    remote.deploy(source).wait()
+    releases = site(remote) / "releases"
+    releases.chmod(0o555)
+    before = snapshot(site(remote))
+    (source / "index").write_text("two")
+    wrong = {finding.item: finding for finding in remote.findings() if not finding.ok}
+    assert set(wrong) == {"rights", "ready"}
+    with pytest.raises(NotReady, match=r"may not write to .*/releases"):
+        remote.deploy(source).wait()
+    assert snapshot(site(remote)) == before
+    releases.chmod(0o755)
+    assert remote.deploy(source).wait().outcome is Outcome.DONE
+
+
 def test_a_directory_that_he_closes_in_the_live_release_hinders_nothing(
     remote: Server, source: Path, sshd: RealSshd
 ) -> None:

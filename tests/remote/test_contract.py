@@ -22,7 +22,7 @@ from opsnb.core.manifest import Entry, Kind
 from opsnb.core.marks import Holder, Watch
 from opsnb.core.release import CurrentKind
 from opsnb.core.watch import guarded
-from opsnb.errors import Disconnected, LockLost, RemoteError, StepFailed, StepTimedOut
+from opsnb.errors import Disconnected, LockLost, NotReady, RemoteError, StepFailed, StepTimedOut
 from opsnb.remote import tar
 from opsnb.remote.base import Patched
 from tests.faults.guarantees import snapshot
@@ -118,6 +118,21 @@ async def test_looking_makes_nothing_and_answers_for_a_path_that_is_not_there(
     assert await remote.shared([b"a", b"b"]) == {b"a": {}, b"b": {}}
     assert remote.deploy_to == str(where)
     assert snapshot(where.parent).keys().isdisjoint({where.name})
+
+
+@pytest.fixture(params=["a file", "a link to nothing"])
+def odd(where: Path, request: pytest.FixtureRequest) -> None:
+    """What stands at the path, and is no directory."""
+    if request.param == "a file":
+        where.write_text("mine")
+    else:
+        where.symlink_to("nowhere")
+
+
+@pytest.mark.usefixtures("odd")
+async def test_a_path_that_leads_to_no_directory_is_told(remote: Any) -> None:
+    with pytest.raises(NotReady, match="is no directory"):
+        await remote.look()
 
 
 @pytest.mark.parametrize("names", [["a b"], ["-x", ".hidden", "a"], [f"r{n}" for n in range(9)]])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tests.remote import test_contract, test_contract_patch, test_contract_steps
 
-small = test_contract.small
+small, odd = test_contract.small, test_contract.odd
 
 KEPT = {
     test_contract: (
@@ -16,6 +16,7 @@ KEPT = {
         "a_directory_without_a_record_is_neither_begun_in_nor_discarded",
         "a_full_disk_fails_the_step_and_room_mends_it",
         "a_link_in_releases_is_never_published",
+        "a_path_that_leads_to_no_directory_is_told",
         "a_step_that_fails_says_so_changes_nothing_and_leaves_the_shell_usable",
         "any_legal_name_passes_through_every_method",
         "dropping_links_into_shared_leaves_shared_alone",

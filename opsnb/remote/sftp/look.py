@@ -52,10 +52,13 @@ async def look(wire: Wire, user: str, holder: bytes | None) -> bytes:
     answer.add("user", user.encode("utf-8", "surrogateescape"))
     above, item = await _above(wire)
     answer.add("above", above)
+    if item.kind != "d":
+        answer.add("odd", b"1")
+        return answer.text()
     answer.add(
         "room", b"0 0 0 unknown" if wire.lacks else b"%d %d %d sftp" % await wire.room(above)
     )
-    if item.kind == "d" and _may_write(item, user):
+    if _may_write(item, user):
         answer.add("writable", b"1")
     if above == wire.at(b""):
         await _site(wire, answer, holder)
