@@ -96,7 +96,17 @@ WRONG = [
         "opsnb.toml:1: project: 'a/c' lies inside 'a'",
     ),
     ("[servers.a]\n", "opsnb.toml:1: servers.a.url: is missing"),
-    ("[servers.a]\nurl = 'ssh://h'\n", "opsnb.toml:2: servers.a.url: the path must be a"),
+    (
+        "[servers.a]\nurl = 'ssh://h'\n",
+        "opsnb.toml:2: servers.a.url: the path is missing: expected ssh://user@host[:port]/abs",
+    ),
+    ("[servers.a]\nurl = 'ssh://h/'\n", "opsnb.toml:2: servers.a.url: the path is missing"),
+    (
+        "[servers.a]\nurl = 'file://'\n",
+        "opsnb.toml:2: servers.a.url: the path is missing: expected file:///absolute/path",
+    ),
+    ("[servers.a]\nurl = 'ssh://h/%2f'\n", "opsnb.toml:2: servers.a.url: the path must be a"),
+    ("[servers.a]\nurl = 'ssh://h/a/../b'\n", "opsnb.toml:2: servers.a.url: the path must be a"),
     ("[servers.a]\nurl = 'ftp://h/x'\n", "opsnb.toml:2: servers.a.url: expected ssh://"),
     (
         "[servers.a]\nurl = 'ssh://h/x'\nenvironment = 'live'\n",
