@@ -73,8 +73,14 @@ def _known(notebook: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             # Cells without an id, as older programs write them: papermill gives them one.
             warnings.simplefilter("ignore", MissingIDFieldWarning)
+            # A name that does not end as notebooks' names do: if it is none, that is told below.
+            warnings.simplefilter("ignore", UserWarning)
             found: dict[str, Any] = inspect_notebook(as_papermill_names(notebook))
     except Exception as error:  # a file that is no notebook fails its reader in any way
+        if notebook.suffix != ".ipynb":
+            raise ConfigError(
+                f"{safe(str(notebook))} is no notebook", "A runbook is a notebook: NAME.ipynb."
+            ) from error
         said = safe(str(error).partition("\n")[0])
         raise ConfigError(f"cannot read the notebook {notebook}: {said}") from error
     return found

@@ -118,6 +118,29 @@ def test_a_notebook_that_is_none_is_an_error(shell: Shell, text: str) -> None:
     assert not (shell.folder / "record.ipynb").exists()
 
 
+@pytest.mark.parametrize("name", ["opsnb.toml", "opsnb"])
+def test_a_file_of_another_kind_is_told_without_a_warning(shell: Shell, name: str) -> None:
+    (shell.folder / name).write_text('[project]\nname = "hunter2"\n')
+    # As people start it: the tests make an error of every warning.
+    ran = subprocess.run(
+        [sys.executable, "-m", "opsnb", "run", name],
+        cwd=shell.folder,
+        env=shell.env,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    said = f"✕ {name} is no notebook\n  A runbook is a notebook: NAME.ipynb.\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", said)
+
+
+def test_a_notebook_of_another_name_runs_without_a_word_about_that(shell: Shell) -> None:
+    (shell.folder / notebook(shell, "print(1)")).rename(shell.folder / "book")
+    ran = run(shell, "book")
+    assert ran.returncode == 0, ran.stderr
+    assert "Warning" not in ran.stderr
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
