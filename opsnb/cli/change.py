@@ -16,6 +16,7 @@ import click
 
 from opsnb.cli import json_out, live, streams
 from opsnb.cli.ask import ask, must_ask
+from opsnb.cli.border import Group
 from opsnb.cli.options import (
     Setup,
     dry_run_option,
@@ -268,7 +269,7 @@ def _told_adoption(server: Server, plan: AdoptPlan, as_json: bool) -> int:
     return 0
 
 
-@click.group()
+@click.group(cls=Group)
 @server_argument
 @click.pass_context
 def lock(ctx: click.Context, server: str) -> None:
