@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
@@ -28,9 +28,24 @@ from opsnb.errors import OpsnbError
 BUG = 1
 USAGE = 2
 INTERRUPTED = 130
+ALIKE = 0.7  # of a word: one letter too many, too few or wrong in four, and hardly more
 
 
-class Border(click.Group):
+class Group(click.Group):
+    """A group of commands that says which of them an unknown one may have meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """See click; an unknown command is told with those that are alike."""
+        name = args[0]
+        unknown = self.get_command(ctx, name) is None and not name.startswith("-")
+        if unknown and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {name!r}.{_meant(name, self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+class Border(Group):
     """A group of commands whose errors end here, whoever calls it.
 
     Args:
@@ -108,8 +123,27 @@ def _usage(error: click.UsageError, as_json: bool) -> int:
     path = error.ctx.command_path if error.ctx else "opsnb"
     usage = " ".join(error.ctx.get_usage().split()) if error.ctx else ""
     hint = f"{usage}\n`{path} --help` says more.".strip()
-    message = "a verb is missing" if bare else error.format_message()
+    message = "a verb is missing" if bare else _usage_message(error)
     return _told("UsageError", message, hint, USAGE, as_json)
+
+
+def _usage_message(error: click.UsageError) -> str:
+    if not isinstance(error, click.NoSuchOption):
+        return error.format_message()
+    name, ctx = error.option_name, error.ctx
+    parameters = ctx.command.get_params(ctx) if ctx and name.startswith("--") else []
+    known = [option for parameter in parameters for option in parameter.opts]
+    return f"No such option {name}.{_meant(name, known)}"
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """What may have been meant, as a sentence; nothing when nothing is alike."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for who mistypes
+
+    # Without the dashes, which are alike in all options and so make all of them alike.
+    bare = {one.lstrip("-"): one for one in known if len(one) > 2}
+    alike = [bare[one] for one in get_close_matches(name.lstrip("-"), bare, cutoff=ALIKE)]
+    return f" Did you mean {' or '.join(alike)}?" if alike else ""
 
 
 def _bug(error: Exception, as_json: bool) -> int:

@@ -16,6 +16,7 @@ import click
 
 from opsnb.cli import json_out, live, streams
 from opsnb.cli.ask import ask, must_ask
+from opsnb.cli.border import Group
 from opsnb.cli.options import (
     Setup,
     dry_run_option,
@@ -69,7 +70,10 @@ def deploy(
     as_json: bool,
     **wish: Any,
 ) -> int:
-    """Deploy SOURCE (a folder), or the configured one: plan, then apply."""
+    """Deploy SOURCE, a folder, or the configured one.
+
+    Its plan is shown first, and a person is asked; with --yes nobody is.
+    """
     on = setup.server(server, "" if dry_run else "deploy")
     if dry_run:
         from opsnb.cli.look import told_plan  # noqa: PLC0415 - only when it is asked for
@@ -265,7 +269,7 @@ def _told_adoption(server: Server, plan: AdoptPlan, as_json: bool) -> int:
     return 0
 
 
-@click.group()
+@click.group(cls=Group)
 @server_argument
 @click.pass_context
 def lock(ctx: click.Context, server: str) -> None:
@@ -325,7 +329,7 @@ def _holder(holder: Holder | None) -> dict[str, Any] | None:
 def lock_acquire(
     ctx: click.Context, why: str, length: str, dry_run: bool, yes: bool, as_json: bool
 ) -> int:
-    """Hold the server back: no change until it is released, or for a time."""
+    """Hold the server back until it is released, or for a time."""
     del yes
     on = _lock_server(ctx, "" if dry_run else "hold")
     until = _length(length) if length else None

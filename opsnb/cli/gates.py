@@ -31,10 +31,11 @@ from opsnb.cli.options import (
 def freeze(
     setup: Setup, server: str, why: str, until: str, dry_run: bool, yes: bool, as_json: bool
 ) -> int:
-    """Freeze SERVER: no deploy, no promote, no prune; a rollback may pass.
+    """Freeze SERVER: no deploy, no promote, no prune.
 
-    Every operator of the server sees it, and is held back by it. It is a guard rail: whoever may
-    log in may do without opsnb. When it ends is told by the clock of whoever meets it.
+    A rollback may pass. Every operator of the server sees it, and is held back by it. It is a guard
+    rail: whoever may log in may do without opsnb. When it ends is told by the clock of whoever
+    meets it.
     """
     del yes
     if dry_run:

@@ -79,11 +79,12 @@ def lab(
     config: Path | None,
     as_json: bool,
 ) -> int:
-    """Start JupyterLab with the lesson and the runbooks, copied into FOLDER (./opsnb-lab).
+    """Start JupyterLab with the lesson and the runbooks.
 
-    A server runs inside this process, and opsnb.toml in the folder names it. JupyterLab listens on
-    this machine only, and asks for the token that the printed address holds. Ctrl-C ends
-    everything. Notebooks that you have changed are kept as they are.
+    They are copied into FOLDER (./opsnb-lab). A server runs inside this process, and opsnb.toml in
+    the folder names it. JupyterLab listens on this machine only, and asks for the token that the
+    printed address holds. Ctrl-C ends everything. Notebooks that you have changed are kept as they
+    are.
     """
     from opsnb.lab import CONSOLE, Lab  # noqa: PLC0415 - loaded when it is started
     from opsnb.project import demo  # noqa: PLC0415 - as above

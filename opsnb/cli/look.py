@@ -65,10 +65,10 @@ def plan(
     as_json: bool,
     **wish: Any,
 ) -> None:
-    """Say what a deploy of SOURCE (a folder) would do, and change nothing.
+    """Say what a deploy of SOURCE would do, and change nothing.
 
-    Without SOURCE: of the configured one. A repository is fetched and a build is run on this
-    machine; what they say goes to standard error."""
+    SOURCE is a folder; without it: of the configured one. A repository is fetched and a build is
+    run on this machine; what they say goes to standard error."""
     on = setup.server(server)
     planned = on.plan(source, **wish, on_output=streams.aside)
     told_plan(on, planned, as_json)

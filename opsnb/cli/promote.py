@@ -47,10 +47,11 @@ def promote(
     yes: bool,
     as_json: bool,
 ) -> int:
-    """Deploy to TO exactly the release that FROM runs: the same bytes, the same manifest.
+    """Deploy to TO exactly the release that FROM runs.
 
-    Each is a server, or an environment that has just one. It is refused unless what FROM runs is
-    good and is still what was deployed there. What TO lacks is read from FROM, and verified.
+    The same bytes, the same manifest. Each is a server, or an environment that has just one. It is
+    refused unless what FROM runs is good and is still what was deployed there. What TO lacks is
+    read from FROM, and verified.
     """
     project = setup.project(origin if "://" in origin else to)
     on, source = project.one_server(to), project.one_server(origin)

@@ -16,7 +16,7 @@ import click
 from opsnb.cli import json_out
 from opsnb.cli.brief import settled
 from opsnb.cli.live import SIGNALS
-from opsnb.cli.options import json_option
+from opsnb.cli.options import Setup, json_option, with_setup
 from opsnb.cli.streams import hung_up
 from opsnb.errors import ConfigError
 
@@ -56,8 +56,14 @@ class Teller(Protocol):
 )
 @click.option("--kernel", default="", metavar="NAME", help="The kernel to run it with.")
 @json_option
+@with_setup
 def run(
-    notebook: Path, given: tuple[str, ...], output: Path | None, kernel: str, as_json: bool
+    setup: Setup,
+    notebook: Path,
+    given: tuple[str, ...],
+    output: Path | None,
+    kernel: str,
+    as_json: bool,
 ) -> int:
     """Run a runbook without a front end, and keep the executed copy.
 
@@ -66,7 +72,8 @@ def run(
     or of the %opsnb verb that stopped it, 24 when a gate or its own code did, 130 when it was
     interrupted.
 
-    A runbook changes a real server only when its name is given: -p confirm=NAME.
+    A runbook changes a real server only when its name is given: -p confirm=NAME. What stands before
+    the verb, --config and --ssh-config, is handed on as its parameters config and ssh_config.
     """
     from opsnb import headless  # noqa: PLC0415 - papermill is loaded when a notebook is run
 
@@ -75,7 +82,8 @@ def run(
         raise ConfigError(
             f"there is no notebook {notebook}", "`opsnb lab` copies the runbooks into a folder."
         )
-    values = headless.parameters(notebook, _values(given))
+    files = {"config": setup.config, "ssh_config": setup.ssh_config}
+    values = headless.parameters(notebook, _values(given), files)
     kernel = headless.checked_kernel(notebook, kernel)
     if output is None:
         record = headless.of_its_own(Path("records"), _name(notebook))

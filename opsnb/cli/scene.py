@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import zip_longest
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -193,6 +194,6 @@ def staying(project: DemoProject) -> list[Text]:
     return [
         Text(),
         Text.assemble("Open ", (project.web_url, "underline"), " in a browser, or try"),
-        Text(f"  opsnb --ssh-config {config} releases {url}"),
+        Text(f"  opsnb --ssh-config {quote(str(config))} releases {quote(url)}", no_wrap=True),
         Text("Ctrl-C ends it."),
     ]

@@ -64,6 +64,8 @@ class Page(Console):
     def lines(self, lines: Iterable[Text | str]) -> None:
         """Print lines; on a terminal, longer ones go on below, a little further in.
 
+        A text with ``no_wrap`` stays one line: a command for pasting would be two, if it were cut.
+
         Args:
             lines: The lines.
         """
@@ -73,7 +75,7 @@ class Page(Console):
                 self.print(part, soft_wrap=True)
 
     def _folded(self, text: Text) -> list[Text]:
-        if not self.is_terminal or text.cell_len <= self.width:
+        if text.no_wrap or not self.is_terminal or text.cell_len <= self.width:
             return [text]
         indent = len(text.plain) - len(text.plain.lstrip(" "))
         room = max(20, self.width - indent - 2)

@@ -37,6 +37,7 @@ class Address:
             ValueError: It is not such an address.
         """
         form = "expected ssh://user@host[:port]/absolute/path"
+        here = "expected file:///absolute/path"
         parts = urlsplit(url)
         scheme = next((s for s in ("ssh", "sftp", "file") if s == parts.scheme), None)
         if scheme is None or parts.query or parts.fragment:
@@ -48,7 +49,10 @@ class Address:
         if scheme != "file" and not re.fullmatch(r"[\w.:%][\w.:%-]*", host):
             raise ValueError(form)
         if scheme == "file" and parts.netloc:
-            raise ValueError("file:// names no host: expected file:///absolute/path")
+            raise ValueError(f"file:// names no host: {here}")
+        if not parts.path.strip("/"):
+            wanted = here if scheme == "file" else form
+            raise ValueError(f"the path is missing: {wanted}")
         if path == "/" or any(part in (".", "..") for part in path.split("/")):
             raise ValueError("the path must be a directory of its own, without . and ..")
         if re.search(r"[\x00-\x1f\x7f]", path + user):

@@ -191,9 +191,36 @@ def _messages(error: ValidationError, text: str, filename: str) -> Iterable[str]
         yield f"{filename}:{locate(text, where)}: {key}: {_reason(detail)}"
 
 
+_LIST = 'must be a list, such as ["…"]'
+_TABLE_OF = "must be a table of keys and values"
+_TEXT = 'must be text in quotes, such as "…"'
+_WHOLE = "must be a whole number"
+_NUMBER = "must be a number"
+_SWITCH = "must be true or false"
+# What pydantic says of a wrong type speaks of Python's types, which a file of TOML does not have.
+_PLAIN = {
+    "extra_forbidden": "no such key (opsnb config prints every key with its default)",
+    "missing": "is missing",
+    "tuple_type": _LIST,
+    "list_type": _LIST,
+    "dict_type": _TABLE_OF,
+    "model_type": _TABLE_OF,
+    "model_attributes_type": _TABLE_OF,
+    "string_type": _TEXT,
+    "int_type": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_parsing_size": _WHOLE,
+    "int_from_float": _WHOLE,
+    "float_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "bool_type": _SWITCH,
+    "bool_parsing": _SWITCH,
+}
+
+
 def _reason(detail: Any) -> str:
-    if detail["type"] == "extra_forbidden":
-        return "no such key (opsnb config prints every key with its default)"
+    if detail["type"] in _PLAIN:
+        return _PLAIN[detail["type"]]
     return safe(str(detail["msg"]).removeprefix("Value error, "))
 
 

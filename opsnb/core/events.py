@@ -175,6 +175,11 @@ class Report:
     exit_status: int = 0
     revision: str = ""
 
+    def __str__(self) -> str:
+        """How it ended, what went wrong, what to do next, and what to know: a line for each."""
+        told = (self.sentence, self.error, self.hint, *self.warnings)
+        return "\n".join(safe(line) for text in told for line in text.splitlines() if line)
+
     def to_dict(self) -> dict[str, Any]:
         """As plain data for JSON."""
         data = asdict(self)

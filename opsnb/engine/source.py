@@ -98,7 +98,7 @@ def scan(root: Path, exclude: Sequence[str] = (), memory: Memory | None = None) 
     try:
         root = root.expanduser().absolute()
         if not root.is_dir():
-            raise SourceError(f"the source {safe(str(root))} is not a folder", "Build it first?")
+            raise _no_folder(root)
         scanned = _Scan(os.fsencode(root), Rules(root, exclude), memory)
         with uncollected():
             scanned.walk(b"")
@@ -119,6 +119,15 @@ def scan(root: Path, exclude: Sequence[str] = (), memory: Memory | None = None) 
         )
     with uncollected():
         return scanned.source(root)
+
+
+def _no_folder(root: Path) -> SourceError:
+    named = f"the source {safe(str(root))}"
+    if root.exists():
+        return SourceError(
+            f"{named} is a file, not a folder", "A release is a folder: name the one to release."
+        )
+    return SourceError(f"{named} is not a folder", "It is not there. Build it first?")
 
 
 class _Scan:

@@ -134,6 +134,9 @@ class Run:
         with warnings.catch_warnings():
             # Cells without an id, as older programs write them: papermill gives them one.
             warnings.simplefilter("ignore", MissingIDFieldWarning)
+            # A name that does not end as notebooks' names do: it was read as one all the same.
+            warnings.filterwarnings("ignore", "the file is not specified with", UserWarning)
+            warnings.filterwarnings("ignore", "The specified file", UserWarning)
             execute_notebook(
                 as_papermill_names(self._notebook),
                 as_papermill_names(self._record),

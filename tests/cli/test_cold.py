@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from opsnb.cli import live
 from opsnb.cli.border import Border
@@ -244,6 +245,15 @@ def test_every_verb_is_found_where_it_is_said_to_be() -> None:
 def test_the_help_lists_every_verb_in_the_order_of_a_working_day(shell: Shell) -> None:
     lines = shell("--help").stdout.partition("Commands:")[2].split("\n")
     assert [line.split()[0] for line in lines if line.strip() and line[2] != " "] == list(VERBS)
+
+
+@pytest.mark.parametrize("of", [[], ["lock"]])
+def test_no_summary_of_a_verb_is_cut_at_80_columns(of: list[str]) -> None:
+    said = CliRunner().invoke(opsnb, [*of, "--help"], terminal_width=80).stdout
+    listed = [line.split() for line in said.partition("Commands:")[2].splitlines() if line]
+    assert len(listed) >= 3
+    cut = [words[0] for words in listed if words[-1].endswith("...")]
+    assert cut == []
 
 
 def test_a_group_of_commands_may_have_some_at_once_and_some_when_wanted() -> None:

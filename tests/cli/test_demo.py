@@ -6,8 +6,11 @@ import json
 import signal
 import urllib.request
 from collections.abc import Callable
+from io import StringIO
 
+from opsnb.cli import scene, show
 from opsnb.cli.story import STEPS
+from opsnb.project import demo
 from tests.cli.conftest import COLOR, CONTROL, Shell, Terminal
 
 
@@ -43,6 +46,18 @@ def test_the_facts_are_one_document_and_keep_leaves_the_site_running_until_an_in
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, "")
+
+
+def test_the_command_for_pasting_is_one_line_however_narrow_the_terminal_is() -> None:
+    page = show.Page(file=StringIO(), force_terminal=True, width=40, color_system=None)
+    with demo() as project:
+        page.lines(scene.staying(project))
+        page.lines(["  " + "word " * 20])
+        config, url = project.embedded.ssh_config, project.server("demo").url
+    lines = page.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert f"  opsnb --ssh-config {config} releases {url}" in lines
+    # The control: what is no command goes on below.
+    assert max(len(line) for line in lines if "word" in line) <= 40
 
 
 def test_the_story_on_a_terminal_is_coloured_fits_and_ends_with_an_interrupt(

@@ -118,6 +118,29 @@ def test_a_notebook_that_is_none_is_an_error(shell: Shell, text: str) -> None:
     assert not (shell.folder / "record.ipynb").exists()
 
 
+@pytest.mark.parametrize("name", ["opsnb.toml", "opsnb"])
+def test_a_file_of_another_kind_is_told_without_a_warning(shell: Shell, name: str) -> None:
+    (shell.folder / name).write_text('[project]\nname = "hunter2"\n')
+    # As people start it: the tests make an error of every warning.
+    ran = subprocess.run(
+        [sys.executable, "-m", "opsnb", "run", name],
+        cwd=shell.folder,
+        env=shell.env,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    said = f"✕ {name} is no notebook\n  A runbook is a notebook: NAME.ipynb.\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", said)
+
+
+def test_a_notebook_of_another_name_runs_without_a_word_about_that(shell: Shell) -> None:
+    (shell.folder / notebook(shell, "print(1)")).rename(shell.folder / "book")
+    ran = run(shell, "book")
+    assert ran.returncode == 0, ran.stderr
+    assert "Warning" not in ran.stderr
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
@@ -238,6 +261,73 @@ def test_a_real_server_is_not_touched_without_its_name_and_changed_with_it(shell
     live = shell.live
     assert run(shell, str(SHIP), *asked, "-p", "confirm=web1").returncode == 0
     assert shell.live != live
+
+
+def test_the_options_before_the_verb_choose_the_servers_that_a_runbook_works_on(
+    shell: Shell,
+) -> None:
+    shell.deployed("v1")
+    live, other = shell.live, shell.folder / "other"
+    other.mkdir()
+    shell.source("v2")
+    # Both files have a server of that name.
+    shell.config('[servers.web1]\nurl = "{url}"\n')
+    (other / "opsnb.toml").write_text(f'[servers.web1]\nurl = "file://{other}/srv"\n')
+    asked = (
+        str(SHIP),
+        "-p",
+        "server=web1",
+        "-p",
+        "confirm=web1",
+        "-p",
+        f"source={shell.folder}/v2",
+    )
+    ran = shell("--config", "other/opsnb.toml", "run", *asked, "--output", "record.ipynb")
+    assert ran.returncode == 0, ran.stderr
+    assert shell.live == live
+    assert (other / "srv" / "current").is_symlink()
+
+
+def test_the_options_before_the_verb_are_values_of_parameters_unless_one_is_given(
+    shell: Shell,
+) -> None:
+    (shell.folder / "some.toml").touch()
+    (shell.folder / "some_ssh").touch()
+    book = notebook(
+        shell,
+        "print((config, ssh_config))",
+        parameters='config = "opsnb.toml"\nssh_config = ""',
+    )
+    before = ("--config", "some.toml", "--ssh-config", "some_ssh", "run", book)
+    ran = shell(*before, "--output", "record.ipynb")
+    assert ran.returncode == 0, ran.stderr
+    there = f"{shell.folder}/some.toml", f"{shell.folder}/some_ssh"
+    assert outputs(shell)[-1] == f"{there}\n"
+    ran = shell(*before, "-p", "config=own.toml", "--output", "record.ipynb")
+    assert ran.returncode == 0, ran.stderr
+    assert outputs(shell)[-1] == f"{('own.toml', there[1])}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "parameters", "said"),
+    [
+        (("--config", "some"), 'ssh_config = ""', "no parameter 'config' that could take --config"),
+        (("--ssh-config", "some"), 'config = ""', "'ssh_config' that could take --ssh-config"),
+        (("--config", "some"), "", "no parameter 'config'"),
+        (("--config", "none.toml"), 'config = ""', "cannot read none.toml"),
+    ],
+)
+def test_an_option_before_the_verb_that_cannot_be_handed_on_is_an_error_before_anything_runs(
+    shell: Shell, options: tuple[str, str], parameters: str, said: str
+) -> None:
+    (shell.folder / "some").touch()
+    book = notebook(shell, "open('ran', 'w')", parameters=parameters)
+    ran = shell(*options, "run", book, "--output", "record.ipynb")
+    assert ran.returncode == 2
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not (shell.folder / "ran").exists()
+    assert not (shell.folder / "record.ipynb").exists()
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,27 @@ def test_a_wrong_usage_ends_with_2_and_names_what_is_wrong(args: list[str], said
     assert said in ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["rollbak", "web1"], "No such command 'rollbak'. Did you mean rollback?"),
+        (["lock", "web1", "relase"], "No such command 'relase'. Did you mean release?"),
+        (["prune", "web1", "--kep", "3"], "No such option --kep. Did you mean --keep?"),
+        (["--confg", "x", "releases"], "No such option --confg. Did you mean --config?"),
+        (["nonsense"], "No such command 'nonsense'."),
+        (["releases", "web1", "--nonsense"], "No such option --nonsense."),
+        (["releases", "web1", "-x"], "No such option -x."),
+        (["-x"], "No such option -x."),
+    ],
+)
+def test_what_was_mistyped_is_told_with_what_is_alike_and_nothing_else(
+    args: list[str], said: str
+) -> None:
+    ran = CliRunner().invoke(opsnb, args)
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert ran.stderr.splitlines()[0] == f"✕ {said}"
+
+
 def test_help_and_version_end_with_0_and_answer_on_standard_output() -> None:
     for args in (["--help"], ["-h"], ["--version"], ["deploy", "--help"], ["lock", "--help"]):
         ran = CliRunner().invoke(opsnb, args)

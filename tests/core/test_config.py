@@ -95,8 +95,18 @@ WRONG = [
         "[project]\nlinked_dirs = ['a']\nlinked_files = ['a-b', 'a/c']\n",
         "opsnb.toml:1: project: 'a/c' lies inside 'a'",
     ),
-    ("[servers.a]\n", "opsnb.toml:1: servers.a.url: Field required"),
-    ("[servers.a]\nurl = 'ssh://h'\n", "opsnb.toml:2: servers.a.url: the path must be a"),
+    ("[servers.a]\n", "opsnb.toml:1: servers.a.url: is missing"),
+    (
+        "[servers.a]\nurl = 'ssh://h'\n",
+        "opsnb.toml:2: servers.a.url: the path is missing: expected ssh://user@host[:port]/abs",
+    ),
+    ("[servers.a]\nurl = 'ssh://h/'\n", "opsnb.toml:2: servers.a.url: the path is missing"),
+    (
+        "[servers.a]\nurl = 'file://'\n",
+        "opsnb.toml:2: servers.a.url: the path is missing: expected file:///absolute/path",
+    ),
+    ("[servers.a]\nurl = 'ssh://h/%2f'\n", "opsnb.toml:2: servers.a.url: the path must be a"),
+    ("[servers.a]\nurl = 'ssh://h/a/../b'\n", "opsnb.toml:2: servers.a.url: the path must be a"),
     ("[servers.a]\nurl = 'ftp://h/x'\n", "opsnb.toml:2: servers.a.url: expected ssh://"),
     (
         "[servers.a]\nurl = 'ssh://h/x'\nenvironment = 'live'\n",
@@ -118,9 +128,9 @@ WRONG = [
         "opsnb.toml:5: project.before_publish.1.command: ",
     ),
     ("[project]\nbefore_publish = ['']\n", "opsnb.toml:2: project.before_publish.0.command: "),
-    ("[project]\nsource = 3\n", "opsnb.toml:2: project.source: Input should be a valid string"),
+    ("[project]\nsource = 3\n", "opsnb.toml:2: project.source: must be text in quotes"),
     ("[environments.x]\ncolor = 'pink'\n", "opsnb.toml:2: environments.x.color: Input"),
-    ("project = 3\n", "opsnb.toml:1: project: Input"),
+    ("project = 3\n", "opsnb.toml:1: project: must be a table of keys and values"),
 ]
 
 
@@ -130,6 +140,32 @@ def test_a_message_names_file_line_and_key(text: str, message: str) -> None:
         config.parse(text)
     assert caught.value.message.startswith(message)
     assert caught.value.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("before_publish = 'hunter2'", 'before_publish: must be a list, such as ["…"]'),
+        ("linked_dirs = 'hunter2'", 'linked_dirs: must be a list, such as ["…"]'),
+        ("linked_dirs = {hunter2 = 1}", 'linked_dirs: must be a list, such as ["…"]'),
+        ("linked_dirs = [1]", 'linked_dirs.0: must be text in quotes, such as "…"'),
+        ("keep_releases = 'hunter2'", "keep_releases: must be a whole number"),
+        ("keep_releases = [1]", "keep_releases: must be a whole number"),
+        ("keep_releases = 1.5", "keep_releases: must be a whole number"),
+        ("step_timeout = 'hunter2'", "step_timeout: must be a number"),
+        ("step_timeout = [1]", "step_timeout: must be a number"),
+        ("read_only = 'hunter2'", "read_only: must be true or false"),
+        ("read_only = [1]", "read_only: must be true or false"),
+        ("env = 'hunter2'", "env: must be a table of keys and values"),
+        ("opcache = 'hunter2'", "opcache: must be a table of keys and values"),
+        ("files = ['hunter2']", "files.0: must be a table of keys and values"),
+        ("files = [{template = 'hunter2'}]", "files.0.path: is missing"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_told_in_plain_words_and_not_shown(line: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(f"[project]\n{line}\n")
+    assert caught.value.message == f"opsnb.toml:2: project.{said}"
 
 
 def test_every_wrong_key_is_named_at_once_and_the_file_is_called_what_it_is_called() -> None:

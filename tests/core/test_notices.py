@@ -135,7 +135,7 @@ def test_an_address_is_shown_by_nothing_that_is_configured() -> None:
         (f'url_env = "https://x/{TOKEN}"', "the name of a variable"),
         (f'url = "https://x/{TOKEN}"\non = ["sometimes"]', "start"),
         (f'url = "https://x/{TOKEN}"\nto = "me"', "no such key"),
-        (f'url = ["{TOKEN}"]', "valid string"),
+        (f'url = ["{TOKEN}"]', "must be text"),
     ],
 )
 def test_what_is_wrong_is_said_without_the_address(lines: str, said: str) -> None:

@@ -108,6 +108,25 @@ def test_the_last_event_is_the_report_itself() -> None:
 )
 def test_an_outcome_is_said_in_words_that_are_safe(report: Report, said: str) -> None:
     assert said in report.sentence
+    assert said in str(report).splitlines()[0]
+
+
+def test_a_report_as_text_is_its_sentence_and_what_to_know_a_line_for_each() -> None:
+    assert str(Report("deploy", "w", Outcome.DONE, release="b")) == "b is live"
+    failed = Report(
+        "deploy", "w", Outcome.NOT_DONE, live="a", error="the hook failed", hint="one\ntwo\x1b",
+        warnings=("mind the gap", "and the step"),
+    )  # fmt: skip
+    assert str(failed).splitlines() == [
+        "not done: the switch did not happen; visitors see a",
+        "the hook failed",
+        "one",
+        "two\\x1b",
+        "mind the gap",
+        "and the step",
+    ]
+    # For whoever looks for a mistake there is all of it.
+    assert repr(failed).startswith("Report(verb='deploy'")
 
 
 def test_a_source_is_a_step_only_where_it_is_made() -> None:

@@ -144,6 +144,16 @@ def test_a_fifo_a_socket_and_a_device_are_refused_by_name_without_being_opened(
     assert ".deployignore" in caught.value.hint
 
 
+def test_what_is_no_folder_is_told_as_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "dist.zip").touch()
+    with pytest.raises(SourceError, match=r"dist\.zip is a file, not a folder") as caught:
+        scan(tmp_path / "dist.zip")
+    assert "Build it" not in caught.value.hint
+    with pytest.raises(SourceError, match=r"dist is not a folder") as caught:
+        scan(tmp_path / "dist")
+    assert caught.value.hint == "It is not there. Build it first?"
+
+
 def test_a_fifo_that_a_rule_keeps_out_is_no_hindrance(folder: Path) -> None:
     put(folder, "f")
     os.mkfifo(folder / "pipe")

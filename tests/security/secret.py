@@ -74,7 +74,14 @@ def there(sshd: RealSshd) -> bytes:
 def shown_of(on: Server, job: Job, report: Report) -> list[str]:
     """All that a change shows."""
     texts = [event.to_dict() for event in job.events]
-    shown = [str(report), repr(job), repr(on), repr(job.events), json.dumps(texts, default=str)]
+    shown = [
+        str(report),
+        repr(report),
+        repr(job),
+        repr(on),
+        repr(job.events),
+        json.dumps(texts, default=str),
+    ]
     shown += [objects.receipt(job).text, objects.receipt(job).html, objects.report(report).html]
     shown += [str(feed.progress_of(job)), str([feed.plain(x) for x in lines(job.events)])]
     shown += [repr(on.settings), on.log().to_string(), on.releases().to_html()]
