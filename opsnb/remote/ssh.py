@@ -315,13 +315,13 @@ class SshConnection:
         self, host: str, user: str, port: int, through: asyncssh.SSHClientConnection | None
     ) -> _Hop:
         met = _Met()
-        given: dict[str, object] = {}
+        # Empty is the user's own. Left out, it would be read at the connecting alone, when what
+        # it says is looked at no more: the way through jump hosts, a check that is switched off.
+        given: dict[str, object] = {"config": [str(self._ssh_config)] if self._ssh_config else ()}
         if user:
             given["username"] = user
         if port:
             given["port"] = port
-        if self._ssh_config is not None:
-            given["config"] = [str(self._ssh_config)]
         try:
             options: asyncssh.SSHClientConnectionOptions
             options = await asyncssh.SSHClientConnectionOptions.construct(
