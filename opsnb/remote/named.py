@@ -35,6 +35,34 @@ def known_hosts(config: SSHClientConfig) -> dict[str, object]:
     return {"known_hosts": _there(names) or [os.devnull]}
 
 
+def identities(config: SSHClientConfig) -> dict[str, object]:
+    """What asyncssh is to be told of keys and certificates.
+
+    Args:
+        config: What the configuration says of a host.
+
+    Raises:
+        OSError: It cannot be said whether a file is there.
+    """
+    told: dict[str, object] = {}
+    if certificates := _names(config, "CertificateFile"):
+        told["client_certs"] = _there(certificates)
+    if not (keys := _names(config, "IdentityFile")):
+        return told
+    only = config.get("IdentitiesOnly")
+    if only:
+        # The key may be in the agent alone, and its public half here to say which it is.
+        keys = [name if _there([name]) else f"{name}.pub" for name in keys]
+    told["client_keys"] = _there(keys)
+    if not told["client_keys"]:
+        # For an empty list asyncssh would take the keys in ~/.ssh, and every one of the agent's.
+        # None is no key at all; what is not empty and yields nothing leaves those of the agent.
+        told["client_keys"] = None if only else iter(())
+    # As where asyncssh takes the names from the configuration: a key with a passphrase is no error.
+    told["ignore_encrypted"] = True
+    return told
+
+
 def _names(config: SSHClientConfig, option: str) -> list[str] | None:
     return cast("list[str] | None", config.get(option))
 

@@ -339,8 +339,10 @@ class SshConnection:
         )
         options: asyncssh.SSHClientConnectionOptions
         try:
-            options = await make()
-            options = await make(**named.known_hosts(options.config))
+            # Without keys first: asyncssh fails at a file that is named and missing.
+            options = await make(client_keys=None)
+            files = named.known_hosts(options.config) | named.identities(options.config)
+            options = await make(**files)
         except (asyncssh.Error, ValueError, OSError, RuntimeError) as error:
             raise ConnectError(f"ssh's configuration cannot be used: {_said(error)}") from error
         if options.known_hosts is None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from opsnb.errors import ConnectError, HostKeyError
+from opsnb.errors import ConnectError, HostKeyError, LoginError
 from opsnb.server import Server
 from tests.support.sshd import RealSshd, require
 
@@ -27,6 +28,22 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     return folder
+
+
+@pytest.fixture
+def agent(sshd: RealSshd, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A real agent that holds the key of the login."""
+    socket = home / "agent"
+    running = subprocess.Popen([require("ssh-agent"), "-D", "-a", socket], stdout=subprocess.PIPE)
+    try:
+        assert running.stdout is not None
+        assert running.stdout.readline()  # it listens
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+        subprocess.run([require("ssh-add"), "-q", sshd.client_key], check=True)
+        yield
+    finally:
+        running.terminate()
+        running.communicate()
 
 
 def configured(sshd: RealSshd, folder: Path, *lines: str) -> Path:
@@ -175,4 +192,90 @@ def test_a_name_with_a_token_is_not_taken_for_a_missing_file(sshd: RealSshd, hom
         look(config)
     configured(sshd, home, key(sshd), "UserKnownHostsFile %d/%n %d/%Z")
     with pytest.raises(ConnectError, match="cannot be used: Invalid token"):
+        look(config)
+
+
+# Keys and certificates
+
+
+@pytest.mark.parametrize("only", ["yes", "no"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_identity_file_that_is_missing_is_passed_over(
+    sshd: RealSshd, home: Path, order: int, only: str
+) -> None:
+    keys = [f"IdentityFile {home}/gone", key(sshd)][::order]
+    config = configured(sshd, home, known(sshd), *keys, f"IdentitiesOnly {only}")
+    assert openssh(sshd, config)
+    assert look(config) == sshd.user
+
+
+def test_so_is_a_certificate_file(sshd: RealSshd, home: Path) -> None:
+    lines = [known(sshd), f"CertificateFile {home}/gone-cert.pub"]
+    config = configured(sshd, home, *lines, key(sshd))
+    assert openssh(sshd, config)
+    assert look(config) == sshd.user
+    # With the keys that ssh tries when none is named.
+    shutil.copy(sshd.client_key, home / ".ssh" / "id_ed25519")
+    assert look(configured(sshd, home, *lines)) == sshd.user
+
+
+@pytest.mark.parametrize("only", ["yes", "no"])
+def test_where_every_identity_file_is_missing_the_login_is_refused(
+    sshd: RealSshd, home: Path, only: str
+) -> None:
+    # The keys that ssh tries when none is named are not tried where one is.
+    shutil.copy(sshd.client_key, home / ".ssh" / "id_ed25519")
+    lines = [known(sshd), f"IdentitiesOnly {only}"]
+    gone = f"IdentityFile {home}/gone"
+    config = configured(sshd, home, *lines, gone, f"{gone}-too")
+    assert not openssh(sshd, config)
+    with pytest.raises(LoginError, match=f"refused the login of {sshd.user}"):
+        look(config)
+    assert look(configured(sshd, home, *lines)) == sshd.user
+
+
+@pytest.mark.usefixtures("agent")
+def test_the_agent_s_keys_are_tried_unless_identities_only_says_no(
+    sshd: RealSshd, home: Path
+) -> None:
+    gone = f"IdentityFile {home}/gone"
+    config = configured(sshd, home, known(sshd), gone)
+    assert openssh(sshd, config)
+    assert look(config) == sshd.user
+    configured(sshd, home, known(sshd), gone, "IdentitiesOnly yes")
+    assert not openssh(sshd, config)
+    with pytest.raises(LoginError):
+        look(config)
+
+
+@pytest.mark.usefixtures("agent")
+def test_the_public_half_of_a_missing_key_says_which_of_the_agent_s_it_is(
+    sshd: RealSshd, home: Path
+) -> None:
+    config = configured(sshd, home, known(sshd), f"IdentityFile {home}/mine", "IdentitiesOnly yes")
+    other = other_key(home)
+    subprocess.run([require("ssh-add"), "-q", other], check=True)
+    shutil.copy(other.with_suffix(".pub"), home / "mine.pub")
+    assert not openssh(sshd, config)
+    with pytest.raises(LoginError):
+        look(config)
+    shutil.copy(sshd.client_key.with_suffix(".pub"), home / "mine.pub")
+    assert openssh(sshd, config)
+    assert look(config) == sshd.user
+
+
+def test_a_key_with_a_passphrase_is_still_passed_over(sshd: RealSshd, home: Path) -> None:
+    closed = home / "closed"
+    keygen = [require("ssh-keygen"), "-q", "-t", "ed25519", "-N", "secret", "-f", str(closed)]
+    subprocess.run(keygen, check=True)
+    config = configured(
+        sshd, home, known(sshd), f"IdentityFile {closed}", f"IdentityFile {home}/gone", key(sshd)
+    )
+    assert openssh(sshd, config)
+    assert look(config) == sshd.user
+
+
+def test_a_key_that_is_there_and_cannot_be_read_is_an_error(sshd: RealSshd, home: Path) -> None:
+    config = configured(sshd, home, known(sshd), f"IdentityFile {home}", key(sshd))
+    with pytest.raises(ConnectError, match="cannot be used: Is a directory"):
         look(config)
