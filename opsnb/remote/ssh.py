@@ -15,12 +15,14 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from opsnb.core.address import Address
 from opsnb.core.text import safe
 from opsnb.errors import ConnectError, Disconnected, HostKeyError, LoginError, NotReady, RemoteError
+from opsnb.remote import named
 from opsnb.remote.base import Line
 from opsnb.remote.libraries import no_compiler
 from opsnb.remote.near import host_and_port
@@ -315,28 +317,33 @@ class SshConnection:
         self, host: str, user: str, port: int, through: asyncssh.SSHClientConnection | None
     ) -> _Hop:
         met = _Met()
-        given: dict[str, object] = {}
+        # Empty is the user's own. Left out, it would be read at the connecting alone, when what
+        # it says is looked at no more: the way through jump hosts, a check that is switched off.
+        given: dict[str, object] = {"config": [str(self._ssh_config)] if self._ssh_config else ()}
         if user:
             given["username"] = user
         if port:
             given["port"] = port
-        if self._ssh_config is not None:
-            given["config"] = [str(self._ssh_config)]
+        make = partial(
+            asyncssh.SSHClientConnectionOptions.construct,
+            host=host,
+            client_factory=lambda: _Client(met, self._hurry),
+            encryption_algs=CIPHERS,
+            keepalive_interval=KEEPALIVE,
+            keepalive_count_max=3,
+            connect_timeout=self._timeout,
+            login_timeout=self._timeout,
+            # A banner need be no UTF-8: many a legal notice is older than that.
+            utf8_decode_errors="backslashreplace",
+            **given,
+        )
+        options: asyncssh.SSHClientConnectionOptions
         try:
-            options: asyncssh.SSHClientConnectionOptions
-            options = await asyncssh.SSHClientConnectionOptions.construct(
-                host=host,
-                client_factory=lambda: _Client(met, self._hurry),
-                encryption_algs=CIPHERS,
-                keepalive_interval=KEEPALIVE,
-                keepalive_count_max=3,
-                connect_timeout=self._timeout,
-                login_timeout=self._timeout,
-                # A banner need be no UTF-8: many a legal notice is older than that.
-                utf8_decode_errors="backslashreplace",
-                **given,
-            )
-        except (asyncssh.Error, ValueError, OSError) as error:
+            # Without keys first: asyncssh fails at a file that is named and missing.
+            options = await make(client_keys=None)
+            files = named.known_hosts(options.config) | named.identities(options.config)
+            options = await make(**files)
+        except (asyncssh.Error, ValueError, OSError, RuntimeError) as error:
             raise ConnectError(f"ssh's configuration cannot be used: {_said(error)}") from error
         if options.known_hosts is None:
             raise HostKeyError(

@@ -153,6 +153,40 @@ def test_a_jump_host_is_used_and_its_key_is_checked(sshd: RealSshd, tmp_path: Pa
             Server("ssh://inner/srv/x", ssh_config=without).look()
 
 
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the user's own ssh_config is, in a home with nothing else."""
+    (tmp_path / "home" / ".ssh").mkdir(parents=True, mode=0o700)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path / "home" / ".ssh" / "config"
+
+
+def test_the_user_s_own_configuration_cannot_switch_the_check_off(
+    sshd: RealSshd, own: Path
+) -> None:
+    own.write_text(f"IdentityFile {sshd.client_key}\nUserKnownHostsFile none\n")
+    with pytest.raises(HostKeyError, match="UserKnownHostsFile none"):
+        Server(sshd.url()).look()
+
+
+def test_a_jump_host_of_the_user_s_own_configuration_is_used_and_checked(
+    sshd: RealSshd, own: Path, tmp_path: Path
+) -> None:
+    with RealSshd() as jump:
+        known = jump.known_hosts.read_text() + sshd.known_hosts.read_text()
+        extra = f"IdentityFile {jump.client_key}\nHost inner\n  HostName 127.0.0.1\n"
+        extra += f"  Port {sshd.port}\n  User {sshd.user}\n"
+        extra += f"  ProxyJump {jump.user}@127.0.0.1:{jump.port}\nHost *\n"
+        configured(sshd, tmp_path, known, extra).rename(own)
+        one = Server("ssh://inner/srv/x")
+        assert one.look().user == sshd.user
+        one.close()
+        assert "Accepted publickey" in jump.log()
+        (tmp_path / "known_hosts").write_text(sshd.known_hosts.read_text())
+        with pytest.raises(HostKeyError, match="SHA256:"):
+            Server("ssh://inner/srv/x").look()
+
+
 def test_a_whole_deploy_takes_one_connection(sshd: RealSshd, source: Path) -> None:
     with Relay(sshd.port) as relay:
         one = Server(f"ssh://web1{sshd.home}/counted", ssh_config=sshd.via(relay.port))
