@@ -428,7 +428,7 @@ def report(ended: Report) -> list[Text]:
 def _said(ended: Report) -> str:
     """The report's sentence; for what switches nothing, one that says what is so now."""
     if ended.outcome is Outcome.DONE and ended.verb in NOW:
-        return NOW[ended.verb].format(safe(ended.release), safe(ended.server))
+        return NOW[ended.verb].format(safe(ended.release), safe(ended.typed or ended.server))
     if ended.outcome is Outcome.NOT_DONE and not ended.live:
         # It failed before it had looked, perhaps: then nobody knows what visitors see.
         return "not done: nothing was changed"

@@ -155,6 +155,7 @@ class Report:
         hint: What to do next.
         exit_status: What a shell is told.
         revision: What the source of the release was; empty when not known.
+        typed: What stands for the server in a command: its name, or its address; not told in JSON.
     """
 
     verb: str
@@ -174,6 +175,7 @@ class Report:
     hint: str = ""
     exit_status: int = 0
     revision: str = ""
+    typed: str = ""
 
     def __str__(self) -> str:
         """How it ended, what went wrong, what to do next, and what to know: a line for each."""
@@ -183,6 +185,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """As plain data for JSON."""
         data = asdict(self)
+        del data["typed"]
         data["phases"] = dict(self.phases)
         data["removed"] = dict(self.removed)
         return data
@@ -200,6 +203,8 @@ class Report:
                 return f"nothing to do; {sees}"
             case Outcome.NOT_DONE if self.exit_status == 10:
                 return "not done: the server could not be reached"
+            case Outcome.NOT_DONE if self.verb in STILL:
+                return f"not done; {sees}"
             case Outcome.NOT_DONE:
                 return f"not done: the switch did not happen; {sees}"
             case Outcome.RESTORED:
@@ -210,6 +215,7 @@ class Report:
 
 
 SWITCHES = ("deploy", "promote", "rollback")
+STILL = ("prune", "pin", "unpin", "hold", "release", "freeze", "unfreeze")
 T = TypeVar("T", Event, Report)
 
 

@@ -71,6 +71,7 @@ class Standing(Telling):
             hint=error.hint if error else "",
             exit_status=error.exit_status if error else 0,
             revision=safe(self.revision),
+            typed=self.actor.typed,
         )
 
     def ended(self, error: OpsnbError | None) -> Outcome:

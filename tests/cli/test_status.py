@@ -229,7 +229,8 @@ def test_a_hold_is_told_by_check_and_by_every_plan_that_it_would_refuse(shell: S
 def test_what_an_address_is_given_for_names_that_address_in_what_to_do(shell: Shell) -> None:
     """Its host may well be the name of another site."""
     shell.deployed("v1")
-    assert shell("lock", shell.server, "acquire", "-m", "photos").returncode == 0
+    held = shell("lock", shell.server, "acquire", "-m", "photos")
+    assert f"`opsnb lock {shell.server} release`" in " ".join(held.stdout.split())
     ran = shell("deploy", shell.server, shell.source("v2"), "--yes")
     assert ran.returncode == 12
     assert f"`opsnb lock {shell.server} release --force`" in " ".join(ran.stderr.split())
