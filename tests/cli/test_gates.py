@@ -82,7 +82,7 @@ def test_a_configured_freeze_ends_with_12_and_its_report_is_the_last_line(shell:
     assert (report["event"], report["exit_status"], shell.live) == ("Report", 12, live)
     assert "christmas sale" in report["error"]
     checked = shell("check", "sale")
-    assert checked.returncode == 11
+    assert checked.returncode == 12
     assert "christmas sale" in checked.stdout
 
 

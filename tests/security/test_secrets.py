@@ -58,7 +58,7 @@ def test_a_deploy_whose_hooks_say_it_in_every_way_shows_it_nowhere(
     shown = shown_of(on, job, report)
     on.close()
     assert (sshd.deploy_to / "shared" / "got").read_text() == VALUE
-    assert sum(text.count("***") for text in shown[3:4]) >= len(SAYS)
+    assert repr(job.events).count("***") >= len(SAYS)
     assert leaks("\n".join(shown)) == []
     assert leaks(kept(tmp_path)) == []
     assert leaks(there(sshd)) == []
