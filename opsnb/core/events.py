@@ -155,7 +155,7 @@ class Report:
         hint: What to do next.
         exit_status: What a shell is told.
         revision: What the source of the release was; empty when not known.
-        typed: What stands for the server in a command: its name, or its address; not told in JSON.
+        typed: What stands for the server in a command: its name, or its address.
     """
 
     verb: str
@@ -185,7 +185,6 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """As plain data for JSON."""
         data = asdict(self)
-        del data["typed"]
         data["phases"] = dict(self.phases)
         data["removed"] = dict(self.removed)
         return data
