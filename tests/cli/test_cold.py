@@ -96,6 +96,20 @@ finally:
 """
 
 
+def fresh(shell: Shell, *argv: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end in the shell's folder, with more variables."""
+    return subprocess.run(
+        argv,
+        cwd=shell.folder,
+        env={**shell.env, **more},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
 @dataclass
 class Cold:
     """Runs a verb as a fresh process that says what it has loaded."""
@@ -111,16 +125,7 @@ class Cold:
         site = f"ssh://{self.server.user}@127.0.0.1:{self.server.port}{self.shell.deploy_to}"
         python = [sys.executable, "-W", "error", "-c", program, str(place)]
         config = ["--ssh-config", str(self.server.ssh_config)]
-        ran = subprocess.run(
-            [*python, *config, verb, site, *more],
-            cwd=self.shell.folder,
-            env=self.shell.env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=60,
-            check=False,
-        )
+        ran = fresh(self.shell, *python, *config, verb, site, *more)
         assert ran.returncode == 0, ran.stderr
         begun, ended = json.loads(place.read_text())
         return set(begun), set(ended)
@@ -213,16 +218,9 @@ finally:
 def test_no_package_is_asked_what_it_offers(shell: Shell, said: str | None) -> None:
     """Of many packages that takes longer than the rest; and a plugin would be others' code."""
     shell.deployed("v1")
-    ran = subprocess.run(
-        [sys.executable, "-c", OFFERS, "deploy", shell.server, shell.source("v2"), "--yes"],
-        cwd=shell.folder,
-        env={**shell.env, **({"PYDANTIC_DISABLE_PLUGINS": said} if said else {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+    words = ("deploy", shell.server, shell.source("v2"), "--yes")
+    more = {"PYDANTIC_DISABLE_PLUGINS": said} if said else {}
+    ran = fresh(shell, sys.executable, "-c", OFFERS, *words, **more)
     assert ran.returncode == 0, ran.stderr
     # What the command starts is told what it was told itself.
     assert ran.stderr.splitlines()[-1] == f"0 {said}"
@@ -290,16 +288,7 @@ def test_only_what_is_over_in_a_moment_looks_for_no_garbage(
 ) -> None:
     shell.deployed("v1")
     words = [word.format(server=shell.server) for word in args]
-    ran = subprocess.run(
-        [sys.executable, "-c", COLLECTS, *words],
-        cwd=shell.folder,
-        env=shell.env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+    ran = fresh(shell, sys.executable, "-c", COLLECTS, *words)
     assert ran.stderr.splitlines()[-1] == f"{collects} True"
 
 
