@@ -184,8 +184,8 @@ def wait(
         try:
             return future.result(step)
         except TimeoutError:
-            if future.done():
-                raise
+            if future.done():  # it ended as the step did, or the error is its own
+                return future.result()
             if left is not None:
                 left -= step
                 if left <= 0:

@@ -8,12 +8,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
 from opsnb.errors import OpsnbError
-from opsnb.loop import LOOP
+from opsnb.loop import LOOP, wait
 
 
 def test_news_comes_in_order_on_the_callers_thread_before_the_result() -> None:
@@ -167,3 +168,36 @@ def test_it_is_refused_on_the_loops_own_thread() -> None:
 
     with pytest.raises(OpsnbError, match="own thread"):
         LOOP.submit(inside()).result()
+
+
+class EndsWithTheStep(Future[str]):
+    """A future that is done between the end of a step of the waiting and the look at it."""
+
+    def __init__(self, end: Callable[[EndsWithTheStep], None]) -> None:
+        super().__init__()
+        self._end = end
+
+    def result(self, timeout: float | None = None) -> str:
+        try:
+            return super().result(timeout)
+        except TimeoutError:
+            if not self.done():
+                self._end(self)
+            raise
+
+
+@pytest.mark.parametrize("timeout", [None, 0.01], ids=["for ever", "the last step"])
+def test_what_ends_just_after_a_step_of_the_waiting_is_not_late(timeout: float | None) -> None:
+    ends = EndsWithTheStep(lambda it: it.set_result("result"))
+    assert wait(ends, timeout) == "result"
+
+
+def test_a_time_limit_of_the_work_itself_is_raised() -> None:
+    ends = EndsWithTheStep(lambda it: it.set_exception(TimeoutError("the work's own")))
+    with pytest.raises(TimeoutError, match="the work's own"):
+        wait(ends)
+
+
+def test_work_that_is_not_done_in_time_is_late() -> None:
+    with pytest.raises(TimeoutError):
+        wait(Future[str](), 0.01)
