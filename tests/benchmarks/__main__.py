@@ -36,6 +36,7 @@ def main(words: Sequence[str]) -> int:
         print("The benchmark mounts file systems of its own: run it as root.", file=sys.stderr)
         return 2
     setup.install()
+    setup.as_installed()
     missing = _missing(wanted)
     suites = _suites(wanted)
     results = Results.read(wanted.out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import platform
 import shutil
@@ -9,6 +10,8 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+
+import opsnb
 
 _PACKAGES = {
     "rsync": "rsync",
@@ -20,6 +23,7 @@ _PACKAGES = {
     "ip": "iproute2",
     "zstd": "zstd",
 }
+PACKAGE = Path(opsnb.__file__).parent
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
@@ -37,6 +41,20 @@ def install() -> None:
         get = ["apt-get", "-qq", "-y", "--no-install-recommends", "install", *wanted]
         for command in (["apt-get", "-qq", "update"], get):
             subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL, check=True)
+
+
+def as_installed() -> None:
+    """Have the tools that are written in Python run as pip leaves them: compiled once.
+
+    pip compiles what it installs. This checkout, which it only points to, would be compiled anew by
+    each command where the environment says ``PYTHONDONTWRITEBYTECODE``: some 150 ms of it.
+
+    Raises:
+        RuntimeError: There is no room for what was compiled, or no right to write it.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if not compileall.compile_dir(PACKAGE, quiet=2):
+        raise RuntimeError(f"{PACKAGE} cannot be compiled")
 
 
 def machine() -> dict[str, str]:

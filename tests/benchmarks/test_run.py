@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import cases, disk, measure, trees
+from tests.benchmarks import cases, disk, measure, setup, trees
 from tests.benchmarks.cases import Case, Rounds, Suite
 from tests.benchmarks.measure import Accounts
 from tests.benchmarks.results import Record, Results
@@ -159,3 +160,26 @@ def test_every_tool_has_a_name_of_its_own() -> None:
     names = [tool.name for tool in all_tools()]
     assert len(set(names)) == len(names)
     assert {tool.group for tool in all_tools()} <= {"opsnb", "rsync", "other"}
+
+
+def test_a_checkout_is_compiled_once_as_what_pip_installs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "ours"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr(setup, "PACKAGE", package)
+    setup.as_installed()
+    assert len(list(package.rglob("*.pyc"))) == 1
+    more = tmp_path / "more.py"
+    more.touch()
+    subprocess.run([sys.executable, "-c", "import more"], cwd=tmp_path, check=True)
+    assert list(tmp_path.glob("__pycache__/more.*.pyc")), "what is run keeps its own"
+
+
+def test_what_cannot_be_compiled_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wrong.py").write_text("def")
+    monkeypatch.setattr(setup, "PACKAGE", tmp_path)
+    with pytest.raises(RuntimeError, match="cannot be compiled"):
+        setup.as_installed()
