@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -192,6 +195,83 @@ def test_a_server_that_is_not_there_is_said_and_another_can_be_picked(
     assert sight.now["site"] is not None
     assert "no server" in sight.do("pick", server="nobody")["text"]
     project.close()
+
+
+@pytest.fixture
+def leaving(
+    demo: opsnb.DemoProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], Sight]]:
+    """An unlocked desk whose user picks another server while this one answers a question."""
+    project = guarded(demo, tmp_path)
+    project.server("local").deploy(demo.site("v1")).wait()
+
+    def leaves(question: str) -> Sight:
+        sight = Sight(project, "local")
+        sight.do("unlock")
+        asked = getattr(sight.desk.server, question)
+
+        def ask(*args: Any, **more: Any) -> Any:
+            answer = asked(*args, **more)
+            monkeypatch.undo()
+            sight.desk.do({"do": "pick", "server": "web1"})
+            sight.desk.do({"do": "unlock"})
+            return answer
+
+        monkeypatch.setattr(sight.desk.server, question, ask)
+        return sight
+
+    yield leaves
+    project.close()
+
+
+def test_a_change_of_a_server_that_was_left_meanwhile_is_not_begun(
+    leaving: Callable[[str], Sight],
+) -> None:
+    sight = leaving("look")
+    left, (name,) = sight.desk.server, names(sight)
+    said = sight.do("pin", name=name, sure=True)
+    assert sight.desk.server.name == "web1"
+    assert "another server was picked: nothing was changed on local" in said["text"]
+    assert sight.jobs == []
+    assert not left.look().releases[0].pinned
+
+
+@pytest.mark.parametrize(
+    ("question", "wish", "part"),
+    [
+        ("plan_prune", {"do": "plan prune", "keep": 1}, "plan"),
+        ("audit_log", {"do": "audit"}, "audit"),
+        ("look", {"do": "refresh"}, "site"),
+    ],
+)
+def test_an_answer_of_a_server_that_was_left_meanwhile_is_not_shown(
+    leaving: Callable[[str], Sight], question: str, wish: dict[str, Any], part: str
+) -> None:
+    sight = leaving(question)
+    sight.do(**{"what" if key == "do" else key: value for key, value in wish.items()})
+    shown = sight.now[part]
+    assert sight.desk.proposal is None
+    assert shown is None or (part == "site" and not shown["releases"]), shown
+
+
+def test_a_plan_that_is_applied_twice_at_once_is_carried_out_once(
+    sight: Sight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sight.do("unlock")
+    sight.do("plan", source=str(sight.desk.project.sources[0]))
+    server = sight.desk.server
+    monkeypatch.setattr(server, "permitted", lambda verb: time.sleep(0.2))
+    clicks = [
+        threading.Thread(target=sight.desk.do, args=[{"do": "apply", "sure": True}])
+        for _ in range(2)
+    ]
+    for click in clicks:
+        click.start()
+    for click in clicks:
+        click.join()
+    assert len(sight.jobs) == 1
+    assert sight.jobs[0].wait().outcome is opsnb.Outcome.DONE
+    assert "no plan" in sight.now["said"]["text"]
 
 
 def test_a_plan_is_taken_away_when_the_server_has_changed(sight: Sight) -> None:

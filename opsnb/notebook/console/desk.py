@@ -34,6 +34,17 @@ HISTORY = 100
 QUIET = ("glance", "settle")
 
 
+@dataclass(frozen=True, eq=False)
+class Visit:
+    """A server that was picked, until another one is, or it is picked anew.
+
+    Attributes:
+        server: The server.
+    """
+
+    server: Server
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A plan on the desk.
@@ -66,15 +77,14 @@ class Desk:
         follow: Callable[[Job], None],
     ) -> None:
         self.project = project
-        self.server: Server = project.server(server)
+        self.visit = Visit(project.server(server))
         self.unlocked = False
         self.proposal: Proposal | None = None
         self._show, self._follow = show, follow
         self._guard = threading.Lock()
-        self._visit = 0
         self._shown: object = None
         self._ran: list[str] = []
-        self._wishes: dict[str, Callable[[Wish], None]] = {
+        self._wishes: dict[str, Callable[[Wish, Visit], None]] = {
             "begin": self._begin,
             "refresh": self._refresh,
             "glance": self._glance,
@@ -98,8 +108,13 @@ class Desk:
             "diff": self._diff,
         }
 
+    @property
+    def server(self) -> Server:
+        """The server that is picked."""
+        return self.visit.server
+
     def do(self, wish: Wish) -> None:
-        """Carry out a wish; whatever goes wrong is shown.
+        """Carry out a wish for the server that is picked now; whatever goes wrong is shown.
 
         Args:
             wish: What is asked for, under ``do``, with what belongs to it.
@@ -110,7 +125,7 @@ class Desk:
                 raise ConfigError(f"the console cannot do {safe(str(wish.get('do')))!r}")
             if wish.get("do") not in QUIET:
                 self._show("said", None)
-            act(wish)
+            act(wish, self.visit)
         except OpsnbError as error:
             self._say("error", error.message, error.hint)
         except Exception as error:  # noqa: BLE001 - the last border before a silent click
@@ -133,29 +148,35 @@ class Desk:
     def _show_plan(self, picture: Picture | None) -> None:
         self._show("plan", picture)
 
+    def _answer(self, visit: Visit, part: str, picture: Any) -> None:
+        """Show what was asked of a server, if that is still picked."""
+        with self._guard:
+            if visit is self.visit:
+                self._show(part, picture)
+
     # --- looking -------------------------------------------------------------------------------
 
     def _arrive(self, name: str) -> None:
-        server = self.project.server(name)
+        visit = Visit(self.project.server(name))
         with self._guard:
-            self.server = server
-            self._visit += 1
+            self.visit = visit
             self.unlocked = False
             self.proposal = None
-        for part in ("site", "audit", "diff", "plan"):
-            self._show(part, None)
-        self._show_place()
+            for part in ("site", "audit", "diff", "plan"):
+                self._show(part, None)
+            self._show_place()
         self._ran_line(f"server = project.server({name!r})")
-        running = [job for job in self.server.jobs if not job.done]
+        running = [job for job in visit.server.jobs if not job.done]
         if running:
             self._follow(running[-1])
-        self._look()
+        self._look(visit)
 
-    def _begin(self, wish: Wish) -> None:
+    def _begin(self, wish: Wish, visit: Visit) -> None:
         del wish
-        self._arrive(self.server.name)
+        self._arrive(visit.server.name)
 
-    def _pick(self, wish: Wish) -> None:
+    def _pick(self, wish: Wish, visit: Visit) -> None:
+        del visit
         name = str(wish.get("server", ""))
         environment = wish.get("environment")
         if environment is not None and not name:
@@ -165,43 +186,42 @@ class Desk:
             raise ConfigError(f"no server is called {safe(name)!r}")
         self._arrive(name)
 
-    def _refresh(self, wish: Wish) -> None:
+    def _refresh(self, wish: Wish, visit: Visit) -> None:
         del wish
         self._ran_line(call("releases"))
-        self._look()
+        self._look(visit)
 
-    def _glance(self, wish: Wish) -> None:
+    def _glance(self, wish: Wish, visit: Visit) -> None:
         """Look without a word, and show everything anew only when something has changed."""
         del wish
-        visit = self._visit
-        site = self.server.look()
-        if visit == self._visit and _gist(site) == self._shown:
+        site = visit.server.look()
+        if visit is self.visit and _gist(site) == self._shown:
             now = _now()
-            self._show("glance", {"at": now.timestamp(), "clock": f"{now:%H:%M:%S} UTC"})
-        elif visit == self._visit:
-            self._measure(visit, self.server, site)
+            self._answer(visit, "glance", {"at": now.timestamp(), "clock": f"{now:%H:%M:%S} UTC"})
+        else:
+            self._measure(visit, site)
 
-    def _settle(self, wish: Wish) -> None:
+    def _settle(self, wish: Wish, visit: Visit) -> None:
         """Look anew after a change."""
         del wish
-        self._look()
+        self._look(visit)
 
-    def _look(self) -> None:
-        visit, server = self._visit, self.server
-        site = server.look()
-        if visit == self._visit:
-            self._measure(visit, server, site)
+    def _look(self, visit: Visit) -> None:
+        self._measure(visit, visit.server.look())
 
-    def _measure(self, visit: int, server: Server, site: Site) -> None:
+    def _measure(self, visit: Visit, site: Site) -> None:
         """Show what a look told, and then what takes longer to know."""
-        self._outdate(site)
-        self._shown = _gist(site)
-        now = _now()
+        server, now = visit.server, _now()
+        with self._guard:
+            if visit is not self.visit:
+                return
+            self._outdate(site)
+            self._shown = _gist(site)
         held = server.held_back()
-        self._show("site", pictures.site(site, server.settings, now, held=held))
+        self._answer(visit, "site", pictures.site(site, server.settings, now, held=held))
         (_, used), drift = server.measure(), server.drift(site)
-        if visit == self._visit:
-            self._show("site", pictures.site(site, server.settings, now, used, drift, held))
+        picture = pictures.site(site, server.settings, now, used, drift, held)
+        self._answer(visit, "site", picture)
 
     def _outdate(self, site: Site) -> None:
         """Take away a plan that is no longer true."""
@@ -211,56 +231,73 @@ class Desk:
             self._show_plan(None)
             self._say("warning", "the server has changed since the plan was made", "Plan again.")
 
-    def _audit(self, wish: Wish) -> None:
+    def _audit(self, wish: Wish, visit: Visit) -> None:
         del wish
         self._ran_line(call("log"))
-        log = self.server.audit_log()
-        self._show("audit", pictures.audit(audit.read(log), len(audit.verify(log))))
+        log = visit.server.audit_log()
+        self._answer(visit, "audit", pictures.audit(audit.read(log), len(audit.verify(log))))
 
-    def _diff(self, wish: Wish) -> None:
-        old, new = self._name(wish.get("old")), self._name(wish.get("new"))
+    def _diff(self, wish: Wish, visit: Visit) -> None:
+        old, new = (self._name(visit, wish.get(which)) for which in ("old", "new"))
         self._ran_line(call("diff", old, new))
-        found = compare(*self.server.manifests(old, new))
-        self._show("diff", pictures.diff(old, new, found))
+        found = compare(*visit.server.manifests(old, new))
+        self._answer(visit, "diff", pictures.diff(old, new, found))
 
-    def _name(self, shown: object) -> str:
+    def _name(self, visit: Visit, shown: object) -> str:
         """The release whose name was shown so: a shown name has its odd characters escaped."""
-        site = self.server.look()
-        for release in site.releases:
+        for release in visit.server.look().releases:
             if safe(release.name) == shown:
                 return release.name
         raise NoSuchRelease(f"no release is called {safe(str(shown))}", "Refresh, and look again.")
 
     # --- gates ---------------------------------------------------------------------------------
 
-    def _lock(self, wish: Wish) -> None:
+    def _lock(self, wish: Wish, visit: Visit) -> None:
         del wish
-        self.unlocked = False
-        self._show_place()
+        self._set_lock(visit, unlocked=False)
         self._say("done", "read-only: nothing can be changed from here")
 
-    def _unlock(self, wish: Wish) -> None:
+    def _unlock(self, wish: Wish, visit: Visit) -> None:
         del wish
-        self.server.writable()
-        self.unlocked = True
-        self._show_place()
-        self._say("done", f"unlocked: changes to {safe(self.server.name)} are possible")
+        visit.server.writable()
+        self._set_lock(visit, unlocked=True)
+        self._say("done", f"unlocked: changes to {safe(visit.server.name)} are possible")
 
-    def _allowed(self, wish: Wish) -> None:
+    def _set_lock(self, visit: Visit, *, unlocked: bool) -> None:
+        with self._guard:
+            self._still(visit)
+            self.unlocked = unlocked
+            self._show_place()
+
+    def _still(self, visit: Visit) -> None:
+        """Go on only for the server that is picked.
+
+        Raises:
+            ConfigError: Another one was picked meanwhile.
+        """
+        if visit is not self.visit:
+            raise ConfigError(
+                f"another server was picked: nothing was changed on {safe(visit.server.name)}"
+            )
+
+    def _allowed(self, wish: Wish, visit: Visit) -> None:
         """Whether a change may begin.
 
         Raises:
-            ConfigError: The console is read-only, or what the environment asks for is missing.
+            ConfigError: The console is read-only, what the environment asks for is missing, or
+                another server was picked meanwhile.
         """
-        self.server.writable()
+        server = visit.server
+        self._still(visit)
+        server.writable()
         if not self.unlocked:
             raise ConfigError("the console is read-only", "Press Unlock first.")
-        if any(not job.done for job in self.server.jobs):
+        if any(not job.done for job in server.jobs):
             raise ConfigError("a change is still running here", "Wait for it, or abort it.")
-        confirm = self.server.environment.confirm
-        if confirm == "type-name" and wish.get("typed") != self.server.name:
+        confirm = server.environment.confirm
+        if confirm == "type-name" and wish.get("typed") != server.name:
             raise ConfigError(
-                f"{safe(self.server.name)} was not confirmed: nothing was changed",
+                f"{safe(server.name)} was not confirmed: nothing was changed",
                 "Type the server's name beside the button.",
             )
         if confirm == "click" and wish.get("sure") is not True:
@@ -268,113 +305,129 @@ class Desk:
 
     # --- plans ---------------------------------------------------------------------------------
 
-    def _propose(self, made: DeployPlan | Plan, differs: Difference | None = None) -> None:
+    def _propose(
+        self, visit: Visit, made: DeployPlan | Plan, differs: Difference | None = None
+    ) -> None:
         plan = made.plan if isinstance(made, DeployPlan) else made
-        refused = self.server.refused(plan.verb)
-        picture = pictures.plan(plan, self.server.name, differs, refused)
-        if not plan.nothing:
-            self.proposal = Proposal(made, plan)
-        self._show_plan(picture)
+        refused = visit.server.refused(plan.verb)
+        picture = pictures.plan(plan, visit.server.name, differs, refused)
+        with self._guard:
+            if visit is not self.visit:
+                return
+            self.proposal = None if plan.nothing else Proposal(made, plan)
+            self._show_plan(picture)
 
-    def _drop_plan(self, wish: Wish) -> None:
+    def _drop_plan(self, wish: Wish, visit: Visit) -> None:
         del wish
-        self.proposal = None
-        self._show_plan(None)
+        with self._guard:
+            if visit is self.visit:
+                self.proposal = None
+                self._show_plan(None)
 
-    def _plan(self, wish: Wish) -> None:
-        self._drop_plan(wish)
+    def _plan(self, wish: Wish, visit: Visit) -> None:
+        self._drop_plan(wish, visit)
         source, revision = str(wish.get("source", "")), str(wish.get("revision", ""))
         force = wish.get("force") is True
         named = [source] if source else []
         self._ran_line(call("plan", *named, revision=revision, force=force, to="plan"))
-        self._propose(self.server.plan(source, revision=revision, force=force))
+        self._propose(visit, visit.server.plan(source, revision=revision, force=force))
 
-    def _plan_rollback(self, wish: Wish) -> None:
-        self._drop_plan(wish)
+    def _plan_rollback(self, wish: Wish, visit: Visit) -> None:
+        self._drop_plan(wish, visit)
         to, why = wish.get("to") or "", str(wish.get("why", ""))
-        name = self._name(to) if to else ""
+        name = self._name(visit, to) if to else ""
         self._ran_line(call("plan_rollback", *([name] if name else []), why=why, to="plan"))
-        plan = self.server.plan_rollback(name, why)
-        self._propose(plan, self._between(plan))
+        plan = visit.server.plan_rollback(name, why)
+        self._propose(visit, plan, _between(visit.server, plan))
 
-    def _between(self, plan: Plan) -> Difference | None:
-        """What visitors' files gain and lose by a rollback, where both releases have a manifest."""
-        if plan.nothing or not plan.previous:
-            return None
-        try:
-            return compare(*self.server.manifests(plan.previous, plan.name))
-        except NoSuchRelease:
-            return None
-
-    def _plan_prune(self, wish: Wish) -> None:
-        self._drop_plan(wish)
+    def _plan_prune(self, wish: Wish, visit: Visit) -> None:
+        self._drop_plan(wish, visit)
         keep = wish.get("keep")
         if keep is not None and not (isinstance(keep, int) and keep > 0):
             raise ConfigError("keep must be a whole number of at least 1: the live release stays")
         self._ran_line(call("plan_prune", keep=keep, to="plan"))
-        self._propose(self.server.plan_prune(keep))
+        self._propose(visit, visit.server.plan_prune(keep))
 
     # --- changes -------------------------------------------------------------------------------
 
-    def _apply(self, wish: Wish) -> None:
-        proposal = self.proposal
-        if proposal is None:
-            raise StalePlan("there is no plan that is still true", "Plan first.")
-        self._allowed(wish)
-        made, verb = proposal.made, proposal.plan.verb
-        self.server.permitted(verb)
-        # What is applied is what was shown: a plan is used once.
-        self._drop_plan(wish)
-        if isinstance(made, DeployPlan):
-            job = self.server.deploy(made)
-        elif verb == "rollback":
-            job = self.server.rollback(made)
-        else:
-            job = self.server.prune(made)
+    def _apply(self, wish: Wish, visit: Visit) -> None:
+        with self._guard:
+            proposal = self.proposal
+            if proposal is None:
+                raise StalePlan("there is no plan that is still true", "Plan first.")
+            self._allowed(wish, visit)
+            made, verb, server = proposal.made, proposal.plan.verb, visit.server
+            server.permitted(verb)
+            # What is applied is what was shown: a plan is used once.
+            self.proposal = None
+            self._show_plan(None)
+            if isinstance(made, DeployPlan):
+                job = server.deploy(made)
+            elif verb == "rollback":
+                job = server.rollback(made)
+            else:
+                job = server.prune(made)
         self._began(job, call(str(verb), PLAN, wait=True))
 
-    def _pin(self, wish: Wish) -> None:
-        self._allowed(wish)
-        name = self._name(wish.get("name"))
-        self._began(self.server.pin(name), call("pin", name, wait=True))
+    def _start(self, wish: Wish, visit: Visit, verb: str, *said: Any, **more: Any) -> None:
+        """Begin a change where it is allowed, and where nobody picks another server meanwhile.
 
-    def _unpin(self, wish: Wish) -> None:
-        self._allowed(wish)
-        name = self._name(wish.get("name"))
-        self._began(self.server.unpin(name), call("unpin", name, wait=True))
+        Args:
+            wish: What is asked for.
+            visit: What it was asked of.
+            verb: The method of the server that begins it.
+            said: What the method is given.
+            more: The same by name.
+        """
+        with self._guard:
+            self._allowed(wish, visit)
+            job: Job = getattr(visit.server, verb)(*said, **more)
+        self._began(job, call(verb, *said, **more, wait=True))
 
-    def _hold(self, wish: Wish) -> None:
-        self._allowed(wish)
-        why = str(wish.get("why", "")).strip()
-        if not why:
-            raise ConfigError("a hold needs a reason", "Say why, for everybody it holds back.")
-        self._began(self.server.hold(why), call("hold", why, wait=True))
+    def _pin(self, wish: Wish, visit: Visit) -> None:
+        self._allowed(wish, visit)
+        self._start(wish, visit, "pin", self._name(visit, wish.get("name")))
 
-    def _unhold(self, wish: Wish) -> None:
-        self._allowed(wish)
-        force = wish.get("force") is True
-        self._began(self.server.unhold(force=force), call("unhold", force=force, wait=True))
+    def _unpin(self, wish: Wish, visit: Visit) -> None:
+        self._allowed(wish, visit)
+        self._start(wish, visit, "unpin", self._name(visit, wish.get("name")))
 
-    def _freeze(self, wish: Wish) -> None:
-        self._allowed(wish)
-        why, until = (str(wish.get(word, "")).strip() for word in ("why", "until"))
-        if not why:
-            raise ConfigError("a freeze needs a reason", "Say why, for everybody it holds back.")
-        line = call("freeze", why, until=until, wait=True)
-        self._began(self.server.freeze(why, until), line)
+    def _hold(self, wish: Wish, visit: Visit) -> None:
+        self._start(wish, visit, "hold", _reason(wish, "hold"))
 
-    def _unfreeze(self, wish: Wish) -> None:
-        self._allowed(wish)
-        force = wish.get("force") is True
-        self._began(self.server.unfreeze(force=force), call("unfreeze", force=force, wait=True))
+    def _unhold(self, wish: Wish, visit: Visit) -> None:
+        self._start(wish, visit, "unhold", force=wish.get("force") is True)
 
-    def _adopt(self, wish: Wish) -> None:
-        self._allowed(wish)
-        self._began(self.server.adopt(), call("adopt", wait=True))
+    def _freeze(self, wish: Wish, visit: Visit) -> None:
+        until = str(wish.get("until", "")).strip()
+        self._start(wish, visit, "freeze", _reason(wish, "freeze"), until=until)
+
+    def _unfreeze(self, wish: Wish, visit: Visit) -> None:
+        self._start(wish, visit, "unfreeze", force=wish.get("force") is True)
+
+    def _adopt(self, wish: Wish, visit: Visit) -> None:
+        self._start(wish, visit, "adopt")
 
     def _began(self, job: Job, line: str) -> None:
         self._ran_line(line)
         self._follow(job)
+
+
+def _reason(wish: Wish, what: str) -> str:
+    why = str(wish.get("why", "")).strip()
+    if not why:
+        raise ConfigError(f"a {what} needs a reason", "Say why, for everybody it holds back.")
+    return why
+
+
+def _between(server: Server, plan: Plan) -> Difference | None:
+    """What visitors' files gain and lose by a rollback, where both releases have a manifest."""
+    if plan.nothing or not plan.previous:
+        return None
+    try:
+        return compare(*server.manifests(plan.previous, plan.name))
+    except NoSuchRelease:
+        return None
 
 
 def _gist(site: Site) -> object:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import traitlets
@@ -105,13 +106,17 @@ class Console(View):
         key = str(id(job))
         self.job = None
         self.send({"kind": "begin", "job": key})
-        feed = Feed(job, lambda state: self._progress(job, state), self.send, key)
+        feed = Feed(job, lambda state: self._progress(job, state), partial(self._lines, job), key)
         self._feed = feed
         feed.begin()
         job.when_done(self._settle)
 
     def _settle(self) -> None:
         self._pool.submit(self.desk.do, {"do": "settle"})
+
+    def _lines(self, job: Job, message: Message) -> None:
+        if job is self._job:
+            self.send(message)
 
     def _progress(self, job: Job, state: Message) -> None:
         if job is self._job:

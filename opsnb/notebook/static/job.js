@@ -11,6 +11,7 @@ class JobStore {
     this.heard = Date.now();
     this.gone = false;
     this.note = "";
+    this.job = null; // whose lines these are, where there may be another's
     this.parts = null;
     this.watchers = new Set();
     model.on("msg:custom", (message, buffers) => this.take(message, buffers));
@@ -33,8 +34,12 @@ class JobStore {
     });
   }
   take(message, buffers) {
-    if (message.kind === "begin") this.lines.clear();
-    if (message.kind === "lines" && !this.lines.add(message.first, message.lines)) this.hello();
+    if (message.kind === "begin") {
+      this.job = message.job;
+      this.lines.clear();
+    }
+    const ours = this.job === null || message.job === this.job;
+    if (message.kind === "lines" && ours && !this.lines.add(message.first, message.lines)) this.hello();
     if (message.kind === "log") this.takeLog(message, buffers);
   }
   /** Ask for the whole log; the kernel sends it in parts. */
