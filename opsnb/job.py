@@ -98,7 +98,7 @@ class Job:
         if teller is not None:
             teller.fault = self._not_told
         self._task: asyncio.Task[Ran] | None = None
-        self._cancelled = self._aborted = False
+        self._cancelled = self._aborted = 0  # how often it was told to stop, and has been
         self._ran: Future[Ran] = LOOP.submit(self._main(work))
         self.when_done(self._wake)
 
@@ -109,13 +109,12 @@ class Job:
 
     async def _main(self, work: Callable[[Callable[[Event], None]], Awaitable[Ran]]) -> Ran:
         self._task = task = asyncio.ensure_future(_run(work, self._tell))
+        # When the work has ended, not when nobody waits for it any more: its clean-up has a say.
+        task.add_done_callback(lambda _: self._log.close())
         if self._cancelled:
             # Cancelled before it began: let it begin, so that it ends with a report.
             asyncio.get_running_loop().call_soon(self._abort)
-        try:
-            return await asyncio.shield(task)
-        finally:
-            self._log.close()
+        return await asyncio.shield(task)
 
     def _tell(self, event: Event) -> None:
         self._log.add(event)
@@ -188,7 +187,7 @@ class Job:
     @property
     def aborting(self) -> bool:
         """Whether it was told to stop and has not ended yet."""
-        return self._cancelled and not self.done
+        return self._cancelled > 0 and not self.done
 
     @property
     def done(self) -> bool:
@@ -213,21 +212,23 @@ class Job:
 
         Returns at once; wait for the job to know whether the switch had happened.
         """
-        self._cancelled = True
-        self._on_loop(self._abort)
+        self._cancelled += 1
+        self._pass_on()
 
-    def _on_loop(self, abort: Callable[[], None]) -> None:
+    def _pass_on(self) -> None:
         if self._task is not None:
-            self._task.get_loop().call_soon_threadsafe(abort)
+            self._task.get_loop().call_soon_threadsafe(self._abort)
 
     def _abort(self) -> None:
-        self._aborted = True
-        if self._task is not None:
+        """Cancel the work as often as it was told to stop, however often that is passed on."""
+        if self._task is not None and self._aborted < self._cancelled:
+            self._aborted += 1
             self._task.cancel()
 
-    def _abort_once(self) -> None:
-        if not self._aborted:
-            self._abort()
+    def _abort_for(self) -> None:
+        """Abort it for an interrupt of who waits: once, also where the view's Abort did it."""
+        if not self.aborting:
+            self.cancel()
 
     def wait(self, timeout: float | None = None) -> Report:
         """Wait until it has ended. An interrupt (Ctrl-C) aborts it, and waits for its clean-up.
@@ -244,12 +245,12 @@ class Job:
                 wait(self._ran, timeout, beat)
             except KeyboardInterrupt:
                 try:
-                    self.cancel()
+                    self._abort_for()
                     wait(self._ran, None, beat)
                 except KeyboardInterrupt:
                     # It may have come before the first one had been passed on.
-                    self._cancelled = True
-                    self._on_loop(self._abort_once)
+                    self._cancelled = max(1, self._cancelled)
+                    self._pass_on()
                     raise
         return _result(self._ran.result())
 
@@ -265,7 +266,7 @@ class Job:
                     await asyncio.wait([waiting], timeout=BEAT)
                     beat()
             except asyncio.CancelledError:
-                self.cancel()
+                self._abort_for()
                 while not waiting.done():
                     await asyncio.wait([waiting], timeout=BEAT)
                     beat()
@@ -305,8 +306,8 @@ class Job:
             with self._news:
                 if not self._since(told) and not self.done:
                     self._news.wait(BEAT)
-                ended, fresh = self.done, self._since(told)
-            told += len(fresh)
+            ended = self.done
+            fresh, told = self.since(told)
             yield from fresh
             if ended and not fresh:
                 return
@@ -314,8 +315,8 @@ class Job:
     async def __aiter__(self) -> AsyncIterator[Event]:
         told = 0
         while True:
-            ended, fresh = self.done, self._since(told)
-            told += len(fresh)
+            ended = self.done
+            fresh, told = self.since(told)
             for event in fresh:
                 yield event
             if ended and not fresh:

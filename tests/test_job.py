@@ -299,3 +299,88 @@ def test_somebody_who_waits_is_kept_company_and_counted(tmp_path: Path) -> None:
         assert ask in COMPANIONS
     finally:
         COMPANIONS.remove(ask)
+
+
+class Tidying:
+    """Work whose clean-up takes a moment, and which says how often it was cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled = 0
+        self.begun, self.tidy = threading.Event(), threading.Event()
+
+    async def __call__(self, emit: Callable[[Event], None]) -> Ran:
+        emit(Started("web1", 1.0, "test"))
+        self.begun.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await self._tidy_up()
+        emit(Log("web1", 2.0, "all is tidy"))
+        report = Report("test", "web1", Outcome.NOT_DONE)
+        emit(Ended("web1", 3.0, report))
+        return report, None
+
+    async def _tidy_up(self) -> None:
+        self.cancelled += 1
+        try:
+            await asyncio.sleep(0.5)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+        self.tidy.set()
+
+
+def test_an_interrupt_that_follows_the_abort_it_was_meant_as_cuts_nothing_short() -> None:
+    """A view whose Abort is not acknowledged soon interrupts the cell that waits."""
+    work = Tidying()
+    job = Job("test", "web1", work)
+    assert work.begun.wait(20)
+    job.cancel()
+    threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
+    job.wait(20)
+    assert work.cancelled == 1
+
+
+def test_a_second_abort_is_one() -> None:
+    work = Tidying()
+    job = Job("test", "web1", work)
+    assert work.begun.wait(20)
+    job.cancel()
+    time.sleep(0.1)
+    job.cancel()
+    job.wait(20)
+    assert work.cancelled == 2
+
+
+def test_the_log_is_open_until_the_work_has_ended_whoever_still_waits() -> None:
+    work = Tidying()
+    job = Job("test", "web1", work)
+    assert work.begun.wait(20)
+    job.cancel()
+    job._ran.cancel()  # as at the end of the program
+    assert work.tidy.wait(20)
+    assert job.log_file
+    assert _soon(lambda: job.log_file is not None and "all is tidy" in job.log_file.read_text())
+
+
+def test_iterating_gives_each_event_once_also_when_lines_were_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("opsnb.job.KEPT_LINES", 10)
+
+    async def work(emit: Callable[[Event], None]) -> Ran:
+        emit(Started("web1", 1.0, "test"))
+        for number in range(30):
+            emit(Log("web1", 2.0, str(number)))
+        report = Report("test", "web1", Outcome.DONE)
+        emit(Ended("web1", 3.0, report))
+        return report, None
+
+    async def heard(job: Job) -> list[Event]:
+        return [event async for event in job]
+
+    job = Job("test", "web1", work)
+    job.wait()
+    told = list(job)
+    assert [event.text for event in told if isinstance(event, Log)] == [*map(str, range(20, 30))]
+    assert sum(isinstance(event, Ended) for event in told) == 1
+    assert asyncio.run(heard(job)) == told
