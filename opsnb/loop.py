@@ -54,7 +54,7 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(work, self._started())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there and wait for it; Ctrl-C cancels it and waits for its clean-up.
+        """Run a coroutine there and wait for it; Ctrl-C cancels it, and leaves its clean-up to it.
 
         Args:
             work: The coroutine.
@@ -139,11 +139,15 @@ class _Followed(Generic[N, T]):
     def __init__(self) -> None:
         self._news: SimpleQueue[tuple[N] | None] = SimpleQueue()
         self._task: asyncio.Task[T]
-        self._cancelled = False
+        self._cancelled = self._over = False
 
     def start(self, work: Callable[[Callable[[N], None]], Coroutine[Any, Any, T]]) -> None:
         self._task = asyncio.get_running_loop().create_task(work(lambda it: self._news.put((it,))))
-        self._task.add_done_callback(lambda _: self._news.put(None))
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, _: asyncio.Task[T]) -> None:
+        self._over = True
+        self._news.put(None)
 
     def cancel(self) -> None:
         self._cancelled = True
@@ -158,6 +162,8 @@ class _Followed(Generic[N, T]):
             try:
                 news = self._news.get(timeout=BEAT)
             except Empty:
+                if self._over and self._news.empty():  # an interrupt took the last one with it
+                    return self._task.result()
                 continue
             if news is None:
                 self._news.put(None)  # it stays the last, for whoever waits again

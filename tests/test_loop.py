@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from opsnb.errors import OpsnbError
-from opsnb.loop import LOOP, wait
+from opsnb.loop import LOOP, _Followed, wait
 
 
 def test_news_comes_in_order_on_the_callers_thread_before_the_result() -> None:
@@ -201,3 +201,20 @@ def test_a_time_limit_of_the_work_itself_is_raised() -> None:
 def test_work_that_is_not_done_in_time_is_late() -> None:
     with pytest.raises(TimeoutError):
         wait(Future[str](), 0.01)
+
+
+def test_a_last_word_that_an_interrupt_took_with_it_is_not_waited_for() -> None:
+    followed: _Followed[str, str] = _Followed()
+
+    async def begin() -> None:
+        async def work() -> str:
+            return "result"
+
+        followed.start(lambda _: work())
+        await followed._task
+
+    LOOP.run(begin())
+    assert followed._news.get(timeout=20) is None
+    heard: list[str] = []
+    assert followed.wait(heard.append) == "result"
+    assert heard == []
