@@ -59,6 +59,8 @@ class Run:
         self._tell = tell
         self._kernel = kernel
         self._stop = threading.Event()
+        self._guard = threading.Lock()
+        self._in_cell = False
         self._client: Client | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ran = self._cells = 0
@@ -66,7 +68,19 @@ class Run:
 
     def stop(self) -> None:
         """Interrupt the cell that runs, and run no further one. From any thread."""
-        self._stop.set()
+        with self._guard:
+            self._stop.set()
+            if self._in_cell:
+                self._interrupt()
+
+    def in_cell(self) -> None:
+        """The kernel has begun with a cell: it hears an interrupt, which before it does not."""
+        with self._guard:
+            self._in_cell = True
+            if self._stop.is_set():
+                self._interrupt()
+
+    def _interrupt(self) -> None:
         self._ask(lambda kernel: kernel.interrupt_kernel())
 
     def kill(self) -> None:
@@ -76,7 +90,7 @@ class Run:
     def _ask(self, what: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
         """Ask the kernel's manager for something, on the loop that it belongs to."""
         client, loop = self._client, self._loop
-        if client is not None and client.km is not None and loop is not None:
+        if client is not None and client.km is not None and loop and not loop.is_closed():
             asyncio.run_coroutine_threadsafe(what(client.km), loop)
 
     def execute(self) -> RunReport:
@@ -173,20 +187,24 @@ class Run:
 
     def _one(self, client: Client, cell: Any, index: int, number: int) -> bool:
         """Run a cell as papermill does; whether it went well."""
-        began, ok = time.monotonic(), False
+        began, runs, ok = time.monotonic(), False, False
         try:
             client.nb_man.cell_start(cell, index)
-            client.execute_cell(cell, index)
-            ok = True
+            # Told to stop while the record was written: the cell is not begun.
+            runs = not self._stop.is_set()
+            if runs:
+                client.execute_cell(cell, index)
+                ok = True
         except CellExecutionError as error:
             client.nb_man.cell_exception(client.nb.cells[index], cell_index=index, exception=error)
         except DeadKernelError:
             cell.outputs.append(_died())
             raise
         finally:
+            self._in_cell = False
             client.nb_man.cell_complete(client.nb.cells[index], cell_index=index)
             if records.counts(cell):
-                self._ran = number
+                self._ran = number if runs else self._ran
                 self._tell(CellEnded(number, ok, round(time.monotonic() - began, 3)))
         return ok
 
@@ -222,9 +240,11 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill is not
         """See papermill."""
         self.run.begin(self)
 
-    def process_message(self, *args: Any, **kwargs: Any) -> Any:
+    def process_message(self, msg: Any, *args: Any, **kwargs: Any) -> Any:
         """See nbclient; what is put out is told, too."""
-        output = super().process_message(*args, **kwargs)
+        if msg["msg_type"] == "execute_input":
+            self.run.in_cell()
+        output = super().process_message(msg, *args, **kwargs)
         if output:
             self.run.said(output)
         return output

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import pytest
 from opsnb import headless
 from opsnb.embedded.site import site_path
 from opsnb.embedded.sshd import EmbeddedServer
+from opsnb.headless.run import Client
+from opsnb.headless.told import CellBegan, Told
 from opsnb.server import Server
 from tests.cli.conftest import CONTROL, ROOT, Shell, Terminal, wait_for
 
@@ -580,3 +583,38 @@ def test_a_run_inside_a_notebook_makes_no_widget(shell: Shell) -> None:
     book = notebook(shell, f"import os\n{asked}")
     assert run(shell, book).returncode == 0
     assert outputs(shell)[-1] == "None static\n"
+
+
+@pytest.mark.parametrize("when", ["as the cell is announced", "as it is sent"])
+def test_a_signal_between_two_cells_is_not_lost(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """A kernel that does nothing yet takes no notice of an interrupt."""
+    monkeypatch.chdir(shell.folder)
+    slow = "open('began', 'w').close()\nimport time; time.sleep(60)\nopen('ended', 'w').close()"
+    book = shell.folder / notebook(shell, "1", slow)
+    told: list[Told] = []
+
+    def tell(event: Told) -> None:
+        told.append(event)
+        announced = when == "as the cell is announced" and isinstance(event, CellBegan)
+        if announced and len([one for one in told if isinstance(one, CellBegan)]) == 2:
+            made.stop()
+
+    made = headless.Run(book, shell.folder / "record.ipynb", {}, tell)
+    execute = Client.execute_cell
+
+    def stopped(client: Client, cell: Any, index: int) -> Any:
+        if "sleep" in cell.source:
+            made.stop()
+        return execute(client, cell, index)
+
+    if when == "as it is sent":
+        monkeypatch.setattr(Client, "execute_cell", stopped)
+    began = time.monotonic()
+    report = made.execute()
+    assert time.monotonic() - began < 50
+    assert report.exit_status == 130
+    assert not (shell.folder / "ended").exists()
+    assert (shell.folder / "began").exists() == (when == "as it is sent")
+    assert report.ran == (2 if when == "as it is sent" else 1)
