@@ -176,6 +176,8 @@ class Reading:
     async def __call__(self, tell: Tell) -> tuple[Wish, Source]:
         """Wait for it; see :data:`Prepare`."""
         self._words.to(tell)
+        if self._task is None:
+            await self.begin()
         assert self._task  # noqa: S101 - it has begun
         return await asyncio.shield(self._task)
 

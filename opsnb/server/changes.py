@@ -94,11 +94,8 @@ class Server(Planning):
                 raise ConfigError(f"that plan was made for {what.server}, not for {self.name}")
             order = Order(given(what.wish, what.source), what.plan)
         else:
-            # At once, so that it is read while the connection is made: all of it, unless it turns
-            # out that nothing is live.
             asked = self._asked(what, revision, ref, keep, force)
             begun = Reading(asked, self._keep_made)
-            LOOP.submit(begun.begin())
             order = Order(begun, makes=asked.makes)
             return self._change("deploy", DeployWork(order), secrets, outside_window, reading=begun)
         return self._change("deploy", DeployWork(order), secrets, outside_window)
@@ -261,14 +258,18 @@ class Server(Planning):
         called: str = "",
         reading: Reading | None = None,
     ) -> Job:
-        from opsnb.core.secrets import Secrets  # noqa: PLC0415 - as above
-        from opsnb.engine.change import Change  # noqa: PLC0415 - import opsnb stays quick
-        from opsnb.engine.telling import Actor  # noqa: PLC0415 - as above
-        from opsnb.job import Job  # noqa: PLC0415 - as above
+        from opsnb.core.secrets import Secrets  # noqa: PLC0415 - import opsnb stays quick
 
         self.writable(verb)
         remote, hidden, gates = self._remote(), secrets or Secrets(), self._gates(outside_window)
         hush, by = self._hush(), here.by()
+        notifier = self._notifier(called or verb, by)
+        if reading is not None and not gates.refusal(called or verb, here.now()):
+            # At once, so that it is read while the connection is made; but not for what is refused.
+            LOOP.submit(reading.begin())
+        from opsnb.engine.change import Change  # noqa: PLC0415 - as above
+        from opsnb.engine.telling import Actor  # noqa: PLC0415 - as above
+        from opsnb.job import Job  # noqa: PLC0415 - as above
 
         async def connected(change: Change) -> None:
             try:
@@ -284,9 +285,13 @@ class Server(Planning):
             wait, told = self.settings.lock_wait, called or verb
             change = Change(remote, actor, verb, wait, hidden, hush, told, gates)
             change.folder = self._folder
-            return await change.run(connected)
+            try:
+                return await change.run(connected)
+            finally:
+                if reading is not None:  # also where the change was held back before it began
+                    await reading.end()
 
-        job = Job(called or verb, self.name, run, by, self._notifier(called or verb, by))
+        job = Job(called or verb, self.name, run, by, notifier)
         ended = [old for old in self.jobs if old.done]
         forgotten = ended[: max(0, len(ended) - REMEMBERED)]
         self.jobs = [*(old for old in self.jobs if old not in forgotten), job]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from pathlib import Path
@@ -66,6 +67,7 @@ class Link:
         self._ssh_config = Path(ssh_config).expanduser() if ssh_config is not None else None
         self._remote_: PosixRemote | SftpRemote | None = None
         self._begun: Future[None] | None = None
+        self._making = threading.Lock()
 
     @property
     def deploy_to(self) -> str:
@@ -141,9 +143,10 @@ class Link:
     # --- the connection ------------------------------------------------------------------------
 
     def _remote(self) -> PosixRemote | SftpRemote:
-        if self._remote_ is None:
-            self._remote_ = self._make_remote()
-        return self._remote_
+        with self._making:  # several threads may ask the first question
+            if self._remote_ is None:
+                self._remote_ = self._make_remote()
+            return self._remote_
 
     def _make_remote(self) -> PosixRemote | SftpRemote:
         return remote_by(self._way, self._ssh_config)
