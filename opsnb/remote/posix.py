@@ -21,8 +21,10 @@ from opsnb.errors import (
     ConnectError,
     Disconnected,
     LockLost,
+    NotReady,
     OpsnbError,
     RemoteError,
+    StepTimedOut,
 )
 from opsnb.remote.base import Changes, Exit, Glance, Held, Line, OnOutput, Texts, Theirs
 from opsnb.remote.command import Command
@@ -105,10 +107,10 @@ class PosixRemote:
         return shell
 
     async def spare_shell(self) -> Shell | None:
-        """A further shell on the same connection; None where the server allows no more."""
+        """A further shell beside the others; None where the server allows or runs no more."""
         try:
             return await self._open()
-        except ConnectError:
+        except (ConnectError, NotReady, StepTimedOut):
             return None
 
     async def connect(self) -> None:
@@ -167,8 +169,8 @@ class PosixRemote:
             try:
                 return await shell.batch(calls)
             except Disconnected:
-                # An idle connection that died meanwhile: a question may be asked again.
-                await self._hang_up()
+                # An idle connection that died meanwhile, or a shell that another question was
+                # given up on: this one may be asked again.
                 if fresh or attempt == 2:
                     raise
         raise AssertionError("unreachable")

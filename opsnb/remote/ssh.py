@@ -110,6 +110,7 @@ class SshConnection:
         self._ssh_config = ssh_config
         self._timeout = connect_timeout
         self._lines: list[asyncssh.SSHClientConnection] = []
+        self._left: list[asyncssh.SSHClientConnection] = []
         self._taken: set[asyncssh.SSHClientConnection] = set()
         self._hops: list[asyncssh.SSHClientConnection] = []
         self._connecting = asyncio.Lock()
@@ -167,7 +168,7 @@ class SshConnection:
                     "Does the account have a shell, and how many sessions does sshd allow?",
                 ) from error
             except (TimeoutError, OSError, asyncssh.Error) as error:
-                await self.hang_up()
+                self._set_aside()
                 if fresh or attempt == 2:
                     raise ConnectError(
                         f"{self._name} closed the connection: {_said(error)}"
@@ -176,6 +177,15 @@ class SshConnection:
                 for task in self._prompt:
                     task.cancel()
         raise AssertionError("unreachable")
+
+    def _set_aside(self) -> None:
+        """Begin no more sessions on the connections that there are.
+
+        Those that run on them go on: a connection may be full of what a change sends, and no way
+        for another session. One that has died is ended by the keepalives that it does not answer.
+        """
+        self._left = [line for line in (*self._left, *self._alive()) if not line.is_closed()]
+        self._lines = []
 
     def _alive(self) -> list[asyncssh.SSHClientConnection]:
         """The connections that are not known to have ended."""
@@ -243,7 +253,7 @@ class SshConnection:
 
     async def hang_up(self) -> None:
         """Close every connection; the next use makes a new one."""
-        lines, self._lines = self._lines, []
+        lines, self._lines, self._left = [*self._left, *self._lines], [], []
         for line in lines:
             line.abort()
         for line in lines:

@@ -9,10 +9,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncssh
 import pytest
 
+from opsnb.core.address import Address
 from opsnb.core.events import Outcome
 from opsnb.errors import ConnectError, HostKeyError, LoginError
+from opsnb.remote.local import local_remote
+from opsnb.remote.shell import Pipes
+from opsnb.remote.ssh import SshConnection, SshPipes, ssh_remote
 from opsnb.server import Server
 from tests.support.proxy import Relay
 from tests.support.sshd import RealSshd, require
@@ -259,3 +264,50 @@ def test_a_link_cut_at_any_byte_gives_a_true_verdict_and_the_next_deploy_succeed
     assert straight.look().debris == 0
     assert straight.verify_log() == []
     straight.close()
+
+
+async def test_a_session_that_does_not_begin_leaves_those_that_run_alone(sshd: RealSshd) -> None:
+    """An upload may fill the line, so that another session is answered late."""
+    line = SshConnection(Address.parse(sshd.url()), sshd.ssh_config, 3)
+    asked: list[object] = []
+
+    async def late(connection: asyncssh.SSHClientConnection) -> Pipes:
+        asked.append(connection)
+        if len(asked) == 1:
+            await asyncio.sleep(30)
+        return SshPipes(await connection.create_process("exec /bin/sh -s", encoding=None))
+
+    try:
+        running = await line.dial()
+        beside = await line._session(late)
+        assert len(set(asked)) == 2
+        for pipes in (running, beside):
+            await pipes.write(b"echo here; exit\n")
+            assert await pipes.read_out() == b"here\n"
+    finally:
+        await line.hang_up()
+
+
+@pytest.mark.parametrize("over", ["ssh", "here"])
+async def test_a_question_that_is_ended_ends_no_change(
+    sshd: RealSshd, tmp_path: Path, over: str
+) -> None:
+    path = str(sshd.home / "asked") if over == "ssh" else str(tmp_path / "asked")
+    there = ssh_remote(Address.parse(sshd.url(path)), sshd.ssh_config, 20, 20)
+    remote = there if over == "ssh" else local_remote(path, 20, 20)
+    try:
+        held = await remote.lock("tester", "here", "now", "a test")
+        assert held
+        await remote.look()
+        for shell in (remote._shell, remote._shell):
+            assert shell
+            first = asyncio.create_task(remote.ask("look"))
+            second = asyncio.create_task(remote.ask("look"))
+            await asyncio.sleep(0)
+            first.cancel()
+            assert (await second).status == 0
+        assert not held.broken
+        await held.flush()
+        await held.release()
+    finally:
+        await remote.close()
