@@ -459,15 +459,16 @@ drop_lock() {
     exec 9>&-
 }
 
-# The next three run beside the holder, in another shell: no fence.
+# The next three run beside the holder, in another shell: no fence. To dash and BusyBox "--" is no end
+# of kill's options, but a process's number.
 alive() { t='' && read -r t <"$D/.opsnb/token" && [ "$t" = "$1" ] && beat "c$2"; }
-end_change() { [ "$1" -gt 1 ] && t='' && read -r t <"$D/.opsnb/token" && [ "$t" = "$2" ] && kill -KILL -- "-$1"; }
+end_change() { [ "$1" -gt 1 ] && t='' && read -r t <"$D/.opsnb/token" && [ "$t" = "$2" ] && kill -KILL "-$1"; }
 break_lock() {
     cd "$D" || exit 97
     t='' && read -r t <.opsnb/token
     [ "$t" = "$2" ] || { say 'the lock has changed hands meanwhile'; exit 93; }
     printf '%s\n' "$(($2 + 1))" >.opsnb/tmp.token && mv -T .opsnb/tmp.token .opsnb/token || exit 1
-    [ "$1" -gt 1 ] && kill -KILL -- "-$1" 2>/dev/null
+    [ "$1" -gt 1 ] && kill -KILL "-$1" 2>/dev/null
     rob_sftp || exit 1
     tries=0
     until ( exec 8>>.opsnb/lock && flock -n 8 ); do

@@ -17,10 +17,11 @@ import pytest
 
 from opsnb.core.events import Outcome
 from opsnb.core.marks import Holder
-from opsnb.errors import Disconnected, LockLost, StepFailed
+from opsnb.errors import Disconnected, LockLost, NotReady, StepFailed
+from opsnb.remote import held
 from opsnb.remote.local import local_remote
 from opsnb.server import Server
-from tests.support.sshd import RealSshd
+from tests.support.sshd import RealSshd, require
 
 CONTENDERS = 40
 BEGIN = b'{"name": "20260101000000", "seq": 1, "state": "unfinished"}\n'
@@ -237,3 +238,46 @@ def test_a_frozen_client_loses_the_lock_within_a_minute_and_can_do_no_harm_when_
     ]
     assert server.verify_log() == []
     server.close()
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh", "mksh"])
+@pytest.mark.parametrize("call", ["end_change", "break_lock"])
+def test_every_shell_ends_the_whole_of_a_change(tmp_path: Path, shell: str, call: str) -> None:
+    (tmp_path / ".opsnb").mkdir()
+    (tmp_path / ".opsnb/token").write_text("7\n")
+    program, *more = shell.split()
+    agent = Path(held.__file__).with_name("agent.sh").read_text().removesuffix("serve\n")
+    change = subprocess.Popen(["/bin/sh", "-c", "sleep 60 & wait"], start_new_session=True)
+    try:
+        script = f"N=x; D={tmp_path}\n{agent}\n{call} {change.pid} 7\n"
+        subprocess.run([require(program), *more, "-s"], input=script, text=True, check=False)
+        assert change.wait(10) == -signal.SIGKILL
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(change.pid, signal.SIGKILL)
+        change.wait()
+
+
+async def test_where_no_further_shell_runs_signs_of_life_come_between_the_questions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where an account may have no more processes: the session opens, and its shell ends."""
+    monkeypatch.setattr(held, "BEAT", 0.05)
+    one = remote(tmp_path)
+    await one.look()
+    lock = await take(one)
+
+    async def no_more() -> None:
+        raise NotReady("what is missing: a shell")
+
+    monkeypatch.setattr(one, "_open", no_more)
+    beat = tmp_path / "site/.opsnb/beat"
+    seen: set[str] = set()
+    until = time.monotonic() + 20
+    while len(seen) < 3 and time.monotonic() < until:
+        with suppress(FileNotFoundError):
+            seen.add(beat.read_text())
+        await asyncio.sleep(0.02)
+    assert len(seen) >= 3
+    await lock.release()
+    await one.close()

@@ -394,7 +394,7 @@ def test_the_agent_ends_no_process_that_is_everybody(stage: Stage, call: str) ->
         ("1", ""),
         ("-1", ""),
         ("x", ""),
-        ("4711", "killed -KILL -- -4711"),
+        ("4711", "killed -KILL -4711"),
     ):
         token = stage.sh(f"cat {stage.site}/.opsnb/token").strip()
         script = f"{head}{agent}\n{told}( {call} {pid} {token} ) 2>/dev/null; :"
