@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from opsnb.errors import SourceError
 IGNORE_FILE = ".deployignore"
 ALWAYS = (".git", f"/{IGNORE_FILE}")
 _NAMED = "(?P<ps_d>"
+# Of white space at a rule's end git leaves out blanks alone; pathspec all of it.
+_SPACE = re.compile(r"(?<!\\)([^\S ])\Z")
 
 
 class Rules:
@@ -30,13 +33,13 @@ class Rules:
     def __init__(self, root: Path, exclude: Sequence[str], *, own: bool = True) -> None:
         listed = root / IGNORE_FILE
         read = own and listed.is_file()
-        more = listed.read_text("utf-8", "surrogateescape").splitlines() if read else []
+        more = _lines(listed.read_bytes()) if read else []
         self.lines = (*(ALWAYS if own else ALWAYS[:1]), *exclude, *more)
         try:
             # To git, dir/**/ is every directory inside dir; pathspec takes it for dir/ itself.
             lines = [re.sub(r"(?<=/\*\*)/\s*$", "/*/", rule) for rule in self.lines]
-            patterns = [GitIgnoreSpecPattern(line) for line in lines]
-        except ValueError as error:
+            patterns = [GitIgnoreSpecPattern(_SPACE.sub(r"[\1]", line)) for line in lines]
+        except (ValueError, re.error) as error:
             raise SourceError(f"a rule of `exclude` or {IGNORE_FILE} is wrong: {error}") from error
         # The last rule that matches decides.
         self._rules = [
@@ -55,6 +58,12 @@ class Rules:
         return next(
             (ignores for regex, ignores in self._rules if _matches(regex, path, is_dir)), False
         )
+
+
+def _lines(text: bytes) -> list[str]:
+    """The rules of a file as git reads it: a line ends at a line break, or at CR and line break."""
+    lines = text.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    return [line.removesuffix(b"\r").decode("utf-8", "surrogateescape") for line in lines]
 
 
 def _matches(regex: re.Pattern[str], path: str, is_dir: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import io
 import os
@@ -351,13 +352,13 @@ RULES = [
 ]
 
 
-def by_git(root: Path, rules: list[str]) -> set[str]:
+def by_git(root: Path, rules: bytes) -> set[str]:
     """What git itself would not ignore."""
     with tempfile.TemporaryDirectory() as made:
         shutil.copytree(root, made, dirs_exist_ok=True, symlinks=True)
         git = [require("git"), "-C", made, "-c", "core.quotePath=false"]
         subprocess.run([*git, "init", "-q"], check=True)
-        (Path(made) / ".git/info/exclude").write_text("\n".join(rules) + "\n", "utf-8")
+        (Path(made) / ".git/info/exclude").write_bytes(rules)
         listed = subprocess.run(
             [*git, "ls-files", "-z", "--others", "--exclude-standard"],
             capture_output=True,
@@ -370,7 +371,7 @@ def by_git(root: Path, rules: list[str]) -> set[str]:
 @pytest.mark.parametrize("rules", RULES, ids=" ".join)
 def test_rules_keep_out_what_git_would_ignore(folder: Path, rules: list[str]) -> None:
     put(folder, *TREE, "spare")
-    wanted = by_git(folder, rules)
+    wanted = by_git(folder, ("\n".join(rules) + "\n").encode())
     for scanned in (_scanned(folder, rules), _scanned_by_file(folder, rules)):
         assert scanned == wanted
 
@@ -521,3 +522,41 @@ async def test_an_error_while_reading_comes_out_of_the_stream(folder: Path) -> N
     (folder / "f").unlink()
     with pytest.raises(SourceError):
         await _gather(send(scanned))
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        b"\xef\xbb\xbf*.map\nlogs/\n",
+        b"*.map\r\nlogs/\r\n",
+        b"deep\r\r\n",
+        b"*.map\rlogs/\n",
+        b"*.map\x0clogs/\nsub\xe2\x80\xa8deep\n",
+        b"\xff\xfe\n*.map",
+    ],
+)
+def test_the_rules_file_is_read_as_git_reads_it(folder: Path, rules: bytes) -> None:
+    put(folder, *TREE, "spare", "deep\r")
+    (folder / ".deployignore").write_bytes(rules)
+    assert _scanned(folder, []) == by_git(folder, rules) - {".deployignore"}
+
+
+def test_a_range_that_goes_backwards_is_an_error_that_names_the_rule(folder: Path) -> None:
+    put(folder, "a")
+    with pytest.raises(SourceError, match=r"a rule of `exclude` or .deployignore is wrong"):
+        scan(folder, ["*.[z-a]"])
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000])
+def test_a_file_that_cannot_be_read_any_more_is_told(
+    folder: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a").write_bytes(b"x" * size)
+    scanned = scan(folder)
+
+    def stale(*_: object) -> bytes:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(os, "read", stale)
+    with pytest.raises(SourceError, match="a changed while it was sent: Stale file handle"):
+        list(pieces(scanned, scanned.manifest, [b"a"], lambda *_: None))
