@@ -13,6 +13,7 @@ from opsnb.errors import RemoteError, StepFailed
 from opsnb.remote.base import Changes
 from opsnb.remote.sftp.wire import Item, Wire, each
 
+UNNAMED = "this account"  # a user that the address leaves to ssh_config
 LISTED = (b"releases", b"shared", b".opsnb", b".opsnb/trash")
 PENDING = b".opsnb/config/pending/journal"
 SINGLE = {
@@ -79,7 +80,7 @@ async def _above(wire: Wire) -> tuple[bytes, Item]:
 
 def _may_write(item: Item, user: str) -> bool:
     """Whether we may write there, as far as SFTP tells; taking the lock knows better."""
-    return bool(item.mode & 0o022) or item.uid != 0 or user == "root"
+    return bool(item.mode & 0o022) or item.uid != 0 or user in ("root", UNNAMED)
 
 
 async def _site(wire: Wire, answer: Answer, holder: bytes | None) -> None:

@@ -16,7 +16,14 @@ from opsnb.core.marks import Holder
 from opsnb.core.release import Site
 from opsnb.core.text import safe
 from opsnb.core.usage import Usage
-from opsnb.errors import Disconnected, NotReady, OpsnbError, RemoteError, StepTimedOut
+from opsnb.errors import (
+    Disconnected,
+    NotReady,
+    OpsnbError,
+    RemoteError,
+    StepFailed,
+    StepTimedOut,
+)
 from opsnb.remote.base import Changes, Exit, Glance, Held, Line, OnOutput, Texts, Theirs
 from opsnb.remote.looked import seen
 from opsnb.remote.pack import Packer
@@ -262,7 +269,7 @@ async def _listing(wire: Wire, path: bytes) -> Listing:
     there = b"shared/" + path if path else b"shared"
     try:
         found = await wire.stat(there)
-    except RemoteError:
+    except StepFailed:
         return {}  # below what is no directory
     if found is None or found.kind != "d":
         return {}
@@ -273,7 +280,7 @@ async def _texts(wire: Wire, patterns: Sequence[str]) -> Texts:
     texts: dict[str, str] = {}
     closed: list[str] = []
     real = b""
-    with suppress(RemoteError):
+    with suppress(StepFailed):
         real = await wire.real(b"") if await wire.stat(b"") else b""
     left = MOST_TEXTS
     for pattern in patterns:
@@ -304,4 +311,4 @@ def sftp_remote(
         connect_timeout: Seconds until connecting has failed.
     """
     connection = SshConnection(address, ssh_config, connect_timeout)
-    return SftpRemote(address.path, address.user or "this account", connection, step_timeout)
+    return SftpRemote(address.path, address.user or looking.UNNAMED, connection, step_timeout)
