@@ -21,7 +21,6 @@ from rich.text import Text
 
 from opsnb.cli.grid import Column, draw
 from opsnb.cli.streams import Written, hush
-from opsnb.core.events import Outcome
 from opsnb.core.text import age, plural, safe, size
 
 if TYPE_CHECKING:
@@ -38,18 +37,6 @@ SUBJECT = 50  # characters of a commit's first line in a table
 COLORS = {"orange": "dark_orange", "purple": "magenta", "grey": "bright_black"}
 STATES = {"bad": "red", "unfinished": "yellow", "unconfirmed": "yellow", "unrecorded": "dim"}
 CHANGES = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("−", "red")}
-NOW = {
-    "pin": "{0} is pinned: prune leaves it alone",
-    "unpin": "{0} is no longer pinned",
-    "hold": "held back: no change until `opsnb lock {1} release`",
-    "release": "free: a change can begin",
-    "freeze": "frozen: a rollback alone, until `opsnb unfreeze {1}`",
-    "unfreeze": "no longer frozen",
-    "adopt": "every release has a record",
-    "undo": "what the adoption made is gone",
-    "finish": "what the adoption copied is gone from the old place",
-    "prune": "old releases are removed",
-}
 ASCII = str.maketrans("●✓✕→▸−·○◐◓◑◒│├└─", "*+x>>--.....||`-") | {ord("…"): "..."}
 
 
@@ -418,21 +405,11 @@ def report(ended: Report) -> list[Text]:
         ended: Its report.
     """
     if ended.error:
-        told = Text.assemble("  ", (_said(ended), "bold"))
-        facts = _facts(ended) if ended.switched or ended.files else []
+        told = Text.assemble("  ", (ended.sentence, "bold"))
+        facts = _facts(ended) if ended.switched or ended.files or ended.removed else []
         return [*troubled(ended.error, ended.hint), told, *facts]
-    first = Text.assemble(("✓ ", "bold green"), f"{safe(ended.server)}: ", (_said(ended), "bold"))
+    first = Text.assemble(("✓ ", "bold green"), f"{safe(ended.server)}: ", (ended.sentence, "bold"))
     return [first, *_facts(ended)]
-
-
-def _said(ended: Report) -> str:
-    """The report's sentence; for what switches nothing, one that says what is so now."""
-    if ended.outcome is Outcome.DONE and ended.verb in NOW:
-        return NOW[ended.verb].format(safe(ended.release), safe(ended.typed or ended.server))
-    if ended.outcome is Outcome.NOT_DONE and not ended.live:
-        # It failed before it had looked, perhaps: then nobody knows what visitors see.
-        return "not done: nothing was changed"
-    return ended.sentence
 
 
 def _facts(ended: Report) -> list[Text]:

@@ -6,7 +6,7 @@ clock).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Literal, TypeVar
@@ -156,6 +156,7 @@ class Report:
         exit_status: What a shell is told.
         revision: What the source of the release was; empty when not known.
         typed: What stands for the server in a command: its name, or its address.
+        until: When what was placed ends by itself, UTC, ISO 8601; empty when it does not.
     """
 
     verb: str
@@ -176,6 +177,7 @@ class Report:
     exit_status: int = 0
     revision: str = ""
     typed: str = ""
+    until: str = ""
 
     def __str__(self) -> str:
         """How it ended, what went wrong, what to do next, and what to know: a line for each."""
@@ -191,17 +193,25 @@ class Report:
 
     @property
     def sentence(self) -> str:  # noqa: PLR0911 - one return for each outcome
-        """The outcome in words: what happened, and what visitors see now."""
+        """The outcome in words: what happened, and what visitors see now.
+
+        For what switches nothing it says what is so now.
+        """
         sees = f"visitors see {safe(self.live)}" if self.live else "no release is live"
         match self.outcome:
+            case Outcome.DONE if self.verb in SWITCHES and self.live not in ("", self.release):
+                return f"{safe(self.release)} was made live; {sees}"
             case Outcome.DONE if self.verb in SWITCHES:
                 return f"{safe(self.release)} is live"
             case Outcome.DONE:
-                return f"{self.verb}: done"
+                return self._said(_DONE, f"{self.verb}: done")
             case Outcome.NOTHING:
-                return f"nothing to do; {sees}"
+                return "nothing to do" + self._said(_NOTHING, f"; {sees}")
             case Outcome.NOT_DONE if self.exit_status == 10:
                 return "not done: the server could not be reached"
+            case Outcome.NOT_DONE if not self.live:
+                # It failed before it had looked, perhaps: then nobody knows what visitors see.
+                return "not done: nothing was changed"
             case Outcome.NOT_DONE if self.verb in STILL:
                 return f"not done; {sees}"
             case Outcome.NOT_DONE:
@@ -212,9 +222,35 @@ class Report:
                 return f"{safe(self.release)} failed after the switch and was not put back; {sees}"
         return "unknown: the server could not be asked whether the switch happened"
 
+    def _said(self, words: Mapping[str, str], otherwise: str) -> str:
+        if self.verb not in words:
+            return otherwise
+        until = f"{safe(self.until)}, or until " if self.until else ""
+        typed = safe(self.typed or self.server)
+        return words[self.verb].format(release=safe(self.release), typed=typed, until=until)
+
 
 SWITCHES = ("deploy", "promote", "rollback")
 STILL = ("prune", "pin", "unpin", "hold", "release", "freeze", "unfreeze")
+_DONE = {
+    "pin": "{release} is pinned: prune leaves it alone",
+    "unpin": "{release} is no longer pinned",
+    "hold": "held back: no change until {until}`opsnb lock {typed} release`",
+    "release": "free: a change can begin",
+    "freeze": "frozen: a rollback alone, until {until}`opsnb unfreeze {typed}`",
+    "unfreeze": "no longer frozen",
+    "adopt": "every release has a record",
+    "undo": "what the adoption made is gone",
+    "finish": "what the adoption copied is gone from the old place",
+    "prune": "old releases are removed",
+}
+_NOTHING = {
+    "pin": ": {release} is pinned already",
+    "unpin": ": {release} is not pinned",
+    "release": ": it is not held",
+    "unfreeze": ": it is not frozen",
+    "prune": ": no release is due to be removed",
+}
 T = TypeVar("T", Event, Report)
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from opsnb.core.caches import opcache_shown, purge_shown
 from opsnb.core.checks import shown, watchdog_shown
-from opsnb.core.events import SWITCHES, Outcome, Report
+from opsnb.core.events import SWITCHES, Report
 from opsnb.core.hooks import EARLY, Due, Point
 from opsnb.core.keepassets import told
 from opsnb.core.manifest import Difference
@@ -55,19 +55,23 @@ class Change:
     paths: tuple[str, ...]
 
 
-def nothing(plan: Plan, server: str) -> str:
+def nothing(plan: Plan, server: str = "") -> str:
     """Why a plan has nothing to do, as a sentence.
 
     Args:
         plan: A plan with nothing to do.
-        server: The server's name.
+        server: The server's name; empty where that goes without saying.
     """
     said = {
         "prune": "there is nothing to remove",
         "rollback": f"{safe(plan.name)} is live already",
         "deploy": f"the live release {safe(plan.previous)} is already what the source holds",
     }
-    return f"nothing to do on {safe(server)}: {said[plan.verb]}"
+    return f"nothing to do{_on(server)}: {said[plan.verb]}"
+
+
+def _on(server: str) -> str:
+    return f" on {safe(server)}" if server else ""
 
 
 def changes(found: Difference) -> list[Change]:
@@ -223,12 +227,12 @@ def _named(paths: tuple[bytes, ...]) -> str:
     return f"{names} and {more:,} more" if more > 0 else names
 
 
-def plan_text(plan: Plan, server: str) -> str:
+def plan_text(plan: Plan, server: str = "") -> str:
     """A plan in words, a line for each thing that will happen.
 
     Args:
         plan: The plan.
-        server: The server's name.
+        server: The server's name; empty where that goes without saying.
     """
     if plan.nothing:
         return nothing(plan, server)
@@ -240,35 +244,15 @@ def in_words(verb: str, server: str, facts: Sequence[Fact], width: int) -> str:
 
     Args:
         verb: The change.
-        server: The server's name.
+        server: The server's name; empty where that goes without saying.
         facts: What will happen.
         width: Columns of the titles.
     """
     told = [f"  {fact.title:<{width}}{fact.text}" for fact in facts]
-    return "\n".join([f"{verb} on {safe(server)}", *told])
+    return "\n".join([f"{verb}{_on(server)}", *told])
 
 
 # --- the end of a change -----------------------------------------------------------------------
-
-_NOW = {
-    "pin": "{release} is pinned: prune leaves it alone",
-    "unpin": "{release} is no longer pinned",
-    "hold": "{server} is held back: no change until it is released",
-    "release": "{server} is free: a change can begin",
-    "freeze": "{server} is frozen: a rollback alone, until it is unfrozen",
-    "unfreeze": "{server} is no longer frozen",
-    "adopt": "every release has a record",
-    "undo": "what the adoption made is gone",
-    "finish": "what the adoption copied is gone from the old place",
-    "prune": "old releases are removed",
-}
-
-
-def sentence(report: Report) -> str:
-    """The outcome in words; for what switches nothing, what is so now."""
-    if report.outcome is Outcome.DONE and report.verb in _NOW:
-        return _NOW[report.verb].format(release=safe(report.release), server=safe(report.server))
-    return report.sentence
 
 
 def switched(report: Report) -> str:
@@ -290,7 +274,7 @@ def report_facts(report: Report, at: float = 0.0) -> list[Fact]:
         at: When it ended, seconds since the epoch; 0 when that is not to be told.
     """
     ok = not report.error
-    facts = [Fact("result", sentence(report), "good" if ok else "bad")]
+    facts = [Fact("result", report.sentence, "good" if ok else "bad")]
     if report.error:
         facts.append(Fact("error", safe(report.error), "bad"))
     if report.hint:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from opsnb.core import facts
 from opsnb.core.events import SWITCHES, Outcome, Report
 from opsnb.core.secrets import LEAST, Secrets
 from opsnb.core.settings.notices import NAME, Notice, Occasion
@@ -91,7 +90,7 @@ def ended(about: About, report: Report, at: str) -> Message:
     """
     sign = "✕" if report.error else "✓"
     title = f"{sign} {safe(report.verb)} on {about.where}: {_outcome(report)}"
-    lines = [facts.sentence(report), f"by {safe(about.by)}"]
+    lines = [report.sentence, f"by {safe(about.by)}"]
     if report.release and report.release != report.previous:
         lines.append(f"{safe(report.previous) or 'nothing'} → {safe(report.release)}")
     lines += [f"revision {safe(report.revision)}"] if report.revision else []

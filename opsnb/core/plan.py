@@ -21,6 +21,7 @@ from opsnb.core.settings.caches import Opcache, Purge
 from opsnb.core.settings.health import Health
 from opsnb.core.settings.hooks import Hook
 from opsnb.core.spare import Reuse
+from opsnb.core.text import safe
 
 Verb = Literal["deploy", "rollback", "prune"]
 
@@ -99,7 +100,7 @@ class Build:
         return frozenset(kept | {up for path in dropped for up in parents(path)})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Plan:
     """Everything that a change will do.
 
@@ -171,6 +172,14 @@ class Plan:
     why: str = ""
     nothing: bool = False
     warnings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        from opsnb.core.facts import plan_text  # noqa: PLC0415 - they are facts about plans
+
+        return plan_text(self)
+
+    def __repr__(self) -> str:
+        return f"<Plan {self.verb} {safe(self.previous) or 'nothing'} → {safe(self.name)}>"
 
     @property
     def meaning(self) -> tuple[object, ...]:

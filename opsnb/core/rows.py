@@ -14,7 +14,7 @@ from typing import Any
 from opsnb.core import audit, layout
 from opsnb.core.doctor import Finding
 from opsnb.core.manifest import Difference, Manifest
-from opsnb.core.release import Release, Site
+from opsnb.core.release import Release, Site, State
 from opsnb.core.retention import Retention, Rules, retain
 from opsnb.core.text import safe
 from opsnb.core.usage import Usage
@@ -32,14 +32,16 @@ def releases(site: Site, now: datetime, rules: Rules | None = None) -> list[Row]
     """
     found = retain(site, rules, now) if rules and site.ours else Retention({}, {})
     return [
-        release_row(release, site, now) | {"retention": _fate(release, found)}
+        release_row(release, site, now) | {"retention": _fate(release, site, found)}
         for release in reversed(site.releases)
         if release.present
     ]
 
 
-def _fate(release: Release, found: Retention) -> str | None:
+def _fate(release: Release, site: Site, found: Retention) -> str | None:
     """What the next prune makes of a release, and why; None when that was not asked."""
+    if site.holder and release.state is State.UNFINISHED and release.name in found.remove:
+        return "perhaps being made: a change is running"
     for word, reasons in (("stays", found.keep), ("goes", found.remove)):
         if release.name in reasons:
             return f"{word}: {safe(reasons[release.name])}"

@@ -105,7 +105,11 @@ class Change(Standing):
         environment: What its commands are told, beside the secrets.
         after_failure: Told what went wrong once that has been settled, while the lock is held.
         armed: The mark of the watchdog of its switch; None when it has none.
+        disarmed: Whether that was called off.
         put_back_first: Whether a dead change's release was put back before this one began.
+        leaving: Releases whose removal was begun, with the reason for each, until it is known what
+            became of it.
+        until: When what it placed ends by itself, UTC, ISO 8601; empty when it does not.
     """
 
     remote: Remote
@@ -136,6 +140,9 @@ class Change(Standing):
     warnings: list[str] = field(default_factory=list)
     armed: Watch | None = None
     put_back_first: bool = False
+    leaving: Mapping[str, str] = field(default_factory=dict)
+    disarmed: bool = False
+    until: str = ""
     _config: Pending | None = None
     _phases: list[tuple[str, float]] = field(default_factory=list)
     _tail: bytes | None = b""
@@ -393,7 +400,8 @@ class Change(Standing):
             found = await self._settle(name, error)
             self._has_switched(name, before, found)
             # An intent stands until the end, or until somebody else has settled it.
-            return then is not None and (found.intent is None or self.live != name)
+            # Where somebody else has made another one live, nothing is left to be done.
+            return self.live != name or (then is not None and found.intent is None)
         return then is not None
 
     def _has_switched(self, name: str, before: str, site: Site) -> None:
@@ -409,6 +417,7 @@ class Change(Standing):
         """
         if self.armed:
             await self.lock.disarm(self.armed.token)
+            self._then(self._called_off)
             self.log("confirmed: the watchdog is called off")
 
     @property
@@ -419,12 +428,14 @@ class Change(Standing):
     def _happened(self, site: Site, name: str) -> bool:
         """Whether a switch happened, by what is so now.
 
-        Its release is live; or it was being built and is good or bad now, as only one becomes that
-        was live: somebody else has taken the lock since, and made another one live.
+        Its release is live. Or it was being built, and somebody else has taken the lock since and
+        made another one live: then it is good or bad, as only one becomes that was live; or it is
+        unconfirmed, and its intent was settled, which removes one that had not been live.
         """
         found = site.find(name) if name == self.building else None
-        record = found.record if found else None
-        was_live = record is not None and record.state in (State.GOOD, State.BAD)
+        state = found.record.state if found and found.record else None
+        settled = site.intent is None or site.intent.name != name
+        was_live = state in (State.GOOD, State.BAD) or (state is State.UNCONFIRMED and settled)
         return site.current.name == name or was_live
 
     async def _settle(self, name: str, error: OpsnbError) -> Site:
@@ -482,6 +493,8 @@ class Change(Standing):
         held = await self._acquire(f"settle a {self.verb}", CLEANUP)
         self.site = site = held.seen
         self._tail = site.audit_tail
+        if site.pending is None or (self._config and site.pending.release != self._config.release):
+            self._config = None  # somebody else has settled what was placed
         await self._told_of_mending()
         return site
 
@@ -509,7 +522,7 @@ class Change(Standing):
             await work(self)  # type: ignore[misc]  # a coroutine function, typed by its callers
         except asyncio.CancelledError:
             _uncancel()
-            error = await self._ending(self._interrupted())
+            error = None if self._ended else await self._ending(self._interrupted())
         except OpsnbError as failed:
             error = await self._ending(self._failed(failed))
         except BaseException:
@@ -600,10 +613,21 @@ class Change(Standing):
                 # First of all what may fill the disk, on which the log is to be written.
                 if self.building and self.building != self.live:
                     await self.lock.discard([self.building])
-                await self.audit(f"{self.verb}.failed", release=self.release, why=why)
+                await self._see_what_left()
+                await self.audit(
+                    f"{self.verb}.failed", release=self.release, why=why, **self.removed_facts
+                )
                 await self.lock.forget([layout.INTENT, *self.marks])
         except (TimeoutError, OpsnbError) as error:
             self.warn(f"what was built is left for the next change to clear: {safe(str(error))}")
+
+    async def _see_what_left(self) -> None:
+        """Of releases whose removal was begun, know which are gone."""
+        if not self.leaving:
+            return
+        there = {one.name for one in (await self.remote.look()).releases if one.present}
+        gone = {name: why for name, why in self.leaving.items() if name not in there}
+        self.removed, self.leaving = {**self.removed, **gone}, {}
 
     async def _leave(self) -> None:
         """Give the lock back, or make sure on the server that it ends."""

@@ -65,6 +65,7 @@ class HoldWork:
         until = {"until": self._until} if self._until else {}
         await change.audit(f"{self._kind or 'hold'}.acquire", why=self._why, **until)
         await change.lock.store(layout.HOLD, hold.encode())
+        change.until = self._until
         await change.lock.flush()
 
 

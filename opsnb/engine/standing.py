@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from opsnb.core.events import Outcome, Report
 from opsnb.core.marks import Watch
+from opsnb.core.release import Site
 from opsnb.core.text import safe
 from opsnb.engine.telling import Telling
 from opsnb.errors import Interrupted, NotRestored, OpsnbError, Restored
@@ -21,6 +22,7 @@ class Standing(Telling):
     Attributes:
         verb: What kind of change.
         called: What people are told that it is.
+        site: What was seen of it last, under the lock.
         previous: What was live before.
         live: What is live, as far as is known.
         revision: What that release's source was; empty when not known.
@@ -30,10 +32,13 @@ class Standing(Telling):
         size: Bytes of content sent.
         removed: Releases pruned, with the reason for each.
         armed: The mark of the watchdog of its switch; None when it has none.
+        disarmed: Whether that was called off.
+        until: When what it placed ends by itself; empty when it does not.
     """
 
     verb: str
     called: str
+    site: Site | None
     previous: str
     live: str
     revision: str
@@ -43,6 +48,8 @@ class Standing(Telling):
     size: int
     removed: Mapping[str, str]
     armed: Watch | None
+    disarmed: bool
+    until: str
     _ended: bool
     _began: float
 
@@ -50,6 +57,26 @@ class Standing(Telling):
     def put_back(self) -> bool:
         """Whether the switch happened, and what was live before it is live again."""
         return bool(self.switched and self.previous and self.live == self.previous)
+
+    @property
+    def removed_facts(self) -> dict[str, object]:
+        """What the log is told of releases that are gone, where any is."""
+        return {"removed": dict(self.removed)} if self.removed else {}
+
+    def _called_off(self) -> None:
+        self.disarmed = True
+
+    def seen_disarmed(self) -> None:
+        """A look has found no mark of its watchdog: it was called off, and perhaps all was done."""
+        self.disarmed = True
+        self._ended = self.site is not None and self.site.intent is None
+
+    def all_done(self) -> None:
+        """Once the steps so far are done, all is: there is nothing more to interrupt."""
+        self._then(self._is_done)
+
+    def _is_done(self) -> None:
+        self._ended = True
 
     def report(self, error: OpsnbError | None) -> Report:
         """What became of the change."""
@@ -72,6 +99,7 @@ class Standing(Telling):
             exit_status=error.exit_status if error else 0,
             revision=safe(self.revision),
             typed=self.actor.typed,
+            until=self.until,
         )
 
     def ended(self, error: OpsnbError | None) -> Outcome:
@@ -128,7 +156,7 @@ class Standing(Telling):
     @property
     def _left_to_itself(self) -> str:
         """What becomes of an unconfirmed release by itself."""
-        if self.armed is None:
+        if self.armed is None or self.disarmed:
             return ""
         before, seconds = safe(self.armed.previous), self.armed.seconds
         return f"The watchdog puts {before} back {seconds} s after the switch. "

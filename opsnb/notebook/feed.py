@@ -185,7 +185,7 @@ def _end(job: Job) -> dict[str, str] | None:
     if report is None:
         return None
     return {
-        "text": facts.sentence(report),
+        "text": report.sentence,
         "error": safe(report.error),
         "hint": safe(report.hint),
         "switched": facts.switched(report),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from opsnb.core.plan import Plan
+from opsnb.core.plan_rollback import plan_rollback
 from opsnb.core.release import Release
 from tests.core import worlds
 
@@ -42,3 +43,16 @@ def test_a_plan_cannot_be_changed_by_accident() -> None:
     plan = worlds.deploy(SOURCE, LIVE)
     assert replace(plan, why="x") != plan
     assert plan.why == ""
+
+
+def test_a_plan_is_text_and_no_dump() -> None:
+    two = worlds.site(worlds.release("20260101000001", 1), worlds.release(LIVE.name, 2, live=True))
+    plan = plan_rollback(two, worlds.settings())
+    assert str(plan).splitlines()[:2] == [
+        "rollback",
+        f"  current  {LIVE.name} → 20260101000001",
+    ]
+    assert repr(plan) == f"<Plan rollback {LIVE.name} → 20260101000001>"
+    assert str(plan_rollback(two, worlds.settings(), LIVE.name)) == (
+        f"nothing to do: {LIVE.name} is live already"
+    )

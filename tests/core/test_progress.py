@@ -95,10 +95,21 @@ def test_the_last_event_is_the_report_itself() -> None:
     ("report", "said"),
     [
         (REPORT, "b is live"),
-        (Report("prune", "w", Outcome.DONE), "prune: done"),
+        (Report("prune", "w", Outcome.DONE), "old releases are removed"),
+        (Report("mend", "w", Outcome.DONE), "mend: done"),
+        (Report("pin", "w", Outcome.DONE, release="b"), "b is pinned: prune leaves it alone"),
+        (Report("hold", "w", Outcome.DONE), "no change until `opsnb lock w release`"),
+        (
+            Report("freeze", "w", Outcome.DONE, typed="file:///s", until="2026-12-24T18:00:00Z"),
+            "frozen: a rollback alone, until 2026-12-24T18:00:00Z, or until "
+            "`opsnb unfreeze file:///s`",
+        ),
+        (Report("release", "w", Outcome.NOTHING, live="a"), "nothing to do: it is not held"),
+        (Report("pin", "w", Outcome.NOTHING, release="{b}"), "nothing to do: {b} is pinned"),
         (Report("deploy", "w", Outcome.NOTHING, live="a"), "nothing to do; visitors see a"),
         (Report("deploy", "w", Outcome.NOTHING), "nothing to do; no release is live"),
         (Report("deploy", "w", Outcome.NOT_DONE, exit_status=10), "could not be reached"),
+        (Report("deploy", "w", Outcome.NOT_DONE), "not done: nothing was changed"),
         (Report("deploy", "w", Outcome.NOT_DONE, live="a"), "did not happen; visitors see a"),
         (Report("deploy", "w", Outcome.RESTORED, release="b", live="a"), "put back: b failed"),
         (Report("deploy", "w", Outcome.NOT_RESTORED, release="b", live="b"), "not put back"),

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from opsnb.core import rows
 from opsnb.core.doctor import Finding
 from opsnb.core.manifest import compare
-from opsnb.core.release import Release
+from opsnb.core.marks import Holder
+from opsnb.core.release import Release, State
+from opsnb.core.retention import Rules
 from opsnb.core.text import safe
 from opsnb.core.usage import Usage
 from tests.core import worlds
@@ -35,6 +37,23 @@ def test_releases_come_newest_first_and_what_is_gone_is_left_out() -> None:
     assert [row["name"] for row in shown] == ["20260325130000", "20260325120000", "x"]
     assert shown[0]["note"] == "left: slow (ops)"
     assert (shown[2]["at"], shown[2]["age"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("holder", "fate"),
+    [
+        (None, "goes: unfinished: its deploy never completed it"),
+        (Holder("ops", "laptop", "now", "deploy"), "perhaps being made: a change is running"),
+    ],
+    ids=["nobody deploys", "somebody deploys"],
+)
+def test_what_a_running_change_makes_is_not_called_left_behind(
+    holder: Holder | None, fate: str
+) -> None:
+    begun = worlds.release("20260325130000", 2, State.UNFINISHED)
+    live = worlds.release("20260325120000", 1, live=True)
+    shown = rows.releases(worlds.site(live, begun, holder=holder), worlds.NOW, Rules())
+    assert [row["retention"] for row in shown] == [fate, "stays: live"]
 
 
 @pytest.mark.parametrize(
