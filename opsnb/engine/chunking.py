@@ -103,6 +103,8 @@ def cut(source: Source, entry: Entry) -> tuple[Chunk, ...]:
         return ()
     try:
         _, digest, made = digested(handle, entry.size)
+    except OSError:
+        return ()
     finally:
         os.close(handle)
     return made if digest == entry.sha256 else ()
@@ -136,6 +138,8 @@ def payload(source: Source, patch: Patch, sent: Callable[[int, int], None]) -> I
                     raise changed(entry, "it became shorter")
                 sent(0, len(piece))
                 yield piece
+    except OSError as error:
+        raise changed(entry, str(error.strerror)) from error
     finally:
         os.close(handle)
     yield b"end\n"

@@ -99,7 +99,7 @@ class DeployWork:
         end = End(finished.record, lambda: [finished.record.good()], told)
         await publish(change, plan, end, env, finished=finished)
         if self._cutting is not None:
-            await self._cutting
+            await asyncio.wait([self._cutting])  # nothing of it is ever needed
 
     async def _plan(self, change: Change) -> Plan:
         """Plan before the lock, so that a refusal touches nothing, and look again under it."""
@@ -120,8 +120,7 @@ class DeployWork:
                 f"{change.actor.server} is no longer as the plan saw it: nothing was changed",
                 "Plan again, look, and deploy that plan.",
             )
-        if self.agreed:
-            plan = replace(plan, retention=plan.retention.within(self.agreed.retention))
+        plan = self._as_agreed(change, plan)
         change.planned(plan)
         return plan
 
@@ -134,7 +133,19 @@ class DeployWork:
         if (again.name, again.previous) != (plan.name, plan.previous):
             raise DeployFailed("a before_deploy hook has changed what is live: nothing was made")
         # What hooks were told of, and what was agreed to, is done in any case.
-        return replace(again, hooks=plan.hooks, nothing=False)
+        return self._as_agreed(change, replace(again, hooks=plan.hooks, nothing=False))
+
+    def _as_agreed(self, change: Change, plan: Plan) -> Plan:
+        """The same, removing nothing that was to stay when it was agreed to."""
+        if self.agreed is None:
+            return plan
+        if not self.agreed.retention.remove.keys() >= set(plan.early):
+            raise StalePlan(
+                f"{change.actor.server} has less room than when the plan was made: nothing was "
+                "made, and nothing removed",
+                "Plan again, look at what is to be removed, and deploy that plan.",
+            )
+        return replace(plan, retention=plan.retention.within(self.agreed.retention))
 
     async def _reusing(self, change: Change, plan: Plan, aside: Aside | None) -> Plan:
         """Make it of the release that is kept aside, if there is one and it may become the new."""

@@ -264,7 +264,7 @@ async def _regain(change: Change, plan: Plan) -> bool:
 
 
 async def _restored(change: Change, verb: str, facts: Mapping[str, str]) -> None:
-    await change.audit(f"{verb}.restored", **facts)
+    await change.audit(f"{verb}.restored", **facts, **change.removed_facts)
     await change.lock.forget([layout.INTENT, *change.marks])
     await change.lock.flush()
 
@@ -305,6 +305,7 @@ async def _unconfirmed(change: Change, plan: Plan, record: Record, error: OpsnbE
         raise _back(change, plan, why) from error
     marks = change.site.watches if change.site else ()
     if not any(change.armed and mark.token == change.armed.token for mark in marks):
+        change.seen_disarmed()
         raise error
     await _put_back(change, plan, record, CheckFailed(why), change.environment)
 
@@ -355,3 +356,4 @@ async def _record(change: Change, plan: Plan, removed: Mapping[str, str]) -> Non
         await change.lock.forget([layout.INTENT])
         await change.lock.flush()
     await change.lock.let_go()
+    change.all_done()

@@ -30,6 +30,8 @@ async def prune(change: Change, plan: Plan) -> None:
     if plan.verb == "prune":
         if plan.clears_spare:
             change.log("removing the release kept aside")
+        if names:
+            await change.audit("prune.begin", releases=names)
         await remove(change, plan, names)
         return
     others, aside = _apart(plan, names)
@@ -55,6 +57,8 @@ async def remove(change: Change, plan: Plan, names: list[str]) -> None:
         plan: What is being carried out.
         names: The releases.
     """
+    reasons = plan.retention.remove
+    change.leaving = {name: reasons[name] for name in names}
     well, used = await _remove(change, plan, names)
     for name in used:
         change.warn(f"{safe(name)} stays: a process on the server uses it")
@@ -63,7 +67,7 @@ async def remove(change: Change, plan: Plan, names: list[str]) -> None:
         change.warn("some files of removed releases could not be deleted: .opsnb/trash")
         site = await change.remote.look()
         gone -= {release.name for release in site.releases if release.present}
-    reasons = plan.retention.remove
+    change.leaving = {}
     _gone(change, {name: reasons[name] for name in names if name in gone})
 
 

@@ -431,6 +431,8 @@ def _small(place: bytes, entry: Entry) -> bytes:
             if not more:
                 raise changed(entry, "it became shorter")
             content += more
+    except OSError as error:
+        raise changed(entry, str(error.strerror)) from error
     finally:
         os.close(handle)
     return tar.header(entry, int(status.st_mtime)) + content + tar.padding(size)
@@ -448,6 +450,8 @@ def _file(place: bytes, entry: Entry) -> Iterator[bytes]:
                 raise changed(entry, "it became shorter")
             left -= len(piece)
             yield piece
+    except OSError as error:
+        raise changed(entry, str(error.strerror)) from error
     finally:
         os.close(handle)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Sequence
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from opsnb.core.events import Event, Outcome, PhaseBegan, PhaseEnded
 from opsnb.core.release import State
 from opsnb.errors import DeployFailed, Disconnected, Interrupted, NotRestored
+from opsnb.job import Job
 from opsnb.remote.held import PosixHeld
 from opsnb.remote.shell import Call, Reply, Shell
 from opsnb.server import Server
@@ -159,21 +162,19 @@ def test_what_fails_before_the_switch_leaves_the_old_one_live(
 Then = Callable[[], Coroutine[Any, Any, None]]
 
 
-def losing(monkeypatch: pytest.MonkeyPatch, then: Then) -> None:
-    """All that is sent with a switch is done, and nobody hears of it."""
+def losing(monkeypatch: pytest.MonkeyPatch, then: Then, step: str = "publish") -> None:
+    """All that is sent with a switch, or another step, is done, and nobody hears of it."""
     real = Shell.batch
 
     async def batch(
         self: Shell, calls: Sequence[Call], answered: Callable[[int, Reply], None] | None = None
     ) -> list[Reply]:
-        if "publish" not in [call.name for call in calls]:
+        if step not in [call.name for call in calls]:
             return await real(self, calls, answered)
         monkeypatch.undo()
         await real(self, calls)
-        try:
-            await then()
-        finally:
-            await self.close()
+        await self.close()
+        await then()
         raise Disconnected("the line was cut")
 
     monkeypatch.setattr(Shell, "batch", batch)
@@ -269,3 +270,111 @@ def test_what_was_to_be_removed_and_was_not_is_not_told_as_removed(
         job.wait()
     assert job.report
     assert job.report.removed == ()
+
+
+@pytest.fixture
+def other(server: Server) -> Iterator[Server]:
+    """Somebody else's way to the same site."""
+    made = configure(Server(server.url, name="other"), lock_wait=20)
+    yield made
+    made.close()
+
+
+def theirs(begin: Callable[[], Job]) -> Then:
+    """Somebody else's change, carried out to its end."""
+
+    async def carry_out() -> None:
+        await asyncio.to_thread(lambda: begin().wait())
+
+    return carry_out
+
+
+def whats(server: Server) -> list[str]:
+    """What the audit log tells of."""
+    lines = (site(server) / ".opsnb/audit.jsonl").read_text().splitlines()
+    return [json.loads(line)["what"] for line in lines]
+
+
+def test_what_somebody_rolled_back_meanwhile_is_not_made_good(
+    server: Server, other: Server, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = tmp_path / "ran"
+    configure(server, after_publish=[{"command": f"echo x >>{ran}", "where": "local"}])
+    (first,) = versions(server, source, "one")
+    ran.unlink()
+    losing(monkeypatch, theirs(lambda: other.rollback(why="it is slow")))
+    report = server.deploy(changed(source, "two")).wait()
+    assert (report.switched, report.live) == (True, first)
+    assert f"visitors see {first}" in report.sentence
+    (left,) = (one for one in server.look().releases if one.name == report.release)
+    assert left.record
+    assert left.record.verdict
+    assert (left.state, left.record.verdict.why) == (State.BAD, "it is slow")
+    assert not ran.exists()
+    assert "deploy.done" not in whats(server)[whats(server).index("rollback.done") :]
+    assert faults(site(server), server) == []
+
+
+def test_what_was_live_and_is_the_way_back_is_not_removed_as_what_never_was(
+    server: Server, other: Server, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(server, after_publish=["true"])
+    versions(server, source, "one")
+    (tmp_path / "theirs").mkdir()
+    new = changed(tmp_path / "theirs", "three")
+    losing(monkeypatch, theirs(lambda: other.deploy(new)))
+    report = server.deploy(changed(source, "two")).wait()
+    assert report.switched
+    assert (site(server) / "current/index").read_text() == "three"
+    assert (site(server) / "releases" / report.release / "index").read_text() == "two"
+    assert "deploy.failed" not in whats(server)
+    assert faults(site(server), server) == []
+
+
+def test_a_prune_that_was_done_unheard_tells_what_is_gone(
+    server: Server, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, _, _ = versions(server, source, "one", "two", "three")
+    losing(monkeypatch, nothing, "idle")
+    job = server.prune(keep=2)
+    with pytest.raises(Disconnected):
+        job.wait()
+    assert job.report
+    assert [name for name, _ in job.report.removed] == [old]
+    assert not (site(server) / "releases" / old).exists()
+    assert whats(server)[-2:] == ["prune.begin", "prune.failed"]
+    assert old in last(server)["removed"]
+    assert server.verify_log() == []
+    assert faults(site(server), server) == []
+
+
+def test_of_a_watchdog_that_was_called_off_nothing_more_is_promised(
+    server: Server, source: Path
+) -> None:
+    versions(server, source, "one")
+    records = site(server) / ".opsnb/records"
+    newest = f"{records}/$OPSNB_RELEASE.json"
+    spoil = f"rm {newest} && mkdir -p {newest}/x"
+    configure(server, watchdog=60, after_publish=[spoil], health=[{"command": "true"}])
+    with pytest.raises(NotRestored, match="after the switch") as failed:
+        server.deploy(changed(source, "two")).wait()
+    assert "watchdog" not in failed.value.hint
+    assert "opsnb rollback local" in failed.value.hint
+
+
+def test_an_abort_that_comes_after_the_end_changes_nothing_of_it(
+    server: Server, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions(server, source, "one")
+    gate = threading.Event()
+    monkeypatch.setattr("opsnb.engine.deploy.remember", lambda *_: gate.wait(20))
+    job = server.deploy(changed(source, "two"))
+    until = time.monotonic() + 20
+    while whats(server).count("deploy.done") < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.2)  # until it was answered
+    job.cancel()
+    report = job.wait(20)
+    gate.set()
+    assert (report.outcome, report.exit_status) == (Outcome.DONE, 0)
+    assert report.live == report.release

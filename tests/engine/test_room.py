@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from opsnb.errors import NotReady
+from opsnb.errors import NotReady, StalePlan
 from opsnb.server import Server
 from tests.engine.conftest import configure
 from tests.support.disk import small_disk
@@ -83,4 +83,20 @@ def test_a_deploy_that_fails_after_room_was_made_leaves_the_way_back(
         deployed(tight, source, 5)
     assert dict(failed.value.report.removed).keys() == {names[0]}  # type: ignore[attr-defined]
     assert tight.rollback().wait().live == names[1]
+    assert faults(Path(tight.deploy_to), tight) == []
+
+
+def test_what_was_to_stay_when_it_was_agreed_to_does_not_go_for_the_room(
+    tight: Server, source: Path
+) -> None:
+    configure(tight, keep_releases=1, keep_for="7d", recycle=False)
+    names = deployed(tight, source, 3, 3, 3)
+    (source / "large").write_bytes(os.urandom(3 * MB))
+    agreed = tight.plan(source)
+    assert agreed.plan.early == ()
+    (Path(tight.deploy_to).parent / "filler").write_bytes(bytes(9 * MB))
+    assert tight.plan(source).plan.early  # the control: now there is no room
+    with pytest.raises(StalePlan, match="less room than when the plan was made"):
+        tight.deploy(agreed).wait()
+    assert [r.name for r in tight.look().releases] == names
     assert faults(Path(tight.deploy_to), tight) == []
