@@ -73,7 +73,10 @@ class Notifier:
         if told:
             # What is told second comes second, also where the first one is slow.
             before = self._threads[-1:]
-            self._threads.append(_begin(lambda: self._send(before, told, message)))
+            try:
+                self._threads.append(_begin(lambda: self._send(before, told, message)))
+            except RuntimeError as error:  # no further thread can be had
+                self.fault(f"nobody was told: {error}")
 
     def _send(
         self, before: Sequence[threading.Thread], told: Sequence[Addressed], message: Message
@@ -107,8 +110,10 @@ def _begin(work: Callable[[], None]) -> threading.Thread:
             _UNDER_WAY.discard(threading.current_thread())
 
     thread = threading.Thread(target=run, name=THREAD, daemon=True)
-    _UNDER_WAY.add(thread)
     thread.start()
+    _UNDER_WAY.add(thread)
+    if not thread.is_alive():
+        _UNDER_WAY.discard(thread)
     return thread
 
 

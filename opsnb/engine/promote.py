@@ -174,7 +174,8 @@ class PromoteWork(DeployWork):
 
                 def take(piece: bytes) -> None:
                     arrival(piece)
-                    limit.reschedule(clock() + STALL)
+                    if not limit.expired():
+                        limit.reschedule(clock() + STALL)
 
                 await self._origin.remote.fetch(release, [file.path for file in files], take)
         except TimeoutError as error:

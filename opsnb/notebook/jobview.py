@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import anywidget
@@ -71,11 +71,12 @@ def send_log(job: Job, send: Callable[..., None]) -> None:
         job: The change.
         send: Sends a message, with buffers.
     """
-    path = job.log_file
-    if path is None:
+    path, content = job.log_file, None
+    with suppress(FileNotFoundError):  # old ones are thinned out
+        content = path.read_bytes() if path else None
+    if path is None or content is None:
         send({"kind": "log", "name": "", "part": 0, "parts": 0})
         return
-    content = Path(path).read_bytes()
     parts = max(1, -(-len(content) // CHUNK))
     for part in range(parts):
         chunk = content[part * CHUNK : (part + 1) * CHUNK]

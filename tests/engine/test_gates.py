@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -255,3 +256,19 @@ def test_a_project_can_be_opened_to_be_looked_at(tmp_path: Path, source: Path) -
         opsnb.load(file, read_only=True).server(f"file://{tmp_path}/site").deploy(source)
     assert opsnb.load(file).server("web1").deploy(source).wait().outcome is Outcome.DONE
     assert looking.run("ls").status == 0
+
+
+@pytest.mark.parametrize("why", ["", "two\nlines"], ids=["held back", "a wrong reason"])
+def test_what_is_refused_at_once_is_not_built(
+    server: Server, source: Path, tmp_path: Path, why: str
+) -> None:
+    ran = tmp_path / "ran"
+    build = {"build": [f"touch {ran}"], "isolation": "none", "output": "."}
+    configure(server, **build, freeze="the audit")
+    with pytest.raises((HeldBack, ConfigError)):
+        server.deploy(source, outside_window=why).wait()
+    time.sleep(0.5)
+    assert not ran.exists()
+    configure(server, **build)
+    server.deploy(source).wait()
+    assert ran.exists()  # the control: else it is built

@@ -57,7 +57,7 @@ class JobStore {
     if (!this.parts) return;
     if (!parts) {
       this.parts = null;
-      this.say("The log was not kept in a file; a warning above says why.");
+      this.say("The log is in no file: it was not kept (a warning above says why), or was thinned out.");
       return;
     }
     this.parts.push(buffers[0]);
