@@ -149,6 +149,7 @@ class Change(Standing):
     _begun: bool = False
     _earlier: bool | None = False
     _ended: bool = False
+    _done: bytes | None = None
     _began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -313,6 +314,8 @@ class Change(Standing):
             self._tail = (await self.remote.look()).audit_tail
         text = audit.line(self._tail, entry)
         self._tail = None  # not known while it is not known whether the line was written
+        if what == f"{self.verb}.done":
+            self._done = text.rstrip(b"\n")
         await self.lock.append_audit(text)
         self._begun = True
         self._tail = text.rstrip(b"\n")
@@ -455,7 +458,7 @@ class Change(Standing):
         if not self._happened(site, name):
             self.switched = self._earlier
             raise error
-        if self.live != name:
+        if self.live != name and not (self.armed and self.live == self.previous):
             self.warn(f"{safe(name)} was live; since then somebody made {safe(self.live)} live")
         elif not lost:
             self.warn(f"{safe(name)} is live, but its switch did not end well: {error.message}")
@@ -539,7 +542,7 @@ class Change(Standing):
         self.actor.emit(Ended(self.actor.server, self.actor.at(), report))
         return report, error
 
-    async def _ending(self, step: Coroutine[Any, Any, OpsnbError]) -> OpsnbError:
+    async def _ending(self, step: Coroutine[Any, Any, OpsnbError | None]) -> OpsnbError | None:
         """Clear up. A cancellation cuts that short; the lock is ended all the same."""
         try:
             return await step
@@ -565,17 +568,19 @@ class Change(Standing):
             await _surely(self._let_go())
             self.warn("interrupted: not all that was to be done after the failure was done")
 
-    async def _interrupted(self) -> OpsnbError:
+    async def _interrupted(self) -> OpsnbError | None:
         self.log("interrupted: ending the step that runs on the server")
         if self.switched is None or (self.held is not None and self.held.broken):
             try:
                 await self._find_out()
             except OutcomeUnknown as unknown:
                 return unknown
+        if self._ended and not self.switched:
+            return None
         await self._abandon("interrupted")
         return self.stopped()
 
-    async def _failed(self, error: OpsnbError) -> OpsnbError:
+    async def _failed(self, error: OpsnbError) -> OpsnbError | None:
         """Clear up after an error, and say it as what it means for the site."""
         if isinstance(error, LockLost) and self.switched:
             return self.after_the_switch(error)
@@ -590,8 +595,13 @@ class Change(Standing):
                 self.warn("the server is out of reach: the next change clears what is left")
         if isinstance(error, (Restored, NotRestored)):
             return error
+        return await self._cleared_up(error)
+
+    async def _cleared_up(self, error: OpsnbError) -> OpsnbError | None:
         if self.switched:
             return self.after_the_switch(error)
+        if self._ended:
+            return None  # what switches nothing was done unheard
         began = bool(self.building)
         await self._abandon(error.message)
         return DeployFailed(error.message, error.hint) if began else error
@@ -601,7 +611,7 @@ class Change(Standing):
         self.live = site.current.name
         if self.switched is None:
             self.switched = self._earlier or self._happened(site, self.release)
-        self._ended = bool(self.switched and site.intent is None)
+        self._ended = self.all_written(site)
 
     async def _abandon(self, why: str) -> None:
         """Remove what was being built, and write down that it failed."""
@@ -625,9 +635,10 @@ class Change(Standing):
         """Of releases whose removal was begun, know which are gone."""
         if not self.leaving:
             return
-        there = {one.name for one in (await self.remote.look()).releases if one.present}
-        gone = {name: why for name, why in self.leaving.items() if name not in there}
-        self.removed, self.leaving = {**self.removed, **gone}, {}
+        with suppress(OpsnbError):
+            there = {one.name for one in (await self.remote.look()).releases if one.present}
+            gone = {name: why for name, why in self.leaving.items() if name not in there}
+            self.removed, self.leaving = {**self.removed, **gone}, {}
 
     async def _leave(self) -> None:
         """Give the lock back, or make sure on the server that it ends."""

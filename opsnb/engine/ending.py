@@ -105,11 +105,23 @@ async def publish(
         return
     if ended:
         change.ends(Phase.PUBLISH)  # where nobody heard of it
+        await _unless_put_back(change, plan)
         return
     told()
     await confirm(change, plan, end.record, env)
     await change.settle_config()
     await finish(change, plan, *end.records())
+
+
+async def _unless_put_back(change: Change, plan: Plan) -> None:
+    """After a switch whose answer was lost, until somebody else has settled what it was.
+
+    Raises:
+        Restored: That was its watchdog, or whoever did its work.
+    """
+    if change.armed and change.put_back and change.site:
+        await _noting(change, change.settle(change.site))
+        raise _back(change, plan, "it was not confirmed: the answer to its switch was lost")
 
 
 def _goes_on_at_once(plan: Plan, finished: Finished | None) -> bool:

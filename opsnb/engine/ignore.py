@@ -15,7 +15,7 @@ IGNORE_FILE = ".deployignore"
 ALWAYS = (".git", f"/{IGNORE_FILE}")
 _NAMED = "(?P<ps_d>"
 # Of white space at a rule's end git leaves out blanks alone; pathspec all of it.
-_SPACE = re.compile(r"(?<!\\)([^\S ])\Z")
+_SPACE = re.compile(r"(?<!\\)([^\S ]) *\Z")
 
 
 class Rules:

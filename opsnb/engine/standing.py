@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from opsnb.core.events import Outcome, Report
 from opsnb.core.marks import Watch
-from opsnb.core.release import Site
+from opsnb.core.release import Site, State
 from opsnb.core.text import safe
 from opsnb.engine.telling import Telling
 from opsnb.errors import Interrupted, NotRestored, OpsnbError, Restored
@@ -51,6 +51,7 @@ class Standing(Telling):
     disarmed: bool
     until: str
     _ended: bool
+    _done: bytes | None
     _began: float
 
     @property
@@ -69,7 +70,17 @@ class Standing(Telling):
     def seen_disarmed(self) -> None:
         """A look has found no mark of its watchdog: it was called off, and perhaps all was done."""
         self.disarmed = True
-        self._ended = self.site is not None and self.site.intent is None
+        self._ended = self.site is not None and self.all_written(self.site)
+
+    def all_written(self, site: Site) -> bool:
+        """Whether the end of the change was written down, by a look.
+
+        Its own last word stands in the log; or its intent is settled and its release is good.
+        """
+        found = site.find(self.release)
+        good = found is not None and found.record is not None and found.record.state is State.GOOD
+        said = self._done is not None and site.audit_tail == self._done
+        return said or bool(self.switched and site.intent is None and good)
 
     def all_done(self) -> None:
         """Once the steps so far are done, all is: there is nothing more to interrupt."""

@@ -135,6 +135,16 @@ class PosixRemote:
                 await shell.close()
         return await self._open()
 
+    async def _drop_next(self) -> None:
+        """Close the shell that stands by: what broke another one may have met it, too."""
+        opening, self._next = self._next, None
+        if opening is None:
+            return
+        opening.cancel()
+        await asyncio.wait([opening])
+        if not opening.cancelled() and opening.exception() is None:
+            await opening.result().close()
+
     async def give_back(self, shell: Shell) -> None:
         """Keep a shell whose lock has been given back for the next change, or close it."""
         if self._next is not None or shell.broken:
@@ -161,9 +171,11 @@ class PosixRemote:
     async def asks(self, calls: Sequence[Call]) -> list[Reply]:
         """Call functions of the agent that only look, sent together."""
         for attempt in (1, 2):
-            fresh = self._shell is None or self._shell.broken
             async with self._opening:
+                fresh = self._shell is None or self._shell.broken
                 if self._shell is None or self._shell.broken:
+                    if self._shell is not None:
+                        await self._drop_next()
                     self._shell = await self._open()
                 shell = self._shell
             try:
@@ -317,13 +329,8 @@ class PosixRemote:
     async def close(self) -> None:
         """See :meth:`Remote.close`."""
         shell, self._shell = self._shell, None
-        opening, self._next = self._next, None
-        if opening:
-            opening.cancel()
         # First of all: with the connection ends what runs on it, without a word for each.
         await self._hang_up()
-        if opening:
-            with suppress(asyncio.CancelledError, OpsnbError):
-                await (await opening).close()
+        await self._drop_next()
         if shell:
             await shell.close()

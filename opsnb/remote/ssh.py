@@ -112,7 +112,9 @@ class SshConnection:
         self._lines: list[asyncssh.SSHClientConnection] = []
         self._left: list[asyncssh.SSHClientConnection] = []
         self._taken: set[asyncssh.SSHClientConnection] = set()
-        self._hops: list[asyncssh.SSHClientConnection] = []
+        self._hops: dict[asyncssh.SSHClientConnection, list[asyncssh.SSHClientConnection]] = {}
+        # Of each connection's sessions, whether they go on.
+        self._goes_on: dict[asyncssh.SSHClientConnection, list[Callable[[], bool]]] = {}
         self._connecting = asyncio.Lock()
         self._prompt: set[asyncio.Task[None]] = set()
 
@@ -124,13 +126,22 @@ class SshConnection:
             LoginError: The server refused the login.
             ConnectError: It could not be reached.
         """
-        return SshPipes(
-            await self._session(lambda line: line.create_process(START.decode(), encoding=None))
-        )
+        return SshPipes(await self._session(self._shell))
+
+    async def _shell(self, line: asyncssh.SSHClientConnection) -> asyncssh.SSHClientProcess[bytes]:
+        process = await line.create_process(START.decode(), encoding=None)
+        self._goes_on.setdefault(line, []).append(lambda: not process.channel.is_closing())
+        return process
 
     async def sftp(self) -> asyncssh.SFTPClient:
         """Begin an SFTP session on the server. It raises what :meth:`dial` does."""
-        return await self._session(lambda line: line.start_sftp_client())
+        return await self._session(self._files)
+
+    async def _files(self, line: asyncssh.SSHClientConnection) -> asyncssh.SFTPClient:
+        client = await line.start_sftp_client()
+        # It has no public way to ask.
+        self._goes_on.setdefault(line, []).append(lambda: client._handler._writer is not None)
+        return client
 
     async def reach(self, address: str) -> Line:
         """Connect to what listens on the server, through the connection.
@@ -158,6 +169,7 @@ class SshConnection:
 
     async def _session(self, begin: Callable[[asyncssh.SSHClientConnection], Awaitable[T]]) -> T:
         """Begin a session on the server, connecting first when there is no connection."""
+        self._tidy()
         for attempt in (1, 2):
             fresh = not self._alive()
             try:
@@ -181,14 +193,33 @@ class SshConnection:
     def _set_aside(self) -> None:
         """Begin no more sessions on the connections that there are.
 
-        Those that run on them go on: a connection may be full of what a change sends, and no way
-        for another session. One that has died is ended by the keepalives that it does not answer.
+        Programs that run on one go on: it may be full of what a change sends, and no way for
+        another session. One that has died is ended by the keepalives that it does not answer. One
+        on which nothing runs is closed.
         """
-        self._left = [line for line in (*self._left, *self._alive()) if not line.is_closed()]
-        self._lines = []
+        self._left, self._lines = [*self._left, *self._alive()], []
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Close what was set aside and is of no more use."""
+        left, self._left = self._left, []
+        for line in left:
+            if any(goes_on() for goes_on in self._goes_on.get(line, ())):
+                self._left.append(line)
+            else:
+                self._drop(line)
+
+    def _drop(self, line: asyncssh.SSHClientConnection) -> None:
+        """Close a connection, and those of the jump hosts that it goes through."""
+        self._goes_on.pop(line, None)
+        for one in (line, *reversed(self._hops.pop(line, []))):
+            one.abort()
 
     def _alive(self) -> list[asyncssh.SSHClientConnection]:
         """The connections that are not known to have ended."""
+        for line in self._lines:
+            if line.is_closed():
+                self._drop(line)
         self._lines = [line for line in self._lines if not line.is_closed()]
         self._taken &= set(self._lines)
         return self._lines
@@ -239,7 +270,7 @@ class SshConnection:
 
     def round_trip(self) -> float | None:
         """Seconds to the server and back, as the system has it; None where it does not tell."""
-        if self._hops:
+        if self._lines and self._hops.get(self._lines[0]):
             # The system knows the way to the first of them only: the whole is further.
             return 1.0
         sock = self._lines[0].get_extra_info("socket") if self._lines else None
@@ -255,12 +286,11 @@ class SshConnection:
         """Close every connection; the next use makes a new one."""
         lines, self._lines, self._left = [*self._left, *self._lines], [], []
         for line in lines:
-            line.abort()
+            self._drop(line)
         for line in lines:
             with suppress(TimeoutError, OSError, asyncssh.Error):
                 async with asyncio.timeout(5):
                     await line.wait_closed()
-        self._drop_hops()
 
     @property
     def _name(self) -> str:
@@ -286,17 +316,20 @@ class SshConnection:
         target = await self._options(address.host, address.user, address.port, None)
         through: asyncssh.SSHClientConnection | None = None
         jumps = target.options.tunnel if isinstance(target.options.tunnel, str) else ""
-        others = len(self._hops)
+        hops: list[asyncssh.SSHClientConnection] = []
         try:
             for jump in filter(None, jumps.split(",")):
                 through = await self._reach(await self._options(*_jump(jump), through))
-                self._hops.append(through)
+                hops.append(through)
             if through:
                 target = await self._options(address.host, address.user, address.port, through)
-            return await self._reach(target)
+            line = await self._reach(target)
         except BaseException:
-            self._drop_hops(others)
+            for hop in reversed(hops):
+                hop.abort()
             raise
+        self._hops[line] = hops
+        return line
 
     async def _reach(self, hop: _Hop) -> asyncssh.SSHClientConnection:
         options = hop.options
@@ -362,11 +395,6 @@ class SshConnection:
                 "opsnb never connects unchecked. Name a known_hosts file there instead.",
             )
         return _Hop(host, options, met, through)
-
-    def _drop_hops(self, others: int = 0) -> None:
-        """Close the jump hosts' connections but for the first ones, the last one first."""
-        while len(self._hops) > others:
-            self._hops.pop().abort()
 
 
 def _suit_tinyssh(line: asyncssh.SSHClientConnection) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from opsnb.core.events import Event, Outcome, PhaseBegan, PhaseEnded
 from opsnb.core.release import State
-from opsnb.errors import DeployFailed, Disconnected, Interrupted, NotRestored
+from opsnb.errors import DeployFailed, Disconnected, Interrupted, NotRestored, Restored
 from opsnb.job import Job
 from opsnb.remote.held import PosixHeld
 from opsnb.remote.shell import Call, Reply, Shell
@@ -378,3 +378,47 @@ def test_an_abort_that_comes_after_the_end_changes_nothing_of_it(
     gate.set()
     assert (report.outcome, report.exit_status) == (Outcome.DONE, 0)
     assert report.live == report.release
+
+
+def test_a_prune_that_was_wholly_done_unheard_is_done(
+    server: Server, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, _, _ = versions(server, source, "one", "two", "three")
+    losing(monkeypatch, nothing, "drop_lock")
+    report = server.prune(keep=2).wait()
+    assert report.outcome is Outcome.DONE
+    assert [name for name, _ in report.removed] == [old]
+    assert whats(server)[-2:] == ["prune.begin", "prune.done"]
+    assert faults(site(server), server) == []
+
+
+def test_what_its_watchdog_put_back_unheard_is_put_back(
+    server: Server, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = versions(server, source, "one")
+    failed = tmp_path / "failed"
+    configure(
+        server,
+        watchdog=5,
+        health=[{"command": "true"}],
+        on_failure=[{"command": f"echo $OPSNB_OUTCOME >{failed}", "where": "local"}],
+    )
+
+    async def the_watchdog_bites() -> None:
+        current = site(server) / "current"
+        for _ in range(400):
+            await asyncio.sleep(0.05)
+            if current.resolve().name == first:
+                break
+
+    losing(monkeypatch, the_watchdog_bites, "publish_guarded")
+    with pytest.raises(Restored, match="the answer to its switch was lost") as told:
+        server.deploy(changed(source, "two")).wait()
+    report = told.value.report
+    assert report
+    assert (report.outcome, report.live, report.exit_status) == (Outcome.RESTORED, first, 21)
+    assert not any("somebody" in warning for warning in report.warnings)
+    assert failed.read_text() == "restored\n"
+    assert {str(one.state) for one in server.look().releases} == {"good", "bad"}
+    assert faults(site(server), server) == []
+    assert versions(server, source, "three")

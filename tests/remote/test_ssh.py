@@ -311,3 +311,47 @@ async def test_a_question_that_is_ended_ends_no_change(
         await held.release()
     finally:
         await remote.close()
+
+
+async def test_a_server_whose_sessions_hang_does_not_gather_connections(sshd: RealSshd) -> None:
+    line = SshConnection(Address.parse(sshd.url()), sshd.ssh_config, 1)
+    asked: list[asyncssh.SSHClientConnection] = []
+
+    async def hangs(connection: asyncssh.SSHClientConnection) -> None:
+        asked.append(connection)
+        await asyncio.sleep(30)
+
+    try:
+        running = await line.dial()
+        for _ in range(2):
+            with pytest.raises(ConnectError):
+                await line._session(hangs)
+        await asyncio.sleep(0.2)
+        first, *others = dict.fromkeys(asked)
+        assert len(others) >= 2
+        assert all(other.is_closed() for other in others)
+        assert not first.is_closed()  # something runs on it
+        await running.close()
+        line._tidy()
+        await asyncio.wait_for(first.wait_closed(), 20)
+    finally:
+        await line.hang_up()
+
+
+async def test_a_shell_that_stands_by_goes_with_the_one_for_questions(sshd: RealSshd) -> None:
+    """What broke the one may have met the other, too: a change would wait for a dead one."""
+    remote = ssh_remote(Address.parse(sshd.url()), sshd.ssh_config, 20, 20)
+    try:
+        await remote.glance()
+        assert remote._next
+        standing_by, asking = await remote._next, remote._shell
+        assert asking
+        await asking.close()
+        await remote.look()
+        assert remote._next is None
+        assert standing_by.broken
+        held = await remote.lock("tester", "here", "now", "a test")
+        assert held
+        await held.release()
+    finally:
+        await remote.close()
