@@ -18,6 +18,7 @@ Rule 2: at no moment is there nothing to serve.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -108,11 +109,13 @@ class Able:
         exchange: Programs that can let two names change places in one step.
         link: Whether ``deploy_to`` is itself a link.
         under_way: Whether another tool seems to be at work.
+        others: Whether some of it belongs to other users, and the copy will not.
     """
 
     exchange: tuple[str, ...] = ()
     link: bool = False
     under_way: bool = False
+    others: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +287,7 @@ def _plain(request: Request, on: Grounds, now: datetime) -> AdoptPlan:
         shared=shared,
         made=_made(site),
         lines=webroot.lines(on.web),
-        notes=(exposed, *_git(top), *_meanwhile(shared)),
+        notes=(exposed, *_owners(on), *_git(top), *_meanwhile(shared)),
     )
 
 
@@ -312,7 +315,7 @@ def _directory(request: Request, on: Grounds, now: datetime) -> AdoptPlan:
         exchange=on.able.exchange[0],
         made=_made(site),
         lines=webroot.lines(on.web),
-        notes=(*_git(top), *_meanwhile(shared)),
+        notes=(*_owners(on), *_git(top), *_meanwhile(shared)),
     )
 
 
@@ -377,6 +380,15 @@ def fresh(now: bytes, then: bytes) -> list[bytes]:
     return [path_of(line) for line in lines if line not in before]
 
 
+def _owners(on: Grounds) -> list[str]:
+    if not on.able.others:
+        return []
+    return [
+        f"some of it belongs to other users, and the copy will be {safe(on.site.user)}'s: see that "
+        "the application may write there where it must, or adopt as root"
+    ]
+
+
 def _git(top: Iterable[bytes]) -> list[str]:
     return [".git is copied, too, and can be fetched by visitors"] if b".git" in top else []
 
@@ -403,6 +415,7 @@ def _undo(on: Grounds) -> AdoptPlan:
         )
     _refuse_deployed(site)
     if made.stage == "done" and made.kind != "records":
+        _refuse_gone(on, made)
         _refuse_written(on, made)
     there = site.find(made.release)
     exchanged = made.kind == "directory" and site.current.kind is CurrentKind.RELEASE
@@ -429,6 +442,17 @@ def _refuse_deployed(site: Site) -> None:
         raise NotReady(
             f"opsnb has deployed since ({plural(len(own), 'release')}, {safe(own[-1])} the last)",
             "Roll back to an adopted release and remove the others by hand, if that is meant.",
+        )
+
+
+def _refuse_gone(on: Grounds, made: Adoption) -> None:
+    """What is no longer at the old place, as after its end, may be here alone."""
+    gone = sorted(set(_paths(on.then)) - set(_paths(on.here)))
+    if gone:
+        names = ", ".join(safe(path) for path in gone[:5])
+        raise NotReady(
+            f"{plural(len(gone), 'path')} that were copied are no longer at the old place: {names}",
+            f"Copy them back there from releases/{safe(made.release)} first, then undo again.",
         )
 
 
@@ -475,6 +499,8 @@ def _finish(on: Grounds) -> AdoptPlan:
             "Change that line, reload the web server, then finish.",
         )
     gone, stays = _unchanged(on)
+    if made.kind == "plain":
+        _refuse_led_to(on, gone)
     unread = on.web.closed or not on.web.mains
     note = "the web server's configuration could not be read: see that it serves current/"
     return AdoptPlan(
@@ -487,6 +513,28 @@ def _finish(on: Grounds) -> AdoptPlan:
         notes=(note,) if unread and made.kind == "plain" else (),
         nothing=not gone,
     )
+
+
+def _refuse_led_to(on: Grounds, gone: Iterable[bytes]) -> None:
+    """The copies of absolute links lead to the old place still."""
+    root = os.fsencode(on.site.deploy_to) + b"/"
+    reached = {up for path in gone for up in (path, *parents(path))}
+    for line in on.here.split(b"\0"):
+        target = _target(line)
+        if target.startswith(root) and target.removeprefix(root).rstrip(b"/") in reached:
+            raise NotReady(
+                f"{safe(path_of(line))} is a link to {safe(target)}, which would be removed",
+                "Let its copy in current/ lead to where that is now, in shared/ or in the release, "
+                "remove the old link, and finish again.",
+            )
+
+
+def _target(line: bytes) -> bytes:
+    """Where a line of a listing says that a link leads; empty for what is none."""
+    if not line.startswith(b"l "):
+        return b""
+    _, _, size, _, _, _, rest = line.split(b" ", 6)
+    return rest[: int(size)]
 
 
 def _unchanged(on: Grounds) -> tuple[tuple[bytes, ...], tuple[tuple[bytes, str], ...]]:

@@ -48,7 +48,7 @@ async def grounds(remote: Remote, site: Site, request: Request) -> Grounds:
         return Grounds(site, able, known, web)
     found = await remote.theirs(kind)
     how = tuple(one for one in ("mv", "python3", "perl") if one in found.able)
-    able = adoption.Able(how, "link" in found.able)
+    able = adoption.Able(how, "link" in found.able, others="others" in found.able)
     drifted = await _drifted(remote, site, made) if request.verb == "undo" else ()
     return Grounds(
         site,

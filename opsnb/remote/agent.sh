@@ -1021,6 +1021,9 @@ kept() { [ ! -f "$D/.opsnb/$1" ] || cat "$D/.opsnb/$1"; }
 able() {
     [ ! -L "$D" ] || echo link
     [ ! -L "$D/release" ] || echo release
+    # Only root can give a copy to whom the original belongs.
+    [ "$(id -u)" = 0 ] || [ -z "$(find "$D" -path "$D/.opsnb" -prune -o ! -user "$U" -print -quit 2>/dev/null)" ] ||
+        echo others
     t=$(mktemp -d 2>/dev/null) || return 0
     for how in mv python3 perl; do
         ( cd "$t" && rm -rf a b && mkdir a && ln -s x b && trade "$how" b a && [ -L a ] && ! [ -L b ] ) \

@@ -17,7 +17,7 @@ from opsnb.server import Server
 from tests.engine.conftest import configure, site
 from tests.faults.guarantees import snapshot
 from tests.support.site import faults
-from tests.support.sshd import absent
+from tests.support.sshd import RealSshd, absent
 
 OURS = ("releases", "shared", "current", ".opsnb")
 
@@ -229,6 +229,54 @@ def test_the_end_removes_what_was_copied_and_has_not_changed_since(
     assert server.deploy(source).wait().outcome is Outcome.DONE
     assert faults(made, server) == []
     assert server.plan_adopt(finish=True).nothing
+
+
+@pytest.mark.parametrize("lay_out", [plain, directory])
+def test_after_the_end_what_is_here_alone_is_not_undone(server: Server, lay_out: object) -> None:
+    """Also where something stays at the old place, so that the adoption is known still."""
+    made = lay_out(server)  # type: ignore[operator]
+    old = made if lay_out is plain else made / ".opsnb" / "was"
+    server.adopt(shared=["uploads"]).wait()
+    (old / "late").write_text("came later")
+    server.adopt(finish=True).wait()
+    before = snapshot(made)
+    with pytest.raises(NotReady, match="no longer at the old place: -rf") as refused:
+        server.adopt(undo=True).wait()
+    assert "Copy them back" in refused.value.hint
+    assert (made / "current" / "uploads" / "photo").read_text() == "precious"
+    assert {path: before[path] for path in theirs(made)} == theirs(made)
+
+
+def test_what_a_link_of_the_live_release_leads_to_is_not_removed(server: Server) -> None:
+    made = plain(server)
+    (made / "public").mkdir()
+    (made / "public" / "storage").symlink_to(made / "uploads")
+    server.adopt().wait()
+    with pytest.raises(NotReady, match=r"public/storage is a link to .*/uploads") as refused:
+        server.adopt(finish=True).wait()
+    assert "current/" in refused.value.hint
+    assert (made / "current" / "public" / "storage" / "photo").read_text() == "precious"
+    link = made / "current" / "public" / "storage"
+    link.unlink()
+    link.symlink_to("../uploads")
+    (made / "public" / "storage").unlink()
+    server.adopt(finish=True).wait()
+    assert not (made / "uploads").exists()
+    assert (link / "photo").read_text() == "precious"
+
+
+def test_that_a_copy_will_belong_to_somebody_else_is_told_before(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        absent("only root can give files away")
+    with RealSshd() as sshd:
+        server = Server(sshd.url(), ssh_config=sshd.ssh_config)
+        made = content(Path(server.deploy_to))
+        sshd.own(made)
+        note = f"the copy will be {sshd.user}'s"
+        assert note not in str(server.plan_adopt())
+        os.chown(made / "uploads", 0, 0)
+        assert note in str(server.plan_adopt())
+        server.close()
 
 
 def test_the_end_waits_for_the_web_server(server: Server, tmp_path: Path) -> None:
