@@ -143,7 +143,7 @@ async def make(order: Order, tell: Tell) -> Made:
     wanted = Wanted(remote_of(settings), order.ref or settings.ref, settings.submodules)
     mirror, commit = await resolve(wanted, tell)
     tell(f"{commit.id[:10]} {safe(commit.subject)} ({safe(commit.author)}, {commit.at})")
-    key = _key(order, commit)
+    key = _key(order, commit, wanted.ref)
     # One at a time: whoever comes second finds what the first has made.
     alone = _MAKING.setdefault(key, asyncio.Lock())
     async with alone:
@@ -170,9 +170,10 @@ async def make(order: Order, tell: Tell) -> Made:
         return made
 
 
-def _key(order: Order, commit: Commit) -> str:
+def _key(order: Order, commit: Commit, ref: str) -> str:
     said = order.settings.model_dump(mode="json", include=_MATTER)
-    parts = [said, commit.id, dict(order.secrets), dict(order.hooks), os.environ.get("PATH", "")]
+    told = [commit.id, ref, order.revision, order.by, os.environ.get("PATH", "")]
+    parts = [said, told, dict(order.secrets), dict(order.hooks)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 

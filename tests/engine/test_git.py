@@ -120,6 +120,40 @@ def test_a_commit_is_released_by_its_name_also_by_a_part(
     assert shop.plan(ref=first[:length]).wish.revision == first
 
 
+def test_a_branch_may_take_the_name_of_a_directory_of_branches_and_back(
+    shop: Server, repository: Repository
+) -> None:
+    def named(old: str, new: str, text: str) -> str:
+        if old:
+            repository("branch", "-D", old)
+        repository("checkout", "--detach")
+        made = repository.commit({"index": text})
+        repository("branch", new)
+        return made
+
+    first = named("", "release", "two")
+    assert shop.plan(ref="release").wish.revision == first
+    second = named("release", "release/1.0", "three")
+    assert shop.plan(ref="release/1.0").wish.revision == second
+    assert shop.plan(ref=second[:8]).wish.revision == second
+    third = named("release/1.0", "release", "four")
+    assert shop.plan(ref="release").wish.revision == third
+    fourth = repository.commit({"index": "five"})
+    repository("branch", "more")
+    assert shop.plan(ref=fourth[:8]).wish.revision == fourth
+
+
+def test_a_build_that_was_told_another_revision_is_not_taken(
+    shop: Server, repository: Repository
+) -> None:
+    build = ['echo "$OPSNB_REVISION" >told']
+    configure(shop, git=str(repository.path), build=build, isolation="none")
+    kept = shop.plan(revision="1.4-rc1")
+    shop.deploy(revision="1.4").wait()
+    assert (live(shop) / "told").read_text() == "1.4\n"
+    assert kept.wish.revision == "1.4-rc1"
+
+
 def test_a_branch_that_moves_is_followed_also_back(shop: Server, repository: Repository) -> None:
     first = repository("rev-parse", "HEAD")
     second = repository.commit({"index": "two"})

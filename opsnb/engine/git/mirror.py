@@ -152,7 +152,8 @@ class Mirror:
         if await self.has(there):
             return await self._peeled(there)
         self._tell(f"fetching {safe(ref) or 'HEAD'} of {self.remote.shown}")
-        kept = f"{OURS}/{name.removeprefix('refs/')}"
+        # Below no other name: a branch may take the name of a directory of branches, and back.
+        kept = f"{OURS}/at/{hashlib.sha256(name.encode()).hexdigest()}"
         await self._fetch(f"+{name}:{kept}")
         return await self._peeled(kept)
 
@@ -192,7 +193,7 @@ class Mirror:
                 await self._fetch(f"+{commit}:{OURS}/commits/{commit}")
             except GitFailed:
                 # Not every server gives out a commit that no branch leads to at once.
-                await self._fetch(*EVERYTHING)
+                await self._fetch(*EVERYTHING, prune=True)
         if not await self.has(commit):
             raise self._none(commit)
         return await self._peeled(commit)
@@ -201,7 +202,7 @@ class Mirror:
         if not ref or not _PART.fullmatch(ref):
             raise self._none(ref or "HEAD")
         self._tell(f"fetching all of {self.remote.shown}, for the commit {ref}")
-        await self._fetch(*EVERYTHING)
+        await self._fetch(*EVERYTHING, prune=True)
         if not await self.has(ref):
             raise self._none(ref)
         return await self._peeled(ref)
@@ -212,7 +213,7 @@ class Mirror:
             "`ref` in opsnb.toml or --ref names it.",
         )
 
-    async def _fetch(self, *what: str) -> None:
+    async def _fetch(self, *what: str, prune: bool = False) -> None:
         await self.git.remotely(
             "fetch",
             "--progress",
@@ -220,6 +221,7 @@ class Mirror:
             "--force",
             "--no-write-fetch-head",
             "--no-auto-maintenance",
+            *(["--prune"] if prune else []),
             "--",
             self.remote.url,
             *what,
