@@ -18,7 +18,8 @@ from opsnb.engine.change import Change
 from opsnb.engine.ending import End, check_before, finish, publish
 from opsnb.engine.holding import informed
 from opsnb.engine.hooks import environment, prepare, run_hooks
-from opsnb.errors import StalePlan
+from opsnb.engine.secretvars import resolve
+from opsnb.errors import ConfigError, StalePlan
 
 
 def _agreed(plan: Plan, agreed: Plan | None, server: str) -> Plan:
@@ -55,6 +56,7 @@ class RollbackWork:
     async def __call__(self, change: Change) -> None:
         """Carry it out under the lock."""
         first = self._planned(await change.look())
+        await self._hide(change, first)
         site = await change.take("rollback")
         if change.put_back_first:
             # What was to be left is left already: from there one would go back too far.
@@ -83,6 +85,19 @@ class RollbackWork:
             return [good, self._bad(change, left.record)] if left and left.record else [good]
 
         await publish(change, plan, End(target.record, records), env, why=self._why)
+
+    async def _hide(self, change: Change, plan: Plan) -> None:
+        """Mask the secrets of configuration files: what hooks and checks run may tell them.
+
+        A rollback does not wait for one that cannot be had.
+        """
+        if not (plan.hooks or plan.health or plan.purge):
+            return
+        for name, origin in self._settings.secret_vars.items():
+            try:
+                change.hide(await resolve({name: origin}, change.folder, change.log))
+            except ConfigError as error:
+                change.warn(f"not masked, should a hook tell it: {error.message}")
 
     def _planned(self, site: Site) -> Plan:
         return plan_rollback(site, self._settings, self._to, self._why, self._once_at)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import opsnb
-from opsnb.core.events import Outcome
+from opsnb.core.events import Log, Outcome
 from opsnb.core.manifest import Manifest
 from opsnb.core.marks import Pending
 from opsnb.errors import ConfigError, NotReady, OpsnbError
@@ -327,3 +327,32 @@ def test_manifests_with_digests_of_configuration_are_not_kept_on_this_machine(
     configure(server)
     server.deploy(source).wait()
     assert list((tmp_path / "cache").glob("manifests/*"))
+
+
+@pytest.mark.parametrize("origin", [{"env": "OPSNB_TEST_KEY"}, {"command": f"echo {VALUE}"}])
+def test_a_hook_of_a_rollback_tells_no_secret(
+    server: Server, source: Path, origin: dict[str, str]
+) -> None:
+    (source / "index").write_text("one")
+    server.deploy(source).wait()
+    (source / "index").write_text("two")
+    server.deploy(source).wait()
+    after = [f"echo the key is {VALUE}"]
+    configure(server, secret_vars={"KEY": origin}, after_rollback=after)
+    job = server.rollback()
+    job.wait()
+    told = "".join(event.text for event in job.events if isinstance(event, Log))
+    assert "the key is " in told
+    assert VALUE not in told
+
+
+def test_a_secret_that_cannot_be_had_keeps_nobody_from_rolling_back(
+    server: Server, source: Path
+) -> None:
+    server.deploy(source).wait()
+    (source / "index").write_text("two")
+    server.deploy(source).wait()
+    gone = {"KEY": {"env": "OPSNB_TEST_NOT_SET"}}
+    configure(server, secret_vars=gone, after_rollback=["true"])
+    report = server.rollback().wait()
+    assert any("not masked" in warning for warning in report.warnings)

@@ -55,6 +55,8 @@ def test_production_gets_its_own_configuration(project: Project, tmp_path: Path)
     plan = project.plan_promote("stage1", "web1")
     assert ".env" in str(plan)
     assert "kept-for-the-shop" not in str(plan)
+    assert "config/only-here.ini was made for stage1 alone and does not come along" in str(plan)
+    assert ".env was made" not in str(plan)
     report = project.server("web1").promote(plan).wait()
     live = tmp_path / "web1" / "current"
     assert (live / ".env").read_text() == "production web1 kept-for-the-shop"
