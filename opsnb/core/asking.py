@@ -201,7 +201,8 @@ def command_script(line: str, tools: AbstractSet[str], limit: float) -> Script:
     """A command that the server itself ends with status 124 when its time is up."""
     if "timeout" not in tools:
         return Script(line, {})
-    within = f"timeout --foreground -k 2 {limit:g}"
+    # In a group of its own, all of which is ended.
+    within = f"timeout -k 2 {limit:g}"
     return Script(f'exec {within} /bin/sh -c "$OPSNB_CHECK"', {"OPSNB_CHECK": line})
 
 

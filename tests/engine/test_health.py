@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -352,14 +353,26 @@ def test_a_deadline_ends_a_check_before_its_tries_are_used_up(
     assert 1 < len(web.seen) < 20
 
 
+def running(word: str) -> list[str]:
+    """The programs that run with this word among their arguments."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = place.read_bytes().decode(errors="replace").split("\0")
+            found += [" ".join(words)] if word in words else []
+    return found
+
+
 def test_a_command_that_does_not_end_in_time_is_ended_and_tried_again(
     server: Server, source: Path
 ) -> None:
     require("timeout")
-    check = {"command": "echo x >>../../tries; sleep 30", "timeout": 0.5, "retries": 1, "delay": 0}
+    line = "echo x >>../../tries; sleep 30.17 | cat"
+    check = {"command": line, "timeout": 0.5, "retries": 1, "delay": 0}
     with pytest.raises(NotRestored, match=r"did not end within 0.5 s \(status 124\)"):
         deploy(server, source, check)
     assert (site(server) / "tries").read_text() == "x\nx\n"
+    assert not running("30.17"), "all that it started is ended, too"
 
 
 @pytest.mark.parametrize("path", ["/silent", "/trickle"])
