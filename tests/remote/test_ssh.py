@@ -343,9 +343,10 @@ async def test_a_shell_that_stands_by_goes_with_the_one_for_questions(sshd: Real
     remote = ssh_remote(Address.parse(sshd.url()), sshd.ssh_config, 20, 20)
     try:
         await remote.glance()
-        assert remote._next
-        standing_by, asking = await remote._next, remote._shell
+        stands_by, asking = remote._next, remote._shell
+        assert stands_by
         assert asking
+        standing_by = await stands_by
         await asking.close()
         await remote.look()
         assert remote._next is None
