@@ -314,8 +314,6 @@ class Change(Standing):
             self._tail = (await self.remote.look()).audit_tail
         text = audit.line(self._tail, entry)
         self._tail = None  # not known while it is not known whether the line was written
-        if what == f"{self.verb}.done":
-            self._done = text.rstrip(b"\n")
         await self.lock.append_audit(text)
         self._begun = True
         self._tail = text.rstrip(b"\n")

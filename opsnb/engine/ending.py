@@ -365,6 +365,7 @@ async def _record(change: Change, plan: Plan, removed: Mapping[str, str]) -> Non
             bytes=change.size,
             removed=dict(removed),
         )
+        change.was_last_word()
         await change.lock.forget([layout.INTENT])
         await change.lock.flush()
     await change.lock.let_go()

@@ -52,6 +52,7 @@ class Standing(Telling):
     until: str
     _ended: bool
     _done: bytes | None
+    _tail: bytes | None
     _began: float
 
     @property
@@ -81,6 +82,10 @@ class Standing(Telling):
         good = found is not None and found.record is not None and found.record.state is State.GOOD
         said = self._done is not None and site.audit_tail == self._done
         return said or bool(self.switched and site.intent is None and good)
+
+    def was_last_word(self) -> None:
+        """What was written to the log last is written when everything else is done."""
+        self._done = self._tail
 
     def all_done(self) -> None:
         """Once the steps so far are done, all is: there is nothing more to interrupt."""

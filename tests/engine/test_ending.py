@@ -422,3 +422,15 @@ def test_what_its_watchdog_put_back_unheard_is_put_back(
     assert {str(one.state) for one in server.look().releases} == {"good", "bad"}
     assert faults(site(server), server) == []
     assert versions(server, source, "three")
+
+
+def test_a_pin_that_was_said_and_not_set_is_not_done(
+    server: Server, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (name,) = versions(server, source, "one")
+    losing(monkeypatch, nothing, "append")
+    with pytest.raises(Disconnected):
+        server.pin(name).wait()
+    (release,) = server.look().releases
+    assert not release.pinned
+    assert server.pin(name).wait().outcome is Outcome.DONE
