@@ -77,16 +77,19 @@ class Feed:
 
     def _tell(self, fresh: list[Line]) -> None:
         self._recent = (self._recent + fresh)[-KEPT:]
-        self._pass_on(self._lines, fresh)
+        self._pass_on(self._lines, fresh, again=False)
         self._lines += len(fresh)
 
-    def _pass_on(self, first: int, told: list[Line]) -> None:
+    def _pass_on(self, first: int, told: list[Line], *, again: bool) -> None:
         for start in range(0, len(told), BATCH):
             batch = [plain(line) for line in told[start : start + BATCH]]
-            self._send({"kind": "lines", "job": self._key, "first": first + start, "lines": batch})
+            at = first + start
+            # What is told again is all that there is: what is missing before it is kept no more.
+            message = {"kind": "lines", "job": self._key, "first": at, "again": again}
+            self._send({**message, "lines": batch})
 
     async def _resend(self) -> None:
-        self._pass_on(self._lines - len(self._recent), self._recent)
+        self._pass_on(self._lines - len(self._recent), self._recent, again=True)
 
 
 def plain(line: Line) -> list[str]:

@@ -305,3 +305,52 @@ def test_nothing_is_cut_off(notebook: Notebook, width: int) -> None:
     )
     assert outside == []
     notebook.shot(f"console-{width}")
+
+
+def pick(page: Page, environment: str, live_there: str) -> None:
+    panel(page).get_by_label("environment").select_option(environment)
+    expect(panel(page).locator(".opsnb-bar-top")).to_contain_text(live_there, timeout=30_000)
+
+
+def test_a_question_takes_the_focus_once_and_not_to_yes(notebook: Notebook) -> None:
+    """The console is drawn anew while you read: a key that you press then is no yes."""
+    page = notebook.page
+    pick(page, "staging", "nothing is live")
+    press(page, "Plan")
+    press(page, "Unlock")
+    press(page, "Deploy")
+    yes = panel(page).get_by_role("button", name="Yes, deploy")
+    expect(panel(page).get_by_role("button", name="No", exact=True)).to_be_focused()
+    notebook.put(2, "panel.glance = {'at': 9e9, 'clock': '12:34:56 UTC'}")
+    notebook.run(2)
+    expect(panel(page)).to_contain_text("12:34:56")
+    expect(yes).to_be_visible()
+    expect(yes).not_to_be_focused()
+    assert not panel(page).evaluate("panel => panel.contains(document.activeElement)")
+
+
+def test_while_one_server_changes_another_shows_what_is_live_on_it(opened: Opener) -> None:
+    notebook = shown(opened("PAUSE = 60" + SETUP, "opsnb.console(project)", LIVE))
+    page, name = notebook.page, live(notebook)
+    pick(page, "staging", "nothing is live")
+    press(page, "Plan")
+    press(page, "Unlock")
+    press(page, "Deploy")
+    press(page, "Yes, deploy")
+    job = panel(page).locator(".opsnb-job")
+    expect(job).to_contain_text("the hook runs", timeout=30_000)
+    pick(page, "production", f"live {name}")
+    expect(job).to_contain_text("on stage")
+    press(page, "Plan")
+    expect(panel(page).locator(".opsnb-plan")).to_contain_text("Read-only: press Unlock first.")
+    expect(panel(page)).not_to_contain_text("A change is running.")
+    job.get_by_role("button", name="Abort").click()
+    expect(job).to_have_count(0, timeout=30_000)
+
+
+def test_a_console_whose_kernel_was_ended_says_so(notebook: Notebook) -> None:
+    page = notebook.page
+    notebook.restart()
+    alert = panel(page).get_by_role("alert")
+    expect(alert).to_contain_text("The kernel was ended", timeout=30_000)
+    assert panel(page).locator("[inert]").count() == 1

@@ -3,7 +3,7 @@ const PARTS = ["place", "site", "glance", "plan", "job", "said", "ran", "audit",
 const UNHEARD = 1500; // ms until a click that the kernel has not heard of is explained
 const GLANCE = 20; // s between two quiet looks
 
-function useAsking(model) {
+function useAsking(model, store) {
   const [pending, setPending] = useState({});
   const heard = useRef(new Set());
   const next = useRef(Math.floor(Math.random() * 1e9));
@@ -18,7 +18,7 @@ function useAsking(model) {
   }, [model]);
   const ask = (what, extra = {}) => {
     const id = ++next.current;
-    model.send({ do: what, id, ...extra });
+    if (!store.send({ do: what, id, ...extra })) return;
     if (what === "glance") return;
     setTimeout(() => {
       if (!heard.current.has(id)) setPending((now) => ({ ...now, [id]: what }));
@@ -33,7 +33,7 @@ function Head({ place, site, job, glance, busy, ask }) {
   if (at !== seen.current.at) seen.current = { at, since: Date.now() };
   const age = useAge(seen.current.since);
   const environment = place.environments.find((one) => one.name === place.environment);
-  const running = job && job.state === "running";
+  const running = job && job.state === "running" && job.server === place.server;
   const live = running ? job.live : site && site.live;
   const clock = glance && site && glance.at > site.at ? glance.clock : site && site.clock;
   return html`<div class=${`opsnb-bar-top opsnb-edge-${environment.color} ${environment.guarded ? "opsnb-guarded" : ""}`}>
@@ -213,18 +213,23 @@ function useGlances(ask, quiet) {
 
 function ConsoleFace({ model, store }) {
   const { place, site, glance, plan, job, said, ran, audit, diff, busy } = useModel(model, PARTS);
-  const [ask, waiting] = useAsking(model);
+  useStore(store);
+  const [ask, waiting] = useAsking(model, store);
   const [chosen, choose] = useState(null);
   const doing = (busy && busy.doing) || [];
-  const running = Boolean(job && job.state === "running");
-  useGlances(ask, !doing.length && !running && !waiting.length);
+  const runs = Boolean(job && job.state === "running");
+  useGlances(ask, !doing.length && !runs && !waiting.length && !store.gone);
   if (!place) return html`<div class="opsnb-console opsnb-mute" role="status">Waiting for the kernel…</div>`;
+  // A change of another server is shown, and keeps nobody from one of this.
+  const running = runs && job.server === place.server;
   const rows = site ? site.releases : [];
   const selected = rows.some((row) => row.name === chosen) ? chosen : site && site.live;
   const row = rows.find((one) => one.name === selected);
   const live = site && site.live;
   const back = () => row && !row.live && !row.back && ask("plan rollback", { to: row.name, why: "" });
   return html`<div class="opsnb-console" role="region" aria-label=${`Console of ${place.project}`}>
+    ${store.gone && html`<div class="opsnb-band opsnb-warning" role="alert"><b>! The kernel was ended:</b> this console hears no more, and what it shows may not be so. <span class="opsnb-plain">Run its cell again.</span></div>`}
+    <div inert=${store.gone}>
     <${Head} place=${place} site=${site} job=${job} glance=${glance} busy=${doing} ask=${ask} />
     ${site && site.warnings.map((warning) => html`<div class="opsnb-band opsnb-warning" role="note"><b>! ${warning.title}:</b> ${warning.text} <span class="opsnb-plain">${warning.hint}</span></div>`)}
     <${Said} said=${said} waiting=${waiting} />
@@ -236,7 +241,7 @@ function ConsoleFace({ model, store }) {
           : html`<div class="opsnb-mute opsnb-empty">${doing.length ? `Looking at ${place.server}…` : `${place.server} was not seen. Refresh to try again.`}</div>`}
         ${diff && html`<div class="opsnb-card"><div class="opsnb-head"><b>From <span class="opsnb-mono">${diff.old}</span> to <span class="opsnb-mono">${diff.new}</span></b></div>
           <${Counts} changes=${diff.changes} unchanged=${diff.unchanged} /><${Paths} changes=${diff.changes} /></div>`}
-        ${job && (running || job.server === place.server) && html`<div class="opsnb-card"><${Job} store=${store} state=${job} /></div>`}
+        ${job && (runs || job.server === place.server) && html`<div class="opsnb-card"><${Job} store=${store} state=${job} /></div>`}
       </div>
       <div class="opsnb-right-side">
         <h4>Change</h4>
@@ -252,5 +257,6 @@ function ConsoleFace({ model, store }) {
       </div>
     </div>
     <${Ran} ran=${ran || []} />
+    </div>
   </div>`;
 }

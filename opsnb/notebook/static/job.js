@@ -1,5 +1,6 @@
 // One running change: steps, progress, what visitors see, Abort, the log.
 const ACKNOWLEDGED = 500; // ms that the kernel has to say that it heard an Abort
+const AGAIN = 2000; // ms between two requests for the lines so far
 const SILENT = 6; // s without news of a running change, after which that is said
 
 /** What a view knows beyond its model: lines, and whether the kernel is still there. */
@@ -10,6 +11,7 @@ class JobStore {
     this.lines = new Lines();
     this.heard = Date.now();
     this.gone = false;
+    this.asked = 0;
     this.note = "";
     this.job = null; // whose lines these are, where there may be another's
     this.parts = null;
@@ -19,8 +21,23 @@ class JobStore {
     this.watchKernel();
     this.hello();
   }
+  /** Ask for the lines so far; while they are on their way, not once more for each that comes before them. */
   hello() {
-    this.model.send({ do: "hello" });
+    if (Date.now() - this.asked < AGAIN) return;
+    this.asked = Date.now();
+    this.send({ do: "hello" });
+  }
+  /** Tell the kernel; whether it could be told. */
+  send(message) {
+    if (this.gone) return false;
+    try {
+      this.model.send(message);
+      return true;
+    } catch {
+      this.gone = true;
+      this.changed();
+      return false;
+    }
   }
   get kernel() {
     return this.model.widget_manager?.kernel;
@@ -39,14 +56,14 @@ class JobStore {
       this.lines.clear();
     }
     const ours = this.job === null || message.job === this.job;
-    if (message.kind === "lines" && ours && !this.lines.add(message.first, message.lines)) this.hello();
+    if (message.kind === "lines" && ours && !this.lines.add(message.first, message.lines, message.again)) this.hello();
     if (message.kind === "log") this.takeLog(message, buffers);
   }
   /** Ask for the whole log; the kernel sends it in parts. */
   download() {
     this.parts = [];
     this.changed();
-    this.model.send({ do: "log" });
+    this.send({ do: "log" });
     setTimeout(() => {
       if (this.parts && !this.parts.length) {
         this.say("The kernel is busy; the log comes when it is free.");
@@ -77,7 +94,7 @@ class JobStore {
   abort() {
     const state = () => this.model.get(this.name) || {};
     this.say("Aborting…");
-    this.model.send({ do: "abort" });
+    this.send({ do: "abort" });
     setTimeout(() => {
       const now = state();
       if (now.aborting || now.state !== "running") return;

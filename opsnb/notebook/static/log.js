@@ -19,10 +19,11 @@ class Lines {
     this.items = [];
     this.changed();
   }
-  /** Take a batch; false when lines before it are missing here. */
-  add(first, lines) {
-    if (first > this.end && this.items.length) return false;
-    if (!this.items.length || first < this.first) {
+  /** Take a batch; false when lines before it are missing here, and may be asked for. */
+  add(first, lines, again = false) {
+    const missing = first > this.end && this.items.length > 0;
+    if (missing && !again) return false;
+    if (missing || !this.items.length || first < this.first) {
       // A view that has just come may be told what is new before it is told what was.
       this.first = first;
       this.items = [];

@@ -39,6 +39,9 @@ function Move({ plan, rows }) {
 function Confirm({ place, label, doing, allowed, reason, onYes, kind = "go" }) {
   const [sure, setSure] = useState(false);
   const [typed, setTyped] = useState("");
+  const no = useRef(null);
+  // Once, when it is asked, and on what changes nothing: the console is drawn anew while you read.
+  useEffect(() => { if (sure) no.current?.focus(); }, [sure]);
   const style = `opsnb-button opsnb-${kind}`;
   const say = reason && html`<span class="opsnb-mute">${reason}</span>`;
   const go = (extra) => { setSure(false); setTyped(""); onYes(extra); };
@@ -55,8 +58,8 @@ function Confirm({ place, label, doing, allowed, reason, onYes, kind = "go" }) {
   if (place.confirm === "click" && sure && allowed) {
     return html`<div class="opsnb-row" role="group" aria-label="Confirm">
       <span>Really ${doing}?</span>
-      <button class=${style} ref=${(el) => el && el.focus()} onClick=${() => go({ sure: true })}>Yes, ${label.toLowerCase()}</button>
-      <button class="opsnb-button" onClick=${() => setSure(false)}>No</button>
+      <button class=${style} onClick=${() => go({ sure: true })}>Yes, ${label.toLowerCase()}</button>
+      <button class="opsnb-button" ref=${no} onClick=${() => setSure(false)}>No</button>
     </div>`;
   }
   const press = () => (place.confirm === "click" ? setSure(true) : go({ sure: true }));
