@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from opsnb.cli import json_out
-from opsnb.cli.streams import complain, forgive, hush
+from opsnb.cli.streams import complain, forgive, hung_up, hush
 from opsnb.core.text import safe
 from opsnb.errors import OpsnbError
 
@@ -167,17 +167,24 @@ def _told(kind: str, message: str, hint: str, status: int, as_json: bool) -> int
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does: a change is aborted and cleans up."""
+    """Let SIGTERM, and a terminal that is closed, do what Ctrl-C does: all is cleaned up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    numbers = [signal.SIGTERM, *filter(None, [getattr(signal, "SIGHUP", None)])]
+    before = {
+        number: signal.signal(number, _interrupt)
+        for number in numbers
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    del number, frame
+    del frame
+    hung_up(number)
     raise KeyboardInterrupt

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from opsnb.cli import json_out
 from opsnb.cli.brief import settled
-from opsnb.cli.streams import hung_up
+from opsnb.cli.streams import Borne, complain, hung_up
 from opsnb.errors import OpsnbError
 
 if TYPE_CHECKING:
@@ -115,14 +115,19 @@ def run(server: Server, start: Callable[[], Job], *, as_json: bool) -> int:
         # It runs already while that is loaded which tells of it.
         teller = Lines() if as_json else _teller(server)
         settled()
-        with teller.watch(job):
+        with Borne() as words, teller.watch(job):
             told = _listen(job, teller)
-    report = _ended(job)
-    for event in job.since(told)[0]:
-        teller.tell(event)
-    teller.end(report)
-    if not as_json:
-        _untold(job)
+        report = _ended(job)
+    if words.fault is not None:
+        with Borne():
+            complain(f"not all could be told: {words.fault.strerror}\n")
+        return report.exit_status
+    with Borne():
+        for event in job.since(told)[0]:
+            teller.tell(event)
+        teller.end(report)
+        if not as_json:
+            _untold(job)
     return report.exit_status
 
 

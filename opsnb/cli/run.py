@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from opsnb.cli import json_out
 from opsnb.cli.brief import settled
 from opsnb.cli.live import SIGNALS
 from opsnb.cli.options import Setup, json_option, with_setup
-from opsnb.cli.streams import hung_up
+from opsnb.cli.streams import Borne, hung_up
 from opsnb.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -91,9 +91,20 @@ def run(
         record = headless.at(notebook, output)
     teller = Lines() if as_json else _words()
     with teller.watch():
-        report = _executed(headless.Run(notebook, record, values, teller.tell, kernel))
-    teller.end(report)
+        report = _executed(headless.Run(notebook, record, values, _borne(teller), kernel))
+    with Borne():
+        teller.end(report)
     return report.exit_status
+
+
+def _borne(teller: Teller) -> Callable[[Told], None]:
+    """What tells of a run, which goes on also when that can be written nowhere."""
+
+    def tell(event: Told) -> None:
+        with Borne():
+            teller.tell(event)
+
+    return tell
 
 
 def _values(given: tuple[str, ...]) -> dict[str, str]:

@@ -92,6 +92,34 @@ class Written:
         return getattr(self._stream, name)
 
 
+class Borne:
+    """Bears that words can be written nowhere, as on a full disk: what they tell of goes on.
+
+    Attributes:
+        fault: Why they could not be written; None while they can.
+    """
+
+    def __init__(self) -> None:
+        self.fault: OSError | None = None
+
+    def __enter__(self) -> Borne:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> bool:
+        del kind, trace
+        if not isinstance(error, OSError):
+            return False
+        self.fault = error
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                hush(stream)
+        return True
+
+
 def put(text: str) -> None:
     """Write to standard output, at once.
 

@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import click
@@ -15,7 +16,8 @@ from click.testing import CliRunner
 from opsnb.cli.border import Border
 from opsnb.cli.main import opsnb
 from opsnb.embedded.sshd import EmbeddedServer
-from tests.cli.conftest import Shell, wait_for
+from tests.cli.conftest import OPSNB, Shell, wait_for
+from tests.support.process import running
 
 HOOKED = """
 [servers.web1]
@@ -381,6 +383,37 @@ def test_a_reader_that_goes_away_is_no_error_and_stops_no_change(shell: Shell) -
     process.stderr.close()
     assert (process.wait(20), err) == (0, "")
     assert shell.live
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["words", "JSON"])
+def test_a_full_disk_for_its_words_stops_no_change(shell: Shell, more: list[str]) -> None:
+    """And the exit status is the change's own."""
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [*OPSNB, "deploy", shell.server, shell.source("v1"), "--yes", *more],
+            cwd=shell.folder,
+            env=shell.env,
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=full,
+            timeout=60,
+            check=False,
+        )
+    assert ran.returncode == 0
+    assert shell.live
+    assert shell("log", shell.server).stdout.count("deploy.done") == 1
+
+
+def test_a_terminal_that_is_closed_ends_the_build_of_a_plan(shell: Shell) -> None:
+    shell.config(
+        '[servers.web1]\nurl = "{url}"\nbuild = ["sleep 77.31; true"]\nisolation = "none"\n'
+    )
+    process = shell.start("plan", "web1", shell.source("v1"))
+    wait_for(lambda: bool(running("77.31")), "the build")
+    process.send_signal(signal.SIGHUP)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert not running("77.31")
 
 
 def test_a_question_whose_reader_goes_away_is_quiet(shell: Shell) -> None:

@@ -10,7 +10,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,6 +31,7 @@ from opsnb.errors import (
 )
 from opsnb.server import Server
 from tests.engine.conftest import configure, site
+from tests.support.process import running
 from tests.support.sshd import absent, require
 
 QUICK = {"retries": 0, "timeout": 5}
@@ -351,16 +351,6 @@ def test_a_deadline_ends_a_check_before_its_tries_are_used_up(
     with pytest.raises(NotRestored, match="its 1 s are over"):
         deploy(server, source, check)
     assert 1 < len(web.seen) < 20
-
-
-def running(word: str) -> list[str]:
-    """The programs that run with this word among their arguments."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            words = place.read_bytes().decode(errors="replace").split("\0")
-            found += [" ".join(words)] if word in words else []
-    return found
 
 
 def test_a_command_that_does_not_end_in_time_is_ended_and_tried_again(

@@ -15,6 +15,16 @@ def runs(pid: int) -> bool:
     return False
 
 
+def running(word: str) -> list[str]:
+    """The programs that run with this word among their arguments."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = place.read_bytes().decode(errors="replace").split("\0")
+            found += [" ".join(words)] if word in words else []
+    return found
+
+
 def until(true: Callable[[], object], seconds: float = 30) -> None:
     """Wait until something is true.
 
