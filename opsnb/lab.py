@@ -8,6 +8,7 @@ Rule 3: what was started is ended: JupyterLab, with its kernels.
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -28,6 +29,7 @@ from opsnb.errors import ConfigError, OpsnbError
 
 HOST = "127.0.0.1"
 READY = 60.0  # seconds that JupyterLab may take to answer
+PAGE = "open-jupyterlab.html"  # no hidden name: a confined browser may not read such
 GRACE = 15.0  # seconds that it may take to end its kernels
 NEWS = "@jupyterlab/apputils-extension:announcements"  # it asks whether to ask for news
 CONSOLE = "console.ipynb"
@@ -197,6 +199,24 @@ class Lab:
         """
         return f"{self.url}/{path}?token={self._token}"
 
+    def page(self, path: str) -> Path:
+        """A page of the owner's that leads there: whoever starts a browser names it, not the token.
+
+        Args:
+            path: As for :meth:`address`.
+        """
+        page = self._folder / PAGE
+        page.unlink(missing_ok=True)
+        descriptor = os.open(page, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            there = html.escape(self.address(path))
+            file.write(
+                f'<!doctype html><meta charset="utf-8"><title>opsnb</title>'
+                f'<meta http-equiv="refresh" content="0;url={there}">'
+                f'<a href="{there}">JupyterLab</a>'
+            )
+        return page
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -298,6 +318,7 @@ class Lab:
 
     def stop(self) -> None:
         """End it, with its kernels."""
+        (self._folder / PAGE).unlink(missing_ok=True)
         if self._process is None:
             return
         if self.running:

@@ -97,11 +97,11 @@ def lab(
         else:
             desk = _embedded(where, servers.enter_context(demo()))
         with Lab(where, port, stopped) as running:
-            opened = running.address(f"doc/tree/{CONSOLE}" if console else f"lab/tree/{TOUR}")
+            path = f"doc/tree/{CONSOLE}" if console else f"lab/tree/{TOUR}"
             if not stopped.is_set():
-                _tell(opened, desk, as_json, console=console)
+                _tell(running.address(path), desk, as_json, console=console)
                 if not no_browser and _sees():
-                    webbrowser.open(opened)
+                    webbrowser.open(running.page(path).as_uri())
             _watch(running, stopped)
     return 0
 

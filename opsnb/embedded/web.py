@@ -166,6 +166,9 @@ class _Server(ThreadingHTTPServer):
             thread.join(JOIN_TIMEOUT)
 
 
+INDEX = ("index.html", "index.htm")  # as the library has them
+
+
 class _Handler(SimpleHTTPRequestHandler):
     """Answers one visitor's requests."""
 
@@ -195,6 +198,11 @@ class _Handler(SimpleHTTPRequestHandler):
         if ".." in asked.split("/") or "\0" in asked:
             return False
         target = _resolved(Path(self.translate_path(self.path)))
+        if target is not None and target.is_dir():
+            # The page that stands for a directory may be a link, too.
+            pages = (target / name for name in INDEX)
+            page = next((page for page in pages if page.exists()), target)
+            target = _resolved(page)
         return target is not None and target.is_relative_to(deploy_to)
 
     def list_directory(self, path: Any) -> BytesIO | None:

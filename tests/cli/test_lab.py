@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
 import signal
 import subprocess
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -329,3 +331,19 @@ def test_a_folder_that_cannot_be_written_is_said(shell: Shell) -> None:
     assert ran.returncode == 2
     assert "cannot write to" in ran.stderr
     assert os.listdir(shell.folder) == ["file"]
+
+
+def test_the_browser_that_is_started_is_not_told_the_token(shell: Shell) -> None:
+    """A list of processes is for everybody's eyes."""
+    browser, seen = shell.folder / "browser", shell.folder / "seen"
+    browser.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{seen}.tmp && mv {seen}.tmp {seen}\n')
+    browser.chmod(0o755)
+    shell.extra = {**shell.extra, "BROWSER": f"{browser} %s", "DISPLAY": ":77"}
+    with started(shell) as (_, place, path, token):
+        wait_for(seen.exists, "the browser")
+        told = seen.read_text()
+        assert token not in told
+        page = Path(urllib.request.url2pathname(urllib.parse.urlsplit(told.strip()).path))
+        assert page.stat().st_mode & 0o777 == 0o600
+        assert f"{place}/{path}?token={token}" in html.unescape(page.read_text())
+    assert not page.exists()

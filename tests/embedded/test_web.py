@@ -119,6 +119,19 @@ def test_what_is_outside_or_missing_is_not_there(web: WebServer, path: str) -> N
     assert "root:" not in body
 
 
+@pytest.mark.parametrize("name", ["index.html", "index.htm"])
+def test_the_page_of_a_directory_leads_nowhere_else(
+    web: WebServer, deploy_to: Path, name: str
+) -> None:
+    folder = deploy_to / "releases" / "1" / "empty"
+    (folder / name).symlink_to("../../../../secret")
+    answer, body = ask(web, "/empty/")
+    assert (answer.status, "secret" in body) == (404, False)
+    (folder / name).unlink()
+    (folder / name).symlink_to("../style.css")  # the control: what is inside is served
+    assert ask(web, "/empty/")[1] == "css"
+
+
 def test_dots_in_a_raw_request_are_refused(web: WebServer) -> None:
     """A client need not tidy its path as http.client and browsers may do."""
     host, port = urlsplit(web.url).netloc.split(":")
