@@ -1,6 +1,7 @@
 """A change that runs: watch it, wait for it, await it, abort it.
 
-Rule 1: to stop watching is not to stop the change: only :meth:`Job.cancel` and an interrupt do.
+Rule 1: to stop watching is not to stop the change: only :meth:`Job.cancel`, an interrupt, and the
+cancellation of a task that awaits it do.
 Rule 2: a job ends with a report, also when it failed; waiting for a failed one raises its error,
 which carries the report.
 """

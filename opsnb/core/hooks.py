@@ -55,12 +55,18 @@ class Due:
         return f"not run, {self.skipped}: {self.how}" if self.skipped else f"run {self.how}"
 
 
-def deploy_hooks(settings: HookSettings, *, first: bool, once_at: str) -> tuple[Due, ...]:
-    """The hooks of a deploy; those of a build have run when there is a plan, if anything is built.
+def deploy_hooks(
+    settings: HookSettings, *, built: bool, first: bool, once_at: str
+) -> tuple[Due, ...]:
+    """The hooks of a deploy; those before a build have run when there is a plan of what was built.
 
-    The arguments are those of :func:`due`.
+    Args:
+        settings: What is configured.
+        built: Whether the source was built; what is promoted is not.
+        first: See :func:`due`.
+        once_at: See there.
     """
-    unused = () if getattr(settings, "build", ()) else settings.before_build
+    unused = () if built else settings.before_build
     left_out = (Due("before_build", hook, "nothing is built") for hook in unused)
     return (*left_out, *due(settings, DEPLOY, first=first, once_at=once_at))
 

@@ -227,7 +227,7 @@ class Server(Planning):
         return self._change("release", UnholdWork(force=force))
 
     def freeze(self, why: str, until: Until = None) -> Job:
-        """Freeze the server: no deploy, no promote and no prune until :meth:`unfreeze`.
+        """Freeze the server: no deploy, promote, prune or adopt until :meth:`unfreeze`.
 
         A rollback may pass, and so may pins. What was frozen by you before is frozen anew.
 

@@ -110,8 +110,11 @@ def test_what_is_inherited_stays_what_it_was() -> None:
 
 def test_hooks_of_a_build_are_left_out_where_nothing_is_built() -> None:
     config = settings(**{"before_build": ["make"], "before_publish": ["x"]})
-    told = [item.told for item in deploy_hooks(config, first=True, once_at="")]
+    told = [item.told for item in deploy_hooks(config, built=False, first=True, once_at="")]
     assert told == ["not run, nothing is built: make on this machine", "run x"]
+    # Where it was built they have run; also where hooks alone were run.
+    told = [item.told for item in deploy_hooks(config, built=True, first=True, once_at="")]
+    assert told == ["run x"]
 
 
 @pytest.mark.parametrize("how", [{"once": True}, {"on": "first"}])

@@ -79,7 +79,8 @@ class HookSettings(Table):
     )
     after_publish: Hooks = Field(
         (),
-        description="Commands run in the live release after a switch, that of a rollback included.",
+        description="Commands run in the live release after a switch, that of a rollback included; "
+        "not when a release that failed is put back: that is on_failure's.",
     )
     before_rollback: Hooks = Field(
         (), description="Commands run in the release that a rollback goes to, before the switch."
