@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
@@ -318,7 +319,6 @@ class Lab:
 
     def stop(self) -> None:
         """End it, with its kernels."""
-        (self._folder / PAGE).unlink(missing_ok=True)
         if self._process is None:
             return
         if self.running:
@@ -327,6 +327,8 @@ class Lab:
             self._process.kill()
             self._process.wait()
         self._process = None
+        with suppress(OSError):  # it leads nowhere any more
+            (self._folder / PAGE).unlink()
 
 
 def _free_port() -> int:

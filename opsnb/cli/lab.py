@@ -8,7 +8,7 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -101,7 +101,8 @@ def lab(
             if not stopped.is_set():
                 _tell(running.address(path), desk, as_json, console=console)
                 if not no_browser and _sees():
-                    webbrowser.open(running.page(path).as_uri())
+                    with suppress(OSError):  # the address was told
+                        webbrowser.open(running.page(path).as_uri())
             _watch(running, stopped)
     return 0
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from opsnb.cli import json_out
 from opsnb.cli.brief import settled
-from opsnb.cli.streams import Borne, complain, hung_up
+from opsnb.cli.streams import Borne, hung_up
 from opsnb.errors import OpsnbError
 
 if TYPE_CHECKING:
@@ -118,16 +118,14 @@ def run(server: Server, start: Callable[[], Job], *, as_json: bool) -> int:
         with Borne() as words, teller.watch(job):
             told = _listen(job, teller)
         report = _ended(job)
-    if words.fault is not None:
-        with Borne():
-            complain(f"not all could be told: {words.fault.strerror}\n")
-        return report.exit_status
-    with Borne():
-        for event in job.since(told)[0]:
-            teller.tell(event)
-        teller.end(report)
-        if not as_json:
-            _untold(job)
+    if words.fault is None:
+        with words:
+            for event in job.since(told)[0]:
+                teller.tell(event)
+            teller.end(report)
+            if not as_json:
+                _untold(job)
+    words.complain(report.sentence)
     return report.exit_status
 
 

@@ -91,17 +91,19 @@ def run(
         record = headless.at(notebook, output)
     teller = Lines() if as_json else _words()
     with teller.watch():
-        report = _executed(headless.Run(notebook, record, values, _borne(teller), kernel))
-    with Borne():
+        words = Borne()
+        report = _executed(headless.Run(notebook, record, values, _borne(teller, words), kernel))
+    with words:
         teller.end(report)
+    words.complain(f"exit status {report.exit_status}, {report.record}")
     return report.exit_status
 
 
-def _borne(teller: Teller) -> Callable[[Told], None]:
+def _borne(teller: Teller, words: Borne) -> Callable[[Told], None]:
     """What tells of a run, which goes on also when that can be written nowhere."""
 
     def tell(event: Told) -> None:
-        with Borne():
+        with words:
             teller.tell(event)
 
     return tell

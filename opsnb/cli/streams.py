@@ -111,13 +111,23 @@ class Borne:
         del kind, trace
         if not isinstance(error, OSError):
             return False
-        self.fault = error
+        self.fault = self.fault or error
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
             except OSError:
                 hush(stream)
         return True
+
+    def complain(self, instead: str) -> None:
+        """Say that not all could be told, where something still can be.
+
+        Args:
+            instead: What matters most of it.
+        """
+        if self.fault is not None:
+            with self:
+                complain(f"not all could be told ({self.fault.strerror}): {instead}\n")
 
 
 def put(text: str) -> None:

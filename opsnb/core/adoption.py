@@ -18,7 +18,6 @@ Rule 2: at no moment is there nothing to serve.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -70,6 +69,7 @@ class Adoption:
         release: The release that it made; empty for ``records``.
         shared: What it copied into ``shared/``.
         made: Directories of the layout that were not there before.
+        ending: Whether its end was begun: what was copied may be gone from the old place.
     """
 
     kind: Kind
@@ -77,6 +77,7 @@ class Adoption:
     release: str = ""
     shared: tuple[bytes, ...] = ()
     made: tuple[str, ...] = ()
+    ending: bool = False
 
     def encode(self) -> bytes:
         """As one line of JSON."""
@@ -90,7 +91,7 @@ class Adoption:
             told = json.loads(line or b"")
             kind, stage, made = told["kind"], told["stage"], tuple(told["made"])
             shared = tuple(check_path(unquote_to_bytes(path)) for path in told["shared"])
-            release = str(told["release"])
+            release, ending = str(told["release"]), told.get("ending", False) is True
             if release:
                 check_name(release.encode())
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
@@ -98,7 +99,7 @@ class Adoption:
         known = kind in ("records", "plain", "directory") and stage in ("begun", "done", "undoing")
         if not known or set(made) - {"releases", "shared", ".opsnb"}:
             return None
-        return cls(kind, stage, release, shared, made)
+        return cls(kind, stage, release, shared, made, ending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,7 +416,8 @@ def _undo(on: Grounds) -> AdoptPlan:
         )
     _refuse_deployed(site)
     if made.stage == "done" and made.kind != "records":
-        _refuse_gone(on, made)
+        if made.ending:
+            _refuse_gone(on, made)
         _refuse_written(on, made)
     there = site.find(made.release)
     exchanged = made.kind == "directory" and site.current.kind is CurrentKind.RELEASE
@@ -446,7 +448,7 @@ def _refuse_deployed(site: Site) -> None:
 
 
 def _refuse_gone(on: Grounds, made: Adoption) -> None:
-    """What is no longer at the old place, as after its end, may be here alone."""
+    """What its end has removed from the old place is here alone."""
     gone = sorted(set(_paths(on.then)) - set(_paths(on.here)))
     if gone:
         names = ", ".join(safe(path) for path in gone[:5])
@@ -517,16 +519,23 @@ def _finish(on: Grounds) -> AdoptPlan:
 
 def _refuse_led_to(on: Grounds, gone: Iterable[bytes]) -> None:
     """The copies of absolute links lead to the old place still."""
-    root = os.fsencode(on.site.deploy_to) + b"/"
+    root = _plainly(on.site.deploy_to.encode("utf-8", "surrogateescape"))
     reached = {up for path in gone for up in (path, *parents(path))}
     for line in on.here.split(b"\0"):
         target = _target(line)
-        if target.startswith(root) and target.removeprefix(root).rstrip(b"/") in reached:
+        there = _plainly(target) + b"/"
+        if there.startswith(root + b"/") and there[len(root) + 1 : -1] in {b"", *reached}:
             raise NotReady(
                 f"{safe(path_of(line))} is a link to {safe(target)}, which would be removed",
                 "Let its copy in current/ lead to where that is now, in shared/ or in the release, "
                 "remove the old link, and finish again.",
             )
+
+
+def _plainly(path: bytes) -> bytes:
+    """An absolute path without what says nothing; other ones are no such."""
+    parts = [part for part in path.split(b"/") if part not in (b"", b".")]
+    return b"/" + b"/".join(parts) if path.startswith(b"/") else b""
 
 
 def _target(line: bytes) -> bytes:

@@ -201,9 +201,19 @@ def command_script(line: str, tools: AbstractSet[str], limit: float) -> Script:
     """A command that the server itself ends with status 124 when its time is up."""
     if "timeout" not in tools:
         return Script(line, {})
-    # In a group of its own, all of which is ended.
+    # In a group of its own, all of which is ended: by its time, or with whoever asks.
     within = f"timeout -k 2 {limit:g}"
-    return Script(f'exec {within} /bin/sh -c "$OPSNB_CHECK"', {"OPSNB_CHECK": line})
+    return Script(f"{within} /bin/sh -c '{_WITH_ITS_PARENT}' $$", {"OPSNB_CHECK": line})
+
+
+_WITH_ITS_PARENT = """
+( while kill -0 "$0"; do sleep 0.5; done; kill -KILL 0 ) >/dev/null 2>&1 &
+guard=$!
+/bin/sh -c "$OPSNB_CHECK"
+status=$?
+kill "$guard"
+exit "$status"
+"""
 
 
 def _python(program: str) -> str:

@@ -38,6 +38,7 @@ Paths are relative to ``deploy_to``; ``remote/agent.sh`` uses the same names.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 RELEASES = "releases"
@@ -136,8 +137,18 @@ def next_name(now: datetime, taken: frozenset[str]) -> str:
         now: The present time, aware.
         taken: Names that exist already, of any shape.
     """
+    return name_of(later(now, taken))
+
+
+def later(now: datetime, taken: Iterable[str]) -> datetime:
+    """The present time, or a second after the last that a name says.
+
+    Args:
+        now: The present time, aware.
+        taken: Names of any shape.
+    """
     after = [moment + timedelta(seconds=1) for name in taken if (moment := _moment(name))]
-    return name_of(max([now, *after]))
+    return max([now, *after])
 
 
 def _moment(name: str) -> datetime | None:

@@ -173,11 +173,6 @@ class Plan:
     nothing: bool = False
     warnings: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
-        from opsnb.core.facts import plan_text  # noqa: PLC0415 - they are facts about plans
-
-        return plan_text(self)
-
     def __repr__(self) -> str:
         return f"<Plan {self.verb} {safe(self.previous) or 'nothing'} → {safe(self.name)}>"
 

@@ -115,7 +115,7 @@ def wish(record: Record, manifest: Manifest, server: str, settings: Settings) ->
         settings: What is configured for the server it goes to.
     """
     commit = Commit(record.revision, record.author, record.committed, record.subject)
-    here = {file.path.encode() for file in settings.files if file.to == "release"}
+    here = {file.path.encode() for file in settings.files}
     notes = tuple(
         f"{safe(path)} was made for {server} alone and does not come along; none is configured here"
         for path in sorted(named(record.config) - here)

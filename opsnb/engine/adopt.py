@@ -279,6 +279,9 @@ async def _finish(change: Change, plan: AdoptPlan, on: Grounds) -> None:
     lines = [line for line in on.here.split(b"\0") if line and adoption.path_of(line) in keep]
     links = [adoption.path_of(line) for line in lines if line.startswith(b"l ")]
     await change.audit("adopt.finish", release=plan.release, removed=len(plan.remove))
+    made = Adoption.decode(on.site.adoption)
+    if made:
+        await change.lock.store(adoption.PATH, replace(made, ending=True).encode())
     change.log(f"removing {plural(len(plan.remove), 'path')} that were copied")
     await change.lock.remove_theirs(plan.kind, b"".join(line + b"\0" for line in lines), links)
     for path, why in plan.stays[:20]:

@@ -106,6 +106,7 @@ class Change(Standing):
         after_failure: Told what went wrong once that has been settled, while the lock is held.
         armed: The mark of the watchdog of its switch; None when it has none.
         disarmed: Whether that was called off.
+        cleared: Names of releases that were cleared away: whoever made one may still ask for it.
         put_back_first: Whether a dead change's release was put back before this one began.
         leaving: Releases whose removal was begun, with the reason for each, until it is known what
             became of it.
@@ -141,6 +142,7 @@ class Change(Standing):
     armed: Watch | None = None
     put_back_first: bool = False
     leaving: Mapping[str, str] = field(default_factory=dict)
+    cleared: tuple[str, ...] = ()
     disarmed: bool = False
     until: str = ""
     _config: Pending | None = None
@@ -269,6 +271,7 @@ class Change(Standing):
         await self.settle_config()
         for record in recovery.records:
             await self.put(record)
+        self.cleared = recovery.discard
         for name in recovery.discard:
             self.log(f"cleared {safe(name)}, which a dead change left unfinished")
         if not (await self.lock.discard(gone) if gone else await self.lock.sweep()):

@@ -179,7 +179,9 @@ class DeployWork:
         return glance
 
     async def _planned(self, change: Change, glance: Glance, at_: datetime | None = None) -> Plan:
-        self._at = at_ or change.actor.now()
+        # No name is given twice: whoever was to make a release that was cleared away may come back,
+        # and must not take another one for it.
+        self._at = layout.later(at_ or change.actor.now(), change.cleared)
         self.on = await grounds(change.remote, glance, self.wish.source)
         plan = await plan_for(change.remote, self.on, self.wish, self._at)
         return plan if plan.nothing else await self._reusing(change, plan, glance.aside)

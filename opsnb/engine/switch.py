@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from opsnb.core.config import Settings
@@ -12,6 +13,7 @@ from opsnb.core.plan import Plan
 from opsnb.core.plan_rollback import plan_prune, plan_rollback
 from opsnb.core.release import Record, Site
 from opsnb.core.retention import Rules
+from opsnb.core.settings.files import SecretVar
 from opsnb.core.text import safe
 from opsnb.engine.caches import prepare_caches
 from opsnb.engine.change import Change
@@ -20,6 +22,8 @@ from opsnb.engine.holding import informed
 from opsnb.engine.hooks import environment, prepare, run_hooks
 from opsnb.engine.secretvars import resolve
 from opsnb.errors import ConfigError, StalePlan
+
+PATIENCE = 3  # seconds that a rollback waits for what is to be masked
 
 
 def _agreed(plan: Plan, agreed: Plan | None, server: str) -> Plan:
@@ -89,15 +93,21 @@ class RollbackWork:
     async def _hide(self, change: Change, plan: Plan) -> None:
         """Mask the secrets of configuration files: what hooks and checks run may tell them.
 
-        A rollback does not wait for one that cannot be had.
+        A rollback does not wait long for one that cannot be had.
         """
-        if not (plan.hooks or plan.health or plan.purge):
+        asks = any(check.command for check in plan.health) or any(one.command for one in plan.purge)
+        if plan.nothing or not self._settings.files or not (asks or plan.hooks):
             return
-        for name, origin in self._settings.secret_vars.items():
+
+        async def hide(name: str, origin: SecretVar) -> None:
             try:
-                change.hide(await resolve({name: origin}, change.folder, change.log))
-            except ConfigError as error:
-                change.warn(f"not masked, should a hook tell it: {error.message}")
+                async with asyncio.timeout(PATIENCE):
+                    change.hide(await resolve({name: origin}, change.folder, change.log))
+            except (ConfigError, TimeoutError) as error:
+                why = str(error) or f"the secret {name} was not had in {PATIENCE} s"
+                change.warn(f"not masked, should a hook tell it: {why}")
+
+        await asyncio.gather(*(hide(*one) for one in self._settings.secret_vars.items()))
 
     def _planned(self, site: Site) -> Plan:
         return plan_rollback(site, self._settings, self._to, self._why, self._once_at)

@@ -1022,7 +1022,7 @@ able() {
     [ ! -L "$D" ] || echo link
     [ ! -L "$D/release" ] || echo release
     # Only root can give a copy to whom the original belongs.
-    [ "$(id -u)" = 0 ] || [ -z "$(find "$D" -path "$D/.opsnb" -prune -o ! -user "$U" -print -quit 2>/dev/null)" ] ||
+    [ "$(id -u)" = 0 ] || [ -z "$(cd "$D" 2>/dev/null && timeout 2 find . -path ./.opsnb -prune -o ! -user "$U" -print -quit 2>/dev/null)" ] ||
         echo others
     t=$(mktemp -d 2>/dev/null) || return 0
     for how in mv python3 perl; do

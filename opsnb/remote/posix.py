@@ -287,7 +287,8 @@ class PosixRemote:
     async def theirs(self, kind: str) -> Theirs:
         """See :meth:`Remote.theirs`."""
         long = self._step_timeout
-        asked = [Call("able"), Call("there", (kind,), timeout=long), Call("kept", ("adopted",))]
+        asked = [Call("able", timeout=long), Call("there", (kind,), timeout=long)]
+        asked += [Call("kept", ("adopted",))]
         asked += [Call("shared_there", timeout=long), Call("kept", ("adopted.shared",))]
         able, *rest = [good(reply, "look").out for reply in await self.asks(asked)]
         return Theirs(frozenset(able.decode("ascii", "replace").split()), *rest)
@@ -329,6 +330,8 @@ class PosixRemote:
     async def close(self) -> None:
         """See :meth:`Remote.close`."""
         shell, self._shell = self._shell, None
+        if self._next is not None:
+            self._next.cancel()
         # First of all: with the connection ends what runs on it, without a word for each.
         await self._hang_up()
         await self._drop_next()

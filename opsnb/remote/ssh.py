@@ -130,8 +130,13 @@ class SshConnection:
 
     async def _shell(self, line: asyncssh.SSHClientConnection) -> asyncssh.SSHClientProcess[bytes]:
         process = await line.create_process(START.decode(), encoding=None)
-        self._goes_on.setdefault(line, []).append(lambda: not process.channel.is_closing())
+        self._runs_on(line, lambda: not process.channel.is_closing())
         return process
+
+    def _runs_on(self, line: asyncssh.SSHClientConnection, goes_on: Callable[[], bool]) -> None:
+        """Remember a session of a connection, and no more those that have ended."""
+        others = [other for other in self._goes_on.get(line, ()) if other()]
+        self._goes_on[line] = [*others, goes_on]
 
     async def sftp(self) -> asyncssh.SFTPClient:
         """Begin an SFTP session on the server. It raises what :meth:`dial` does."""
@@ -140,7 +145,7 @@ class SshConnection:
     async def _files(self, line: asyncssh.SSHClientConnection) -> asyncssh.SFTPClient:
         client = await line.start_sftp_client()
         # It has no public way to ask.
-        self._goes_on.setdefault(line, []).append(lambda: client._handler._writer is not None)
+        self._runs_on(line, lambda: client._handler._writer is not None)
         return client
 
     async def reach(self, address: str) -> Line:

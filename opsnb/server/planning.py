@@ -164,8 +164,8 @@ class Planning(Questions):
         site = self.look()
         plan = self._told(plan_rollback(site, self.settings, to, why, self._once_at), site)
         if not files or plan.nothing:
-            return plan
-        return self._ask(lambda remote: _with_files(remote, site, plan))
+            return self._as_text(plan)
+        return self._as_text(self._ask(lambda remote: _with_files(remote, site, plan)))
 
     def plan_pin(self, name: str) -> Intended:
         """What :meth:`pin` would do; reads only."""
@@ -210,7 +210,12 @@ class Planning(Questions):
         rules = self._keeping(keep).rules
         sizes = bool(rules.bytes)
         site = self._ask(lambda remote: remote.state(users=rules.in_use, sizes=sizes))
-        return self._told(self._gated(plan_prune(site, rules, here.now())), site)
+        return self._as_text(self._told(self._gated(plan_prune(site, rules, here.now())), site))
+
+    def _as_text(self, plan: Plan) -> Plan:
+        from opsnb.server.siteplan import SitePlan  # noqa: PLC0415 - import opsnb stays quick
+
+        return SitePlan.of(plan, self.name)
 
     def _told(self, plan: Plan, site: Site) -> Plan:
         """The plan, with what would make its change wait, or refuse it, as things are now."""

@@ -353,4 +353,4 @@ def test_a_console_whose_kernel_was_ended_says_so(notebook: Notebook) -> None:
     notebook.restart()
     alert = panel(page).get_by_role("alert")
     expect(alert).to_contain_text("The kernel was ended", timeout=30_000)
-    assert panel(page).locator("[inert]").count() == 1
+    assert panel(page).locator("[inert]").count() == 3

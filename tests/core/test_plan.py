@@ -8,6 +8,7 @@ from datetime import timedelta
 from opsnb.core.plan import Plan
 from opsnb.core.plan_rollback import plan_rollback
 from opsnb.core.release import Release
+from opsnb.server.siteplan import SitePlan
 from tests.core import worlds
 
 LIVE = worlds.base(worlds.tree(worlds.file("a", "1")))
@@ -47,12 +48,14 @@ def test_a_plan_cannot_be_changed_by_accident() -> None:
 
 def test_a_plan_is_text_and_no_dump() -> None:
     two = worlds.site(worlds.release("20260101000001", 1), worlds.release(LIVE.name, 2, live=True))
-    plan = plan_rollback(two, worlds.settings())
+    plan = SitePlan.of(plan_rollback(two, worlds.settings()), "web1")
     assert str(plan).splitlines()[:2] == [
-        "rollback",
+        "rollback on web1",
         f"  current  {LIVE.name} → 20260101000001",
     ]
+    assert plan == SitePlan.of(plan_rollback(two, worlds.settings()), "web1")
     assert repr(plan) == f"<Plan rollback {LIVE.name} → 20260101000001>"
-    assert str(plan_rollback(two, worlds.settings(), LIVE.name)) == (
-        f"nothing to do: {LIVE.name} is live already"
+    nothing = plan_rollback(two, worlds.settings(), LIVE.name)
+    assert str(SitePlan.of(nothing, "web1")) == (
+        f"nothing to do on web1: {LIVE.name} is live already"
     )

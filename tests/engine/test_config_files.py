@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -338,7 +339,8 @@ def test_a_hook_of_a_rollback_tells_no_secret(
     (source / "index").write_text("two")
     server.deploy(source).wait()
     after = [f"echo the key is {VALUE}"]
-    configure(server, secret_vars={"KEY": origin}, after_rollback=after)
+    files = [{"path": ".env", "content": "{{ secrets.KEY }}"}]
+    configure(server, files=files, secret_vars={"KEY": origin}, after_rollback=after)
     job = server.rollback()
     job.wait()
     told = "".join(event.text for event in job.events if isinstance(event, Log))
@@ -352,7 +354,10 @@ def test_a_secret_that_cannot_be_had_keeps_nobody_from_rolling_back(
     server.deploy(source).wait()
     (source / "index").write_text("two")
     server.deploy(source).wait()
-    gone = {"KEY": {"env": "OPSNB_TEST_NOT_SET"}}
-    configure(server, secret_vars=gone, after_rollback=["true"])
+    gone = {"KEY": {"env": "OPSNB_TEST_NOT_SET"}, "OTHER": {"command": "sleep 60"}}
+    files = [{"path": ".env", "content": "{{ secrets.KEY }}"}]
+    configure(server, files=files, secret_vars=gone, after_rollback=["true"])
+    began = time.monotonic()
     report = server.rollback().wait()
-    assert any("not masked" in warning for warning in report.warnings)
+    assert time.monotonic() - began < 30
+    assert sum("not masked" in warning for warning in report.warnings) == 2

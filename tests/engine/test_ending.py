@@ -7,18 +7,20 @@ import json
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from opsnb.core import layout
 from opsnb.core.events import Event, Outcome, PhaseBegan, PhaseEnded
-from opsnb.core.release import State
+from opsnb.core.release import Record, State
 from opsnb.errors import DeployFailed, Disconnected, Interrupted, NotRestored, Restored
 from opsnb.job import Job
 from opsnb.remote.held import PosixHeld
 from opsnb.remote.shell import Call, Reply, Shell
-from opsnb.server import Server
+from opsnb.server import Server, here
 from tests.engine.conftest import configure, site
 from tests.engine.test_in_use import holding, versions
 from tests.support.site import faults
@@ -434,3 +436,20 @@ def test_a_pin_that_was_said_and_not_set_is_not_done(
     (release,) = server.look().releases
     assert not release.pinned
     assert server.pin(name).wait().outcome is Outcome.DONE
+
+
+def test_the_name_of_what_was_cleared_away_is_not_given_again(
+    server: Server, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its maker may wake up, and would take the new release for its own."""
+    now = datetime(2026, 3, 25, 12, tzinfo=UTC)
+    monkeypatch.setattr(here, "now", lambda: now)
+    (first,) = versions(server, source, "one")
+    dead = layout.next_name(now, frozenset([first]))
+    (site(server) / "releases" / dead).mkdir()
+    record = Record(name=dead, seq=2, state=State.UNFINISHED)
+    (site(server) / layout.record(dead)).write_bytes(record.encode())
+    report = server.deploy(changed(source, "two")).wait()
+    assert report.release > dead
+    assert not (site(server) / "releases" / dead).exists()
+    assert faults(site(server), server) == []

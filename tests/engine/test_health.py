@@ -31,7 +31,7 @@ from opsnb.errors import (
 )
 from opsnb.server import Server
 from tests.engine.conftest import configure, site
-from tests.support.process import running
+from tests.support.process import running, until
 from tests.support.sshd import absent, require
 
 QUICK = {"retries": 0, "timeout": 5}
@@ -363,6 +363,17 @@ def test_a_command_that_does_not_end_in_time_is_ended_and_tried_again(
         deploy(server, source, check)
     assert (site(server) / "tries").read_text() == "x\nx\n"
     assert not running("30.17"), "all that it started is ended, too"
+
+
+def test_an_abort_ends_a_command_with_all_it_started(server: Server, source: Path) -> None:
+    require("timeout")
+    configure(server, health=[{"command": "sleep 60.19 | cat", "timeout": 3000}])
+    job = server.deploy(source)
+    until(lambda: running("60.19"))
+    job.cancel()
+    with pytest.raises(Interrupted):
+        job.wait(30)
+    until(lambda: not running("60.19"), 10)
 
 
 @pytest.mark.parametrize("path", ["/silent", "/trickle"])

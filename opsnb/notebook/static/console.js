@@ -229,21 +229,20 @@ function ConsoleFace({ model, store }) {
   const back = () => row && !row.live && !row.back && ask("plan rollback", { to: row.name, why: "" });
   return html`<div class="opsnb-console" role="region" aria-label=${`Console of ${place.project}`}>
     ${store.gone && html`<div class="opsnb-band opsnb-warning" role="alert"><b>! The kernel was ended:</b> this console hears no more, and what it shows may not be so. <span class="opsnb-plain">Run its cell again.</span></div>`}
-    <div inert=${store.gone}>
-    <${Head} place=${place} site=${site} job=${job} glance=${glance} busy=${doing} ask=${ask} />
+    <div inert=${store.gone}><${Head} place=${place} site=${site} job=${job} glance=${glance} busy=${doing} ask=${ask} /></div>
     ${site && site.warnings.map((warning) => html`<div class="opsnb-band opsnb-warning" role="note"><b>! ${warning.title}:</b> ${warning.text} <span class="opsnb-plain">${warning.hint}</span></div>`)}
     <${Said} said=${said} waiting=${waiting} />
     <div class="opsnb-columns">
       <div class="opsnb-left">
-        <h4>Releases</h4>
+        <div inert=${store.gone}><h4>Releases</h4>
         ${site ? html`<${Releases} rows=${rows} shared=${site.shared} selected=${selected} select=${choose} act=${back} />
           ${rows.length > 0 && html`<${Selected} row=${row} live=${live} place=${place} busy=${running} ask=${ask} />`}`
           : html`<div class="opsnb-mute opsnb-empty">${doing.length ? `Looking at ${place.server}…` : `${place.server} was not seen. Refresh to try again.`}</div>`}
         ${diff && html`<div class="opsnb-card"><div class="opsnb-head"><b>From <span class="opsnb-mono">${diff.old}</span> to <span class="opsnb-mono">${diff.new}</span></b></div>
-          <${Counts} changes=${diff.changes} unchanged=${diff.unchanged} /><${Paths} changes=${diff.changes} /></div>`}
+          <${Counts} changes=${diff.changes} unchanged=${diff.unchanged} /><${Paths} changes=${diff.changes} /></div>`}</div>
         ${job && (runs || job.server === place.server) && html`<div class="opsnb-card"><${Job} store=${store} state=${job} /></div>`}
       </div>
-      <div class="opsnb-right-side">
+      <div class="opsnb-right-side" inert=${store.gone}>
         <h4>Change</h4>
         ${site && site.foreign && html`<${Adopt} place=${place} site=${site} busy=${running} ask=${ask} />`}
         <${Source} key=${place.server} place=${place} busy=${running} ask=${ask} />
@@ -257,6 +256,5 @@ function ConsoleFace({ model, store }) {
       </div>
     </div>
     <${Ran} ran=${ran || []} />
-    </div>
   </div>`;
 }

@@ -11,7 +11,7 @@ class JobStore {
     this.lines = new Lines();
     this.heard = Date.now();
     this.gone = false;
-    this.asked = 0;
+    this.asked = this.later = 0;
     this.note = "";
     this.job = null; // whose lines these are, where there may be another's
     this.parts = null;
@@ -23,7 +23,11 @@ class JobStore {
   }
   /** Ask for the lines so far; while they are on their way, not once more for each that comes before them. */
   hello() {
-    if (Date.now() - this.asked < AGAIN) return;
+    const early = this.asked + AGAIN - Date.now();
+    if (early > 0) {
+      this.later ||= setTimeout(() => { this.later = 0; this.hello(); }, early);
+      return;
+    }
     this.asked = Date.now();
     this.send({ do: "hello" });
   }
