@@ -1,4 +1,4 @@
-"""What a look by SFTP makes of an answer that does not come, and of a user that nobody named."""
+"""What SFTP makes of an answer that does not come, of a user whom nobody named, of what is left."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from opsnb.errors import Disconnected, StepFailed
+from opsnb.remote.sftp.lock import give_back
 from opsnb.remote.sftp.look import UNNAMED, _may_write
 from opsnb.remote.sftp.remote import _listing
 from opsnb.remote.sftp.wire import Item
@@ -48,3 +49,26 @@ def test_what_cannot_be_known_of_a_user_is_left_to_the_lock(
     user: str, uid: int, mode: int, may: bool
 ) -> None:
     assert _may_write(Item("d", mode, 4096, 0, uid), user) is may
+
+
+class Leaving:
+    """A session that tells what is removed, and who is to be left in there."""
+
+    def __init__(self) -> None:
+        self.removed: list[tuple[bytes, int | None]] = []
+
+    async def rename(self, old: bytes, new: bytes) -> None:
+        del old, new
+
+    async def lstat(self, _: bytes) -> Item:
+        return Item("d", 0o755, 4096, 0, 41234)
+
+    async def rmtree(self, path: bytes, owner: int | None = None) -> None:
+        self.removed.append((path, owner))
+
+
+async def test_others_are_shut_out_of_what_a_holder_leaves_before_it_is_removed() -> None:
+    """A release may be among it: where one into which others write could not all be removed."""
+    wire: Any = Leaving()
+    await give_back(wire, b".opsnb/held/mine")
+    assert wire.removed == [(b".opsnb/trash/mine", 41234)]

@@ -220,7 +220,9 @@ async def give_back(wire: Wire, place: bytes) -> None:
     gone = TRASH + b"/" + place.rpartition(b"/")[2]
     if await _moved(wire, place, gone):
         with suppress(StepFailed):
-            await wire.rmtree(gone)
+            # A release may be left in it into which others write, or from which they were shut out.
+            ours = await wire.lstat(gone)
+            await wire.rmtree(gone, ours.uid if ours else -1)
 
 
 async def rob(wire: Wire, holder: Holder) -> None:
