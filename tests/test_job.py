@@ -329,33 +329,38 @@ class Tidying:
         self.tidy.set()
 
 
-def test_an_interrupt_that_follows_the_abort_it_was_meant_as_cuts_nothing_short() -> None:
-    """A view whose Abort is not acknowledged soon interrupts the cell that waits."""
+@pytest.fixture
+def aborted() -> tuple[Tidying, Job]:
+    """A job that was told to stop, and tidies up."""
     work = Tidying()
     job = Job("test", "web1", work)
     assert work.begun.wait(20)
     job.cancel()
+    return work, job
+
+
+def test_an_interrupt_that_follows_the_abort_it_was_meant_as_cuts_nothing_short(
+    aborted: tuple[Tidying, Job],
+) -> None:
+    """A view whose Abort is not acknowledged soon interrupts the cell that waits."""
+    work, job = aborted
     threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
     job.wait(20)
     assert work.cancelled == 1
 
 
-def test_a_second_abort_is_one() -> None:
-    work = Tidying()
-    job = Job("test", "web1", work)
-    assert work.begun.wait(20)
-    job.cancel()
+def test_a_second_abort_is_one(aborted: tuple[Tidying, Job]) -> None:
+    work, job = aborted
     time.sleep(0.1)
     job.cancel()
     job.wait(20)
     assert work.cancelled == 2
 
 
-def test_the_log_is_open_until_the_work_has_ended_whoever_still_waits() -> None:
-    work = Tidying()
-    job = Job("test", "web1", work)
-    assert work.begun.wait(20)
-    job.cancel()
+def test_the_log_is_open_until_the_work_has_ended_whoever_still_waits(
+    aborted: tuple[Tidying, Job],
+) -> None:
+    work, job = aborted
     job._ran.cancel()  # as at the end of the program
     assert work.tidy.wait(20)
     assert job.log_file

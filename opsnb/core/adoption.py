@@ -369,9 +369,14 @@ def _paths(lines: bytes) -> list[bytes]:
 
 
 def path_of(line: bytes) -> bytes:
-    """The path of a line of a listing; a link's follows its target."""
+    """The path of a line of a listing."""
+    return _named(line)[1]
+
+
+def _named(line: bytes) -> tuple[bytes, bytes]:
+    """Where a line says that a link leads, and its path, which follows that; of others b""."""
     kind, _, size, _, _, _, rest = line.split(b" ", 6)
-    return rest[int(size) + 1 :] if kind == b"l" else rest
+    return (rest[: int(size)], rest[int(size) + 1 :]) if kind == b"l" else (b"", rest)
 
 
 def fresh(now: bytes, then: bytes) -> list[bytes]:
@@ -521,12 +526,12 @@ def _refuse_led_to(on: Grounds, gone: Iterable[bytes]) -> None:
     """The copies of absolute links lead to the old place still."""
     root = _plainly(on.site.deploy_to.encode("utf-8", "surrogateescape"))
     reached = {up for path in gone for up in (path, *parents(path))}
-    for line in on.here.split(b"\0"):
-        target = _target(line)
+    for line in filter(None, on.here.split(b"\0")):
+        target, path = _named(line)
         there = _plainly(target) + b"/"
         if there.startswith(root + b"/") and there[len(root) + 1 : -1] in {b"", *reached}:
             raise NotReady(
-                f"{safe(path_of(line))} is a link to {safe(target)}, which would be removed",
+                f"{safe(path)} is a link to {safe(target)}, which would be removed",
                 "Let its copy in current/ lead to where that is now, in shared/ or in the release, "
                 "remove the old link, and finish again.",
             )
@@ -536,14 +541,6 @@ def _plainly(path: bytes) -> bytes:
     """An absolute path without what says nothing; other ones are no such."""
     parts = [part for part in path.split(b"/") if part not in (b"", b".")]
     return b"/" + b"/".join(parts) if path.startswith(b"/") else b""
-
-
-def _target(line: bytes) -> bytes:
-    """Where a line of a listing says that a link leads; empty for what is none."""
-    if not line.startswith(b"l "):
-        return b""
-    _, _, size, _, _, _, rest = line.split(b" ", 6)
-    return rest[: int(size)]
 
 
 def _unchanged(on: Grounds) -> tuple[tuple[bytes, ...], tuple[tuple[bytes, str], ...]]:

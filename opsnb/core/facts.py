@@ -55,23 +55,19 @@ class Change:
     paths: tuple[str, ...]
 
 
-def nothing(plan: Plan, server: str = "") -> str:
+def nothing(plan: Plan, server: str) -> str:
     """Why a plan has nothing to do, as a sentence.
 
     Args:
         plan: A plan with nothing to do.
-        server: The server's name; empty where that goes without saying.
+        server: The server's name.
     """
     said = {
         "prune": "there is nothing to remove",
         "rollback": f"{safe(plan.name)} is live already",
         "deploy": f"the live release {safe(plan.previous)} is already what the source holds",
     }
-    return f"nothing to do{_on(server)}: {said[plan.verb]}"
-
-
-def _on(server: str) -> str:
-    return f" on {safe(server)}" if server else ""
+    return f"nothing to do on {safe(server)}: {said[plan.verb]}"
 
 
 def changes(found: Difference) -> list[Change]:
@@ -227,12 +223,12 @@ def _named(paths: tuple[bytes, ...]) -> str:
     return f"{names} and {more:,} more" if more > 0 else names
 
 
-def plan_text(plan: Plan, server: str = "") -> str:
+def plan_text(plan: Plan, server: str) -> str:
     """A plan in words, a line for each thing that will happen.
 
     Args:
         plan: The plan.
-        server: The server's name; empty where that goes without saying.
+        server: The server's name.
     """
     if plan.nothing:
         return nothing(plan, server)
@@ -244,12 +240,12 @@ def in_words(verb: str, server: str, facts: Sequence[Fact], width: int) -> str:
 
     Args:
         verb: The change.
-        server: The server's name; empty where that goes without saying.
+        server: The server's name.
         facts: What will happen.
         width: Columns of the titles.
     """
     told = [f"  {fact.title:<{width}}{fact.text}" for fact in facts]
-    return "\n".join([f"{verb}{_on(server)}", *told])
+    return "\n".join([f"{verb} on {safe(server)}", *told])
 
 
 # --- the end of a change -----------------------------------------------------------------------

@@ -217,8 +217,7 @@ class SshConnection:
     def _drop(self, line: asyncssh.SSHClientConnection) -> None:
         """Close a connection, and those of the jump hosts that it goes through."""
         self._goes_on.pop(line, None)
-        for one in (line, *reversed(self._hops.pop(line, []))):
-            one.abort()
+        _abort(*self._hops.pop(line, ()), line)
 
     def _alive(self) -> list[asyncssh.SSHClientConnection]:
         """The connections that are not known to have ended."""
@@ -330,8 +329,7 @@ class SshConnection:
                 target = await self._options(address.host, address.user, address.port, through)
             line = await self._reach(target)
         except BaseException:
-            for hop in reversed(hops):
-                hop.abort()
+            _abort(*hops)
             raise
         self._hops[line] = hops
         return line
@@ -400,6 +398,12 @@ class SshConnection:
                 "opsnb never connects unchecked. Name a known_hosts file there instead.",
             )
         return _Hop(host, options, met, through)
+
+
+def _abort(*lines: asyncssh.SSHClientConnection) -> None:
+    """Close connections, the last one first: it may go through those before it."""
+    for line in reversed(lines):
+        line.abort()
 
 
 def _suit_tinyssh(line: asyncssh.SSHClientConnection) -> None:

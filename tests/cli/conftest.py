@@ -67,14 +67,18 @@ class Shell:
         return {**kept, **base, "PYTHONIOENCODING": "utf-8", **self.extra}
 
     def __call__(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return self.program(*OPSNB, *args, **env)
+
+    def program(self, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end in the folder, with more variables."""
         return subprocess.run(
-            [*OPSNB, *args],
+            argv,
             cwd=self.folder,
             env={**self.env, **env},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
-            timeout=40,
+            timeout=60,
             check=False,
         )
 

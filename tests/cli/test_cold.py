@@ -96,20 +96,6 @@ finally:
 """
 
 
-def fresh(shell: Shell, *argv: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end in the shell's folder, with more variables."""
-    return subprocess.run(
-        argv,
-        cwd=shell.folder,
-        env={**shell.env, **more},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
-
-
 @dataclass
 class Cold:
     """Runs a verb as a fresh process that says what it has loaded."""
@@ -125,7 +111,7 @@ class Cold:
         site = f"ssh://{self.server.user}@127.0.0.1:{self.server.port}{self.shell.deploy_to}"
         python = [sys.executable, "-W", "error", "-c", program, str(place)]
         config = ["--ssh-config", str(self.server.ssh_config)]
-        ran = fresh(self.shell, *python, *config, verb, site, *more)
+        ran = self.shell.program(*python, *config, verb, site, *more)
         assert ran.returncode == 0, ran.stderr
         begun, ended = json.loads(place.read_text())
         return set(begun), set(ended)
@@ -220,7 +206,7 @@ def test_no_package_is_asked_what_it_offers(shell: Shell, said: str | None) -> N
     shell.deployed("v1")
     words = ("deploy", shell.server, shell.source("v2"), "--yes")
     more = {"PYDANTIC_DISABLE_PLUGINS": said} if said else {}
-    ran = fresh(shell, sys.executable, "-c", OFFERS, *words, **more)
+    ran = shell.program(sys.executable, "-c", OFFERS, *words, **more)
     assert ran.returncode == 0, ran.stderr
     # What the command starts is told what it was told itself.
     assert ran.stderr.splitlines()[-1] == f"0 {said}"
@@ -288,7 +274,7 @@ def test_only_what_is_over_in_a_moment_looks_for_no_garbage(
 ) -> None:
     shell.deployed("v1")
     words = [word.format(server=shell.server) for word in args]
-    ran = fresh(shell, sys.executable, "-c", COLLECTS, *words)
+    ran = shell.program(sys.executable, "-c", COLLECTS, *words)
     assert ran.stderr.splitlines()[-1] == f"{collects} True"
 
 
