@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import opsnb
+from opsnb.errors import ConnectError
 from opsnb.job import Job
 from opsnb.notebook.console import pictures
 from opsnb.notebook.console.code import PLAN, call
@@ -200,12 +201,12 @@ def test_a_server_that_is_not_there_is_said_and_another_can_be_picked(
 @pytest.fixture
 def leaving(
     demo: opsnb.DemoProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str], Sight]]:
-    """An unlocked desk whose user picks another server while this one answers a question."""
+) -> Iterator[Callable[..., Sight]]:
+    """An unlocked desk whose user picks another server while this one answers, or fails to."""
     project = guarded(demo, tmp_path)
     project.server("local").deploy(demo.site("v1")).wait()
 
-    def leaves(question: str) -> Sight:
+    def leaves(question: str, error: Exception | None = None) -> Sight:
         sight = Sight(project, "local")
         sight.do("unlock")
         asked = getattr(sight.desk.server, question)
@@ -215,6 +216,8 @@ def leaving(
             monkeypatch.undo()
             sight.desk.do({"do": "pick", "server": "web1"})
             sight.desk.do({"do": "unlock"})
+            if error:
+                raise error
             return answer
 
         monkeypatch.setattr(sight.desk.server, question, ask)
@@ -225,13 +228,13 @@ def leaving(
 
 
 def test_a_change_of_a_server_that_was_left_meanwhile_is_not_begun(
-    leaving: Callable[[str], Sight],
+    leaving: Callable[..., Sight],
 ) -> None:
     sight = leaving("look")
     left, (name,) = sight.desk.server, names(sight)
     said = sight.do("pin", name=name, sure=True)
     assert sight.desk.server.name == "web1"
-    assert "another server was picked: nothing was changed on local" in said["text"]
+    assert said["text"] == "local: another server was picked meanwhile: nothing was changed"
     assert sight.jobs == []
     assert not left.look().releases[0].pinned
 
@@ -245,13 +248,37 @@ def test_a_change_of_a_server_that_was_left_meanwhile_is_not_begun(
     ],
 )
 def test_an_answer_of_a_server_that_was_left_meanwhile_is_not_shown(
-    leaving: Callable[[str], Sight], question: str, wish: dict[str, Any], part: str
+    leaving: Callable[..., Sight], question: str, wish: dict[str, Any], part: str
 ) -> None:
     sight = leaving(question)
     sight.do(**{"what" if key == "do" else key: value for key, value in wish.items()})
     shown = sight.now[part]
     assert sight.desk.proposal is None
     assert shown is None or (part == "site" and not shown["releases"]), shown
+
+
+def test_what_went_wrong_at_a_server_that_was_left_is_told_under_its_name(
+    leaving: Callable[..., Sight],
+) -> None:
+    said = leaving("audit_log", ConnectError("no answer", "Is it up?")).do("audit")
+    assert (said["kind"], said["text"], said["hint"]) == ("error", "local: no answer", "Is it up?")
+
+
+def test_what_went_wrong_there_by_itself_is_not_told(leaving: Callable[..., Sight]) -> None:
+    said = leaving("look", ConnectError("no answer")).do("glance")
+    assert said["kind"] == "done"
+    assert "web1" in said["text"]
+
+
+def test_a_server_that_cannot_be_reached_says_so_without_its_name_where_it_is_shown(
+    sight: Sight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise ConnectError("no answer")
+
+    monkeypatch.setattr(sight.desk.server, "look", fail)
+    assert sight.do("pick", server="demo")["text"] == "no answer"
+    assert sight.do("refresh")["text"] == "no answer"
 
 
 def test_a_plan_that_is_applied_twice_at_once_is_carried_out_once(

@@ -3,7 +3,8 @@
 Rule 1: a wish ends in an answer: what was done, or what went wrong and what to do next.
 Rule 2: a change needs an unlocked console, a plan that is still true where there is one to make,
         and the confirmation that the environment asks for. All three are checked here.
-Rule 3: an answer for a server that is no longer picked is dropped.
+Rule 3: an answer for a server that is no longer picked is dropped; what went wrong there is told
+        under its name, if it was asked for.
 """
 
 from __future__ import annotations
@@ -84,12 +85,14 @@ class Desk:
         self._guard = threading.Lock()
         self._shown: object = None
         self._ran: list[str] = []
+        self._arrivals: dict[str, Callable[[Wish], str]] = {
+            "begin": self._first,
+            "pick": self._picked,
+        }
         self._wishes: dict[str, Callable[[Wish, Visit], None]] = {
-            "begin": self._begin,
             "refresh": self._refresh,
             "glance": self._glance,
             "settle": self._settle,
-            "pick": self._pick,
             "lock": self._lock,
             "unlock": self._unlock,
             "plan": self._plan,
@@ -119,24 +122,36 @@ class Desk:
         Args:
             wish: What is asked for, under ``do``, with what belongs to it.
         """
+        asked, visit = str(wish.get("do")), self.visit
         try:
-            act = self._wishes.get(str(wish.get("do")))
-            if act is None:
-                raise ConfigError(f"the console cannot do {safe(str(wish.get('do')))!r}")
-            if wish.get("do") not in QUIET:
+            if asked not in QUIET:
                 self._show("said", None)
-            act(wish, self.visit)
+            if named := self._arrivals.get(asked):
+                visit = self._arrive(named(wish))
+                self._look(visit)
+            elif act := self._wishes.get(asked):
+                act(wish, visit)
+            else:
+                raise ConfigError(f"the console cannot do {safe(asked)!r}")
         except OpsnbError as error:
-            self._say("error", error.message, error.hint)
+            self._failed(asked, visit, error.message, error.hint)
         except Exception as error:  # noqa: BLE001 - the last border before a silent click
             said = f"a bug in opsnb: {type(error).__name__}: {error}"
-            self._say("error", said, "Nothing more was done.", traceback.format_exc())
+            self._failed(asked, visit, said, "Nothing more was done.", traceback.format_exc())
 
     # --- what is shown -------------------------------------------------------------------------
 
     def _say(self, kind: str, text: str, hint: str = "", trace: str = "") -> None:
         said = {"kind": kind, "text": safe(text), "hint": safe(hint), "trace": trace}
         self._show("said", {**said, "clock": f"{_now():%H:%M:%S} UTC"})
+
+    def _failed(self, asked: str, visit: Visit, text: str, hint: str, trace: str = "") -> None:
+        """Say what went wrong, and of which server if another one is shown by now."""
+        with self._guard:
+            if visit is self.visit:
+                self._say("error", text, hint, trace)
+            elif asked not in QUIET:
+                self._say("error", f"{visit.server.name}: {text}", hint, trace)
 
     def _ran_line(self, line: str) -> None:
         self._ran = [*self._ran, line][-HISTORY:]
@@ -156,7 +171,8 @@ class Desk:
 
     # --- looking -------------------------------------------------------------------------------
 
-    def _arrive(self, name: str) -> None:
+    def _arrive(self, name: str) -> Visit:
+        """Pick a server; a change that runs there is followed."""
         visit = Visit(self.project.server(name))
         with self._guard:
             self.visit = visit
@@ -165,18 +181,17 @@ class Desk:
             for part in ("site", "audit", "diff", "plan"):
                 self._show(part, None)
             self._show_place()
+            running = [job for job in visit.server.jobs if not job.done]
+            if running:
+                self._follow(running[-1])
         self._ran_line(f"server = project.server({name!r})")
-        running = [job for job in visit.server.jobs if not job.done]
-        if running:
-            self._follow(running[-1])
-        self._look(visit)
+        return visit
 
-    def _begin(self, wish: Wish, visit: Visit) -> None:
+    def _first(self, wish: Wish) -> str:
         del wish
-        self._arrive(visit.server.name)
+        return self.server.name
 
-    def _pick(self, wish: Wish, visit: Visit) -> None:
-        del visit
+    def _picked(self, wish: Wish) -> str:
         name = str(wish.get("server", ""))
         environment = wish.get("environment")
         if environment is not None and not name:
@@ -184,7 +199,7 @@ class Desk:
             name = next((n for n, table in tables if table.environment == environment), "")
         if name not in self.project.config.servers:
             raise ConfigError(f"no server is called {safe(name)!r}")
-        self._arrive(name)
+        return name
 
     def _refresh(self, wish: Wish, visit: Visit) -> None:
         del wish
@@ -276,9 +291,7 @@ class Desk:
             ConfigError: Another one was picked meanwhile.
         """
         if visit is not self.visit:
-            raise ConfigError(
-                f"another server was picked: nothing was changed on {safe(visit.server.name)}"
-            )
+            raise ConfigError("another server was picked meanwhile: nothing was changed")
 
     def _allowed(self, wish: Wish, visit: Visit) -> None:
         """Whether a change may begin.
@@ -367,7 +380,8 @@ class Desk:
                 job = server.rollback(made)
             else:
                 job = server.prune(made)
-        self._began(job, call(str(verb), PLAN, wait=True))
+            self._follow(job)
+        self._ran_line(call(str(verb), PLAN, wait=True))
 
     def _start(self, wish: Wish, visit: Visit, verb: str, *said: Any, **more: Any) -> None:
         """Begin a change where it is allowed, and where nobody picks another server meanwhile.
@@ -381,8 +395,8 @@ class Desk:
         """
         with self._guard:
             self._allowed(wish, visit)
-            job: Job = getattr(visit.server, verb)(*said, **more)
-        self._began(job, call(verb, *said, **more, wait=True))
+            self._follow(getattr(visit.server, verb)(*said, **more))
+        self._ran_line(call(verb, *said, **more, wait=True))
 
     def _pin(self, wish: Wish, visit: Visit) -> None:
         self._allowed(wish, visit)
@@ -407,10 +421,6 @@ class Desk:
 
     def _adopt(self, wish: Wish, visit: Visit) -> None:
         self._start(wish, visit, "adopt")
-
-    def _began(self, job: Job, line: str) -> None:
-        self._ran_line(line)
-        self._follow(job)
 
 
 def _reason(wish: Wish, what: str) -> str:
