@@ -45,7 +45,7 @@ class Address:
         if parts.password is not None:
             raise ValueError("a password does not belong in an address: use keys or an agent")
         path = "/" + "/".join(part for part in _path(parts.path).split("/") if part)
-        user, host = unquote(parts.username or ""), parts.hostname or ""
+        user, host = unquote(parts.username or ""), _host(parts.netloc)
         if scheme != "file" and not re.fullmatch(r"[\w.:%][\w.:%-]*", host):
             raise ValueError(form)
         if scheme == "file" and parts.netloc:
@@ -60,6 +60,12 @@ class Address:
         if re.search(r"[\ud800-\udfff]", path + user):
             raise ValueError("the address is no UTF-8")
         return cls(scheme=scheme, user=user, host=host, port=parts.port or 0, path=path)
+
+
+def _host(netloc: str) -> str:
+    """The host as it is written: an alias of ssh's configuration may have capitals."""
+    place = netloc.rpartition("@")[2]
+    return place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]
 
 
 def _path(quoted: str) -> str:

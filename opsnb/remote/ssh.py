@@ -388,7 +388,7 @@ class SshConnection:
             # Without keys first: asyncssh fails at a file that is named and missing.
             options = await make(client_keys=None)
             files = named.known_hosts(options.config) | named.identities(options.config)
-            options = await make(**files)
+            options = await make(**files, **_known_as(options))
         except (asyncssh.Error, ValueError, OSError, RuntimeError) as error:
             raise ConnectError(f"ssh's configuration cannot be used: {_said(error)}") from error
         if options.known_hosts is None:
@@ -404,6 +404,14 @@ def _abort(*lines: asyncssh.SSHClientConnection) -> None:
     """Close connections, the last one first: it may go through those before it."""
     for line in reversed(lines):
         line.abort()
+
+
+def _known_as(options: asyncssh.SSHClientConnectionOptions) -> dict[str, object]:
+    """The name that the host key is looked up under: in small letters, as ssh does it."""
+    host = options.host
+    if options.host_key_alias or options.canonicalize_hostname or ":" in host:
+        return {}
+    return {} if host == host.lower() else {"host_key_alias": host.lower()}
 
 
 def _suit_tinyssh(line: asyncssh.SSHClientConnection) -> None:

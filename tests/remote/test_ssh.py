@@ -143,6 +143,20 @@ def test_a_host_alias_of_the_ssh_config_is_followed(sshd: RealSshd) -> None:
     one.close()
 
 
+@pytest.mark.parametrize("name", ["", "  HostName LocalHost\n"], ids=["host", "alias"])
+def test_capitals_match_the_ssh_config_and_the_known_host_in_small_letters(
+    sshd: RealSshd, tmp_path: Path, name: str
+) -> None:
+    host = "Web1" if name else "LocalHost"
+    known = sshd.known_hosts.read_text()
+    key = next(line.split(" ", 1)[1] for line in known.splitlines() if "ed25519" in line)
+    extra = f"Host {host}\n{name}  Port {sshd.port}\n  User {sshd.user}\n"
+    config = configured(sshd, tmp_path, f"[localhost]:{sshd.port} {key}\n", extra)
+    one = Server(f"ssh://{host}/srv/x", ssh_config=config)
+    assert one.look().user == sshd.user
+    one.close()
+
+
 def test_a_jump_host_is_used_and_its_key_is_checked(sshd: RealSshd, tmp_path: Path) -> None:
     with RealSshd() as jump:
         known = jump.known_hosts.read_text() + sshd.known_hosts.read_text()
