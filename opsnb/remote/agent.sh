@@ -1,7 +1,7 @@
 # opsnb's agent: what runs on the server, in one long-lived /bin/sh.
 #
-# It is sent down the standard input of `exec /bin/sh -s` after two lines that set N (a nonce) and
-# D (deploy_to); nothing follows until it has said that it is ready, so no shell reads too far.
+# It is sent down the standard input of a /bin/sh after two lines that set N (a nonce) and D
+# (deploy_to), without its comments and indentation; see agent.py.
 # Then each line is a call: the name of a function below and its quoted arguments. After a call that
 # begins with "< " a payload follows, which is the function's standard input: frames of a line with
 # a length, and so many bytes; "0" ends it, "x" gives it up.
@@ -1170,7 +1170,7 @@ second() {
     return "$s"
 }
 
-# The script itself comes from standard input, so that is moved only once all of it has been read.
+# The script itself may come from standard input, so that is moved only once all of it has been read.
 serve() {
     exec 3<&0 </dev/null
     reply "$$"

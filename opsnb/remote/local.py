@@ -14,7 +14,7 @@ from opsnb.remote.shell import Data, Pipes
 
 
 class LocalPipes:
-    """The streams of a ``/bin/sh -s`` on this machine.
+    """The streams of a ``/bin/sh`` on this machine.
 
     Args:
         process: The shell, started in a session of its own.
@@ -67,10 +67,10 @@ def local_remote(deploy_to: str, step_timeout: float, connect_timeout: float) ->
         connect_timeout: Seconds until the shell has failed to start.
     """
 
-    async def dial() -> Pipes:
+    async def dial(program: str = "") -> Pipes:
         process = await asyncio.create_subprocess_exec(
             "/bin/sh",
-            "-s",
+            *(("-c", program) if program else ("-s",)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -26,6 +26,7 @@ from opsnb.errors import (
     RemoteError,
     StepTimedOut,
 )
+from opsnb.remote.agent import READER
 from opsnb.remote.base import Changes, Exit, Glance, Held, Line, OnOutput, Texts, Theirs
 from opsnb.remote.command import Command
 from opsnb.remote.held import QUICK, PosixHeld
@@ -52,7 +53,8 @@ from opsnb.remote.replies import (
 )
 from opsnb.remote.shell import Call, Pipes, Reply, Shell
 
-Dial = Callable[[], Awaitable[Pipes]]
+FAR = 0.01  # seconds to the server and back
+Dial = Callable[[str], Awaitable[Pipes]]
 Reach = Callable[[str], Awaitable[Line]]
 
 
@@ -61,7 +63,8 @@ class PosixRemote:
 
     Args:
         deploy_to: The deployment path.
-        dial: Opens a ``/bin/sh -s`` on the server; connects first when it has to.
+        dial: Opens a ``/bin/sh`` on the server, with a program (``-c``), or one that reads it
+            (``-s``) when that is empty; connects first when it has to.
         hang_up: Closes the connection.
         step_timeout: Seconds until a copying or flushing step has failed.
         connect_timeout: Seconds until connecting has failed.
@@ -90,6 +93,7 @@ class PosixRemote:
         self._next: asyncio.Future[Shell] | None = None
         self._opening = asyncio.Lock()
         self._packers: frozenset[str] = frozenset()
+        self._plain = False
 
     @property
     def packing(self) -> Packer:
@@ -101,9 +105,27 @@ class PosixRemote:
         """Seconds to the server and back; None when that is not known."""
         return self._round_trip()
 
-    async def _open(self) -> Shell:
-        shell = Shell(await self._dial(), self.deploy_to)
+    async def _open(self, *, ahead: bool = False) -> Shell:
+        """A further shell.
+
+        Args:
+            ahead: Whether it need not be ready. It may then be found out by the first calls alone
+                that it does not unpack the agent.
+        """
+        if not self._plain:
+            with suppress(NotReady):
+                shell = Shell(await self._dial(READER), self.deploy_to, packed=True)
+                await shell.begin(self._connect_timeout)
+                if not ahead:
+                    await shell.ready()
+                return shell
+        return await self._open_plain()
+
+    async def _open_plain(self) -> Shell:
+        """A further shell that has nothing to unpack; so are all that come after it."""
+        shell = Shell(await self._dial(""), self.deploy_to)
         await shell.open(self._connect_timeout)
+        self._plain = True
         return shell
 
     async def spare_shell(self) -> Shell | None:
@@ -115,7 +137,8 @@ class PosixRemote:
 
     async def connect(self) -> None:
         """Connect, and open the shell for questions, unless that was done."""
-        await self.asks(())
+        async with self._opening:
+            await self._asked()
 
     def _stand_by(self) -> None:
         """Open the shell of the next change already, so that it need not wait for it."""
@@ -172,13 +195,12 @@ class PosixRemote:
         """Call functions of the agent that only look, sent together."""
         for attempt in (1, 2):
             async with self._opening:
-                fresh = self._shell is None or self._shell.broken
-                if self._shell is None or self._shell.broken:
-                    if self._shell is not None:
-                        await self._drop_next()
-                    self._shell = await self._open()
-                shell = self._shell
+                shell, fresh = await self._asked()
             try:
+                return await shell.batch(calls)
+            except NotReady:
+                async with self._opening:
+                    self._shell = shell = await self._open_plain()
                 return await shell.batch(calls)
             except Disconnected:
                 # An idle connection that died meanwhile, or a shell that another question was
@@ -186,6 +208,15 @@ class PosixRemote:
                 if fresh or attempt == 2:
                     raise
         raise AssertionError("unreachable")
+
+    async def _asked(self) -> tuple[Shell, bool]:
+        """The shell for questions, and whether it is a new one."""
+        if self._shell is not None and not self._shell.broken:
+            return self._shell, False
+        if self._shell is not None:
+            await self._drop_next()
+        self._shell = await self._open(ahead=True)
+        return self._shell, True
 
     async def look(self) -> Site:
         """See :meth:`Remote.look`."""
@@ -217,6 +248,9 @@ class PosixRemote:
             Call("live", timeout=self._step_timeout),
             Call("aside", timeout=self._step_timeout, beside=True),
         ]
+        await self.connect()
+        if (self.round_trip or 0.0) > FAR:  # nearer it would take longer than it saves
+            self._stand_by()
         look, live, aside = await self.asks([Call("look"), *others])
         self._stand_by()
         site = self._seen(look)
@@ -295,7 +329,7 @@ class PosixRemote:
 
     async def run(self, script: str, directory: str, timeout: float, on_output: OnOutput) -> Exit:
         """See :meth:`Remote.run`."""
-        command = Command(await self._dial(), on_output)
+        command = Command(await self._dial(""), on_output)
         return await command.run(script, self.deploy_to, directory, timeout, self._connect_timeout)
 
     async def reach(self, address: str) -> Line:

@@ -5,6 +5,9 @@ marked as such; a call costs one round trip, and calls that are sent together co
 Rule 2: a call that is cut off (deadline, cancellation, lost connection) ends the shell for good,
 since nobody knows how far it had read.
 Rule 3: what comes back is bytes within a limit, ended by a word that nobody on the server can know.
+Rule 4: a plain shell is told nothing before it has said that it is ready, since it reads further
+than its script goes. One that was given a line to read it with (``READER``) reads just that: calls
+follow at once.
 """
 
 from __future__ import annotations
@@ -15,17 +18,18 @@ import secrets
 import shlex
 import time
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.resources import files
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from opsnb.core.text import safe
 from opsnb.errors import Disconnected, NotReady, RemoteError, StepTimedOut
+from opsnb.remote import agent
 from opsnb.remote.pack import Packer, unpacked
 
 Data = bytes | bytearray | memoryview
+T = TypeVar("T")
 
 FRAME = 256 * 1024
 SHORT = 16 * 1024  # bytes that are copied rather than sent on their own
@@ -39,7 +43,6 @@ ERRORS_LIMIT = 8 * 1024 * 1024  # of the complaints of calls that were sent toge
 _OF_TREES = frozenset(
     ("live", "aside", "changes", "manifest", "spare_manifest", "hashes", "stats", "finish", "audit")
 )
-START = b"exec /bin/sh -s"
 
 
 class Pipes(Protocol):
@@ -127,25 +130,29 @@ class Shell:
     """The agent on a server, ready for calls.
 
     Args:
-        pipes: The streams of ``exec /bin/sh -s``.
+        pipes: The streams of a ``/bin/sh``.
         deploy_to: The deployment path.
+        packed: Whether it was started with ``READER``; otherwise with ``-s``.
     """
 
-    def __init__(self, pipes: Pipes, deploy_to: str) -> None:
+    def __init__(self, pipes: Pipes, deploy_to: str, *, packed: bool = False) -> None:
         self._pipes = pipes
+        self._packed = packed
         self._nonce = secrets.token_hex(16).encode()
         self._deploy_to = deploy_to
         self._turn = asyncio.Lock()
         self._out = _Stream(self._nonce)
         self._err = _Stream(self._nonce, complaints=True)
         self._readers: list[asyncio.Task[None]] = []
+        self._until = 0.0
+        self._is_ready = False
         self._sent = 0
         self._stopped = 0
         self.pid = 0
         self.broken = False
 
     async def open(self, timeout: float) -> None:
-        """Start the agent.
+        """Start the agent, and wait until it is ready.
 
         Args:
             timeout: Seconds until it has failed.
@@ -155,17 +162,45 @@ class Shell:
             Disconnected: The connection went away.
             StepTimedOut: It did not answer.
         """
+        await self.begin(timeout)
+        await self.ready()
+
+    async def begin(self, timeout: float) -> None:
+        """Start the agent; the first calls wait until it is ready.
+
+        Args:
+            timeout: Seconds until it has failed.
+
+        Raises:
+            NotReady: There is no ``/bin/sh`` that can run it.
+            StepTimedOut: It took nothing.
+        """
+        self._until = asyncio.get_running_loop().time() + timeout
         self._readers = [
             asyncio.create_task(self._pump(self._pipes.read_out, self._out)),
             asyncio.create_task(self._pump(self._pipes.read_err, self._err)),
         ]
         head = f"N={self._nonce.decode()}\nD={shlex.quote(self._deploy_to)}\n"
-        agent = files("opsnb.remote").joinpath("agent.sh").read_bytes()
+        text = agent.script(head.encode("utf-8", "surrogateescape"), packed=self._packed)
+        await self._starting(self._pipes.write(text))
+
+    async def ready(self) -> None:
+        """Wait until the agent is ready. It raises what :meth:`open` does."""
+        if not self._is_ready:
+            self.pid = await self._starting(self._greeting())
+            self._is_ready = True
+
+    async def _greeting(self) -> int:
+        """What an agent says first: the number of its process."""
+        pid, _ = await self._out.reply()
+        await self._err.reply()
+        return pid
+
+    async def _starting(self, step: Coroutine[Any, Any, T]) -> T:
+        """Take a step of the start, within the time that there is for all of it."""
         try:
-            async with asyncio.timeout(timeout):
-                await self._pipes.write(head.encode("utf-8", "surrogateescape") + agent)
-                self.pid, _ = await self._out.reply()
-                await self._err.reply()
+            async with asyncio.timeout_at(self._until):
+                return await step
         except TimeoutError as error:
             await self.close()
             raise StepTimedOut("the server's shell did not answer") from error
@@ -223,6 +258,7 @@ class Shell:
         Raises:
             StepTimedOut: One did not end in time; the shell is closed.
             Disconnected: The connection went away: which of them ran is unknown.
+            NotReady: They are the first, and there is no ``/bin/sh`` that can run the agent.
         """
         lines = [call.line() for call in calls]
         for place, call in enumerate(calls):
@@ -231,13 +267,16 @@ class Shell:
         async with self._turn:
             if self.broken:
                 raise Disconnected("the connection to the server's shell is closed")
-            if self._out.answered():
+            if not self._packed:
+                await self.ready()
+            if self._is_ready and self._out.answered():
                 await self.close()
                 raise RemoteError("the server answered what it was not asked")
             self._out.limit = max((call.limit for call in calls), default=REPLY_LIMIT)
             writing = asyncio.create_task(self._write(list(zip(lines, calls, strict=True))))
             writing.add_done_callback(self._written)
             try:
+                await self.ready()
                 replies: list[Reply] = []
                 for place, call in enumerate(calls):
                     reply = await self._answer(call)

@@ -27,7 +27,7 @@ from opsnb.remote.base import Line
 from opsnb.remote.libraries import no_compiler
 from opsnb.remote.near import host_and_port
 from opsnb.remote.posix import PosixRemote
-from opsnb.remote.shell import START, Data, Pipes
+from opsnb.remote.shell import Data, Pipes
 
 with no_compiler():
     import asyncssh
@@ -118,18 +118,24 @@ class SshConnection:
         self._connecting = asyncio.Lock()
         self._prompt: set[asyncio.Task[None]] = set()
 
-    async def dial(self) -> Pipes:
-        """Open ``/bin/sh -s`` on the server, connecting first when there is no connection.
+    async def dial(self, program: str = "") -> Pipes:
+        """Open ``/bin/sh`` on the server, connecting first when there is no connection.
+
+        Args:
+            program: What it runs (``-c``), without a single quote; empty for what it then reads.
 
         Raises:
             HostKeyError: The host key is unknown, changed or revoked.
             LoginError: The server refused the login.
             ConnectError: It could not be reached.
         """
-        return SshPipes(await self._session(self._shell))
+        command = f"exec /bin/sh -c '{program}'" if program else "exec /bin/sh -s"
+        return SshPipes(await self._session(partial(self._shell, command)))
 
-    async def _shell(self, line: asyncssh.SSHClientConnection) -> asyncssh.SSHClientProcess[bytes]:
-        process = await line.create_process(START.decode(), encoding=None)
+    async def _shell(
+        self, command: str, line: asyncssh.SSHClientConnection
+    ) -> asyncssh.SSHClientProcess[bytes]:
+        process = await line.create_process(command, encoding=None)
         self._runs_on(line, lambda: not process.channel.is_closing())
         return process
 

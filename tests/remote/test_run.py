@@ -359,7 +359,7 @@ def test_a_login_that_runs_no_shell_says_so() -> None:
 async def test_the_wrapper_runs_in_any_posix_shell(shell: list[str], tmp_path: Path) -> None:
     """/bin/sh is another program on every system."""
 
-    async def dial() -> Pipes:
+    async def dial(_: str) -> Pipes:
         from opsnb.remote.local import LocalPipes
 
         process = await asyncio.create_subprocess_exec(

@@ -268,7 +268,7 @@ async def opened(pipes: Any, site: Path) -> Shell:
 
 @pytest.fixture
 async def dialled(remote: Any) -> Any:
-    return await remote._dial()
+    return await remote._dial("")
 
 
 async def test_the_errors_of_a_later_call_lose_no_earlier_reply(dialled: Any, where: Path) -> None:

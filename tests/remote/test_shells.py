@@ -27,6 +27,7 @@ def test_a_noisy_login_shell_changes_nothing(shell: str, tmp_path: Path) -> None
         assert server.look().current.name == first.release
         assert [str(release.state) for release in server.look().releases] == ["good", "bad"]
         assert server.verify_log() == []
+        assert not server._remote()._plain  # type: ignore[union-attr]  # none had to do without
         server.close()
         assert not list(sshd.home.rglob("pwned"))
         assert sshd.as_user("id", "-u").strip() == str(sshd.uid).encode()

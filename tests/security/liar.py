@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -390,11 +391,11 @@ class Plot:
     canary: bytes = b""
     told: int = 0
 
-    def wrap(self, dial: Callable[[], Awaitable[Pipes]]) -> Callable[[], Awaitable[Pipes]]:
+    def wrap(self, dial: Callable[[str], Awaitable[Pipes]]) -> Callable[[str], Awaitable[Pipes]]:
         """A way to the server on which is lied."""
 
-        async def lying() -> Pipes:
-            return Lying(await dial(), self)
+        async def lying(program: str) -> Pipes:
+            return Lying(await dial(program), self)
 
         return lying
 
@@ -423,7 +424,10 @@ class Lying:
     async def write(self, data: Data) -> None:
         """Pass on what the client says, and remember which functions it calls."""
         if not self._nonce:
-            found = re.match(rb"(?:N|opsnb_nonce)='?(\w+)", data)
+            first, said = bytes(data).partition(b"\n")[::2]
+            if first.startswith(b"exit"):
+                first = zlib.decompress(said.partition(b"\n")[2], wbits=31)
+            found = re.match(rb"(?:N|opsnb_nonce)='?(\w+)", first)
             assert found
             self._nonce = found[1]
             if bytes(data).startswith(b"opsnb_"):

@@ -1,0 +1,181 @@
+"""How the agent comes to a server: packed where that can be unpacked, and plain anywhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from asyncio.subprocess import PIPE
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from opsnb.errors import NotReady, StepTimedOut
+from opsnb.remote import agent
+from opsnb.remote.local import LocalPipes
+from opsnb.remote.posix import PosixRemote
+from opsnb.remote.shell import Call, Data, Pipes, Shell
+from tests.support.sshd import require
+
+SECONDS = 20.0
+CALL = b"text 'a file'\n"
+HEAD = b"N=0123\nD='/srv/x'\n"
+Dial = Callable[[str], Awaitable[Pipes]]
+
+
+async def started(*argv: str, path: str = "") -> Pipes:
+    env = {**os.environ, **({"PATH": path} if path else {})}
+    process = await asyncio.create_subprocess_exec(
+        *argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=env, start_new_session=True
+    )
+    return LocalPipes(process)
+
+
+def remote(site: Path, dial: Dial) -> PosixRemote:
+    async def hang_up() -> None:
+        return
+
+    return PosixRemote(str(site), dial, hang_up, SECONDS, SECONDS)
+
+
+def heard(how: Sequence[str], programs: list[str], path: str = "") -> Dial:
+    """What starts a shell as it is asked to, and remembers what it was asked for."""
+
+    async def dial(program: str) -> Pipes:
+        programs.append(program)
+        return await started(*how, *(("-c", program) if program else ("-s",)), path=path)
+
+    return dial
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
+async def test_it_is_unpacked_in_any_posix_shell(shell: str, tmp_path: Path) -> None:
+    program, *more = shell.split()
+    programs: list[str] = []
+    there = remote(tmp_path, heard([require(program), *more], programs))
+    assert (await there.look()).writable
+    held = await there.lock("tester", "here", "now", "")
+    assert held is not None
+    await held.release()
+    assert programs == [agent.READER] * 2
+    await there.close()
+
+
+async def test_a_server_that_starts_a_plain_shell_whatever_it_is_asked_for_gets_it_plain(
+    tmp_path: Path,
+) -> None:
+    programs: list[str] = []
+
+    async def forced(program: str) -> Pipes:
+        programs.append(program)
+        return await started("/bin/sh", "-s")
+
+    there = remote(tmp_path, forced)
+    assert (await there.look()).writable
+    assert (await there.look()).writable
+    held = await there.lock("tester", "here", "now", "")
+    assert held is not None
+    await held.release()
+    assert programs == [agent.READER, "", ""]
+    await there.close()
+
+
+def without(folder: Path, program: str) -> Path:
+    """A folder of all programs but one."""
+    folder.mkdir()
+    for place in ("/bin", "/usr/bin", "/usr/sbin"):
+        for tool in Path(place).iterdir():
+            if tool.name != program and not (folder / tool.name).is_symlink():
+                (folder / tool.name).symlink_to(tool)
+    return folder
+
+
+async def test_a_server_without_gzip_gets_it_plain(tmp_path: Path) -> None:
+    programs: list[str] = []
+    dial = heard(["/bin/sh"], programs, str(without(tmp_path / "bin", "gzip")))
+    there = remote(tmp_path / "site", dial)
+    found = await there.look()
+    assert not found.missing
+    assert "gzip" not in found.packers
+    assert programs == [agent.READER, ""]
+    held = await there.lock("tester", "here", "now", "")
+    assert held is not None
+    await held.release()
+    assert programs == [agent.READER, "", ""]
+    await there.close()
+
+
+async def test_a_server_that_runs_nothing_says_why_after_both(tmp_path: Path) -> None:
+    programs: list[str] = []
+
+    async def closed(program: str) -> Pipes:
+        programs.append(program)
+        return await started("/bin/sh", "-c", "cat >/dev/null & echo this account is closed >&2")
+
+    there = remote(tmp_path, closed)
+    with pytest.raises(NotReady, match="this account is closed"):
+        await there.look()
+    assert programs == [agent.READER, ""]
+    await there.close()
+
+
+class Silent:
+    """Real pipes of which nothing is heard before something was said."""
+
+    def __init__(self, real: Pipes, word: bytes) -> None:
+        self._real, self._word = real, word
+        self._said = asyncio.Event()
+
+    async def write(self, data: Data) -> None:
+        await self._real.write(data)
+        if self._word in bytes(data):
+            self._said.set()
+
+    async def read_out(self) -> bytes:
+        await self._said.wait()
+        return await self._real.read_out()
+
+    async def read_err(self) -> bytes:
+        return await self._real.read_err()
+
+    async def close(self) -> None:
+        await self._real.close()
+
+
+async def test_the_first_calls_wait_for_no_answer(tmp_path: Path) -> None:
+    shell = Shell(
+        Silent(await started("/bin/sh", "-c", agent.READER), CALL), str(tmp_path), packed=True
+    )
+    await shell.begin(SECONDS)
+    assert (await shell.batch([Call("text", ("a file",))]))[0].status == 1
+    assert shell.pid
+    await shell.close()
+
+
+async def test_a_plain_shell_is_asked_only_when_it_is_ready(tmp_path: Path) -> None:
+    """It reads further than its script goes: what comes too early is lost."""
+    shell = Shell(Silent(await started("/bin/sh", "-s"), CALL), str(tmp_path))
+    await shell.begin(0.5)
+    with pytest.raises(StepTimedOut, match="did not answer"):
+        await shell.batch([Call("text", ("a file",))])
+    assert shell.broken
+
+
+def test_only_what_people_read_is_left_out() -> None:
+    whole = Path(agent.__file__).with_name("agent.sh").read_text()
+    bare = agent.script(b"", packed=False).decode()
+    kept = [line for line in whole.splitlines() if not line.lstrip().startswith("#")]
+    assert bare.split() == "\n".join(kept).split()
+    assert len(bare) < 0.7 * len(whole)
+
+
+def test_it_is_on_its_way_at_once_and_can_be_passed_on_by_any_login_shell() -> None:
+    """A system sends ten segments of 1,448 bytes before it waits for an answer."""
+    packed = agent.script(HEAD, packed=True)
+    assert len(packed) < 14_000
+    assert not set("'!\n") & set(agent.READER)
+    first, length, body = packed.split(b"\n", 2)
+    assert (first, int(length)) == (b"exit 111", len(body))
+    unpacked = subprocess.run(["gzip", "-dc"], input=body, capture_output=True, check=True)
+    assert unpacked.stdout == agent.script(HEAD, packed=False)
