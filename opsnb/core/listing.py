@@ -7,6 +7,7 @@ its target, ``/`` and its path, and ``size`` the length of the target; else it i
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -85,6 +86,28 @@ def _as_expected(line: bytes, wanted: Mapping[bytes, Entry]) -> Entry | None:
     if entry is None or kind != _LETTERS.get(entry.kind) or mode != b"%o" % entry.mode:
         return None
     return entry if entry.kind is Kind.DIR or size == b"%d" % entry.size else None
+
+
+def gist(entries: Iterable[Entry]) -> str:
+    """The SHA-256 of how a release looks that is just as it should be, hexadecimal.
+
+    Args:
+        entries: What should be in it.
+    """
+    lines = sorted(map(_looks, entries))
+    return hashlib.sha256(b"".join(line + b"\0" for line in lines)).hexdigest()
+
+
+def _looks(entry: Entry) -> bytes:
+    """A line without times and inode."""
+    if entry.kind is Kind.LINK:
+        return b"l 0 %d %s/%s" % (len(entry.target), entry.target, entry.path)
+    return b"%s %o %d %s" % (_LETTERS[entry.kind], entry.mode, entry.size, entry.path)
+
+
+def linked(paths: Iterable[bytes]) -> dict[bytes, Entry]:
+    """Links into ``shared/``, by their paths."""
+    return {path: Entry(path, Kind.LINK, target=link_target(path)) for path in paths}
 
 
 def _line(line: bytes) -> Seen:
@@ -208,7 +231,7 @@ def base(
     before, present, absent = read(carried), read(now), read(gone)
     found: dict[bytes, Entry] = dict(manifest.entries)
     found |= {path: seen.entry for path, seen in before.items()}
-    found |= {path: Entry(path, Kind.LINK, target=link_target(path)) for path in links}
+    found |= linked(links)
     for path in absent:
         found.pop(path, None)
     for path, seen in present.items():
@@ -308,8 +331,7 @@ def wrong(
     Returns:
         A sentence for each fault, at most 20.
     """
-    expected = dict(manifest.entries)
-    expected |= {path: Entry(path, Kind.LINK, target=link_target(path)) for path in links}
+    expected = {**manifest.entries, **linked(links)}
     look = seen.get
     other = [path for path, entry in expected.items() if look(path) is not entry]
     faults = [fault for path in other for fault in _fault(expected[path], look(path))]
@@ -326,12 +348,12 @@ def alike(seen: Look, entry: Entry) -> bool:
 
 def beyond(seen: Mapping[bytes, Look], manifest: Manifest, links: Iterable[bytes]) -> bytes:
     """The lines of what a release holds beyond or unlike its manifest and its links."""
-    linked, wanted = set(links), manifest.entries.get
+    into_shared, wanted = set(links), manifest.entries.get
     other = [(path, item) for path, item in seen.items() if wanted(path) is not item]
     lines = [
         item.line if isinstance(item, Seen) else b""
         for path, item in other
-        if path not in linked
+        if path not in into_shared
         if not ((entry := wanted(path)) and alike(item, entry))
     ]
     return b"".join(line + b"\0" for line in lines)

@@ -423,7 +423,10 @@ class DeployWork:
         """What is in the finished release; what is as in the live one need not be told again."""
         base = self.on.base
         if base is None or not build.base or build.before or not plain(base):
-            return listing.against(await change.lock.finish(name), build.manifest.entries)
+            entries = build.manifest.entries
+            expected = {**entries, **listing.linked(build.links)}
+            told = await change.lock.finish_as(name, listing.gist(expected.values()))
+            return expected if told is None else listing.against(told, entries)
         finish = await change.lock.finish_like(name, base.name)
         if build.reuse:
             altered = listing.named(finish.altered)

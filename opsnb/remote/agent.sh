@@ -726,16 +726,21 @@ seed() {
 }
 make_dirs() { fence; cd "releases/$1" && xargs -0 -r mkdir -p --; }
 link() { fence; cd "releases/$1" && xargs -0 -r -n 2 ln -s -T --; }
-# Keep how a release looks, and tell it: all of it, or what is not as in the release named. Of one
-# that was kept aside also what is not as it was when it left, before an empty line.
+# Keep how a release looks, and tell it: all of it, but for "=" where it looks as expected, or what is
+# not as in the release named. Of one that was kept aside also what is not as it was when it left,
+# before an empty line.
 finish() {
     fence
     survey "$1" >"$D/.opsnb/tmp.$T.stats" && cd "$D/.opsnb" && mv -T "tmp.$T.stats" "stats/$1" || return
-    [ -n "$2" ] || { cat "stats/$1"; return; }
+    if [ -z "$2" ]; then
+        if [ -n "$3" ] && looks_as "$3" <"stats/$1"; then printf =; else cat "stats/$1"; fi
+        return
+    fi
     [ ! -f tmp.spare ] || { comm -z -3 "stats/$1" tmp.spare && rm tmp.spare; } || return
     printf '\0'
     unlike "stats/$1" "stats/$2"
 }
+looks_as() { sum=$(cut -z -d ' ' -f 1-3,7- | sort -z | sha256sum) && [ "${sum%% *}" = "$1" ]; }
 flush() { fence; sync -f .; }
 
 publish() {

@@ -305,6 +305,14 @@ class Held(Protocol):
     async def finish(self, name: str) -> bytes:
         """List a release, and remember the listing as how it was when it was finished."""
 
+    async def finish_as(self, name: str, gist: str) -> bytes | None:
+        """The same; None, and nothing to read, where it looks just as it should.
+
+        Args:
+            name: The release.
+            gist: What :func:`opsnb.core.listing.gist` gave.
+        """
+
     async def finish_like(self, name: str, base: str) -> Finish:
         """The same; only what differs from another release is told."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from opsnb.core import listing
 from opsnb.core.manifest import Manifest, edits
 from opsnb.core.marks import Holder
 from opsnb.errors import LockLost, StepFailed
+from opsnb.remote.posix import PosixRemote
 from tests.core import worlds
 from tests.faults.guarantees import snapshot
 from tests.remote.conftest import Place
@@ -27,6 +29,28 @@ from tests.remote.test_contract import (
     watch_stopped,
 )
 from tests.support.site import NASTY
+
+# --- what is listed -------------------------------------------------------------------------
+
+
+async def test_a_release_that_looks_as_it_should_is_not_listed(remote: Any, held: Any) -> None:
+    await held.begin(ONE, record(ONE, 1))
+    await held.unpack(ONE, stream({b"file": b"x", b"sub/new\nline": b"y" * 9, b"-rf": b""}))
+    await held.link(ONE, [b"conf"])
+    listed = await held.finish(ONE)
+    entries = [seen.entry for seen in listing.read(listed).values()]
+    told = await held.finish_as(ONE, listing.gist(entries))
+    assert told == (None if isinstance(remote, PosixRemote) else listed)
+    assert (await remote.changes(ONE)).now == b""
+    for at in range(len(entries)):
+        fewer = entries[:at] + entries[at + 1 :]
+        assert await held.finish_as(ONE, listing.gist(fewer)) == listed
+    larger = [replace(entry, size=entry.size + 1) for entry in entries]
+    modes = [replace(entry, mode=entry.mode ^ 1) for entry in entries if entry.mode]
+    elsewhere = [replace(entry, target=b"x") for entry in entries if entry.target]
+    for others in (larger, modes, elsewhere):
+        assert await held.finish_as(ONE, listing.gist(others)) == listed
+
 
 # --- series ----------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ KEPT = {
         "a_failing_step_is_known_at_once_outside_a_series",
         "a_lock_that_was_not_given_back_since_a_step_failed_is_still_ours",
         "a_manifest_is_made_of_another_by_its_differences",
+        "a_release_that_looks_as_it_should_is_not_listed",
         "a_step_that_fails_before_a_question_is_what_the_question_raises",
         "a_step_that_fails_stops_all_after_it_and_only_what_was_done_is_told",
         "content_is_verified_whatever_the_names",

@@ -227,6 +227,11 @@ class SftpHeld(Removing, NotPlaced, NotAdopting):
         async with self._step("list the release"):
             return b"".join(line + b"\0" for line in await self._listed(name))
 
+    async def finish_as(self, name: str, gist: str) -> bytes | None:
+        """See :meth:`Held.finish_as`. It is listed from here: there is nothing to be saved."""
+        del gist
+        return await self.finish(name)
+
     async def finish_like(self, name: str, base: str) -> Finish:
         """See :meth:`Held.finish_like`."""
         async with self._step("list the release"):
