@@ -53,6 +53,23 @@ def manifest(digest: str) -> bytes | None:
     return None
 
 
+def manifests() -> list[str]:
+    """The digests of the manifests that are remembered, the one that was used last first."""
+    with suppress(OSError):
+        return [file.name for file in _newest_first(folder() / "manifests") if file.name.isalnum()]
+    return []
+
+
+def expect_manifest(digest: str) -> None:
+    """Say that a manifest is likely to be needed next.
+
+    Args:
+        digest: Its SHA-256, hexadecimal.
+    """
+    if digest.isalnum():
+        _is_there(_manifest(digest))
+
+
 def keep_manifest(digest: str, text: bytes) -> None:
     """Remember a manifest's text.
 
@@ -180,6 +197,9 @@ def _write(place: Path, content: bytes, kept: int) -> None:
 
 
 def _forget_all_but(directory: Path, kept: int) -> None:
-    files = sorted(directory.iterdir(), key=lambda file: file.stat().st_mtime, reverse=True)
-    for file in files[kept:]:
+    for file in _newest_first(directory)[kept:]:
         file.unlink(missing_ok=True)
+
+
+def _newest_first(directory: Path) -> list[Path]:
+    return sorted(directory.iterdir(), key=lambda file: file.stat().st_mtime, reverse=True)

@@ -28,7 +28,7 @@ from opsnb.engine.chunking import Patch, patches, payload, remember
 from opsnb.engine.cutting import LARGE
 from opsnb.engine.ending import End, check_before, publish
 from opsnb.engine.hooks import environment, prepare, run_hooks
-from opsnb.engine.look import RECENT, Grounds, grounds, plan_for, spare_of
+from opsnb.engine.look import RECENT, Grounds, grounds, plan_for, recall, spare_of
 from opsnb.engine.meter import Meter
 from opsnb.engine.placing import placing
 from opsnb.engine.removing import make_room
@@ -165,8 +165,9 @@ class DeployWork:
 
     async def _prepare(self, change: Change) -> Glance:
         """Read the source and look at the server, both at the same time."""
-        reading = self._order.prepare(change.log)
-        read, glance = await asyncio.gather(reading, change.remote.glance(), return_exceptions=True)
+        looking = asyncio.create_task(change.remote.glance())
+        reading = self._read_ahead(change, looking)
+        read, glance = await asyncio.gather(reading, looking, return_exceptions=True)
         if isinstance(read, BaseException):
             raise read
         if isinstance(glance, BaseException):
@@ -177,6 +178,14 @@ class DeployWork:
         change.hide(self.source.secrets)
         change.saw(glance.site)
         return glance
+
+    async def _read_ahead(
+        self, change: Change, looking: asyncio.Task[Glance]
+    ) -> tuple[Wish, Source]:
+        wish, source = await self._order.prepare(change.log)
+        if not looking.done():
+            await recall(wish.source)
+        return wish, source
 
     async def _planned(self, change: Change, glance: Glance, at_: datetime | None = None) -> Plan:
         # No name is given twice: whoever was to make a release that was cleared away may come back,
@@ -246,7 +255,7 @@ class DeployWork:
             async with change.phase(Phase.HOOKS):
                 await run_hooks(change, plan.hooks, "before_publish", name, env)
         async with change.phase(Phase.CHECK):
-            await self._keep_manifest(change, name, build)
+            await self._keep_manifest(change, plan, build)
             carried = await self._check(change, name, build)
             await check_before(change, plan, env)
         files = {f"{layout.OURS}/carried/{name}": carried}
@@ -255,9 +264,12 @@ class DeployWork:
         config = placing(plan, self.source.shared)
         return Finished(replace(record, state=State.UNCONFIRMED), files, config)
 
-    async def _keep_manifest(self, change: Change, name: str, build: Build) -> None:
+    async def _keep_manifest(self, change: Change, plan: Plan, build: Build) -> None:
         """Write the manifest down, there and here; there by what differs, if that is little."""
-        made, base = build.manifest, self.on.base
+        name, made, base = plan.name, build.manifest, self.on.base
+        aside = self.on.site.find(plan.aside)
+        if aside and aside.record:
+            cache.expect_manifest(aside.record.manifest)
         if not self.wish.config:  # their digests stay off this disk
             cache.keep_manifest(made.id, made.encode())
         RECENT.keep(made.id, made)

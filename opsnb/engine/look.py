@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -82,7 +84,7 @@ class Recent:
     """
 
     def __init__(self, most: int = 4, entries: int = 30_000) -> None:
-        self._most, self._entries = most, entries
+        self._most, self.entries = most, entries
         self._kept: dict[str, Manifest] = {}
 
     def get(self, digest: str) -> Manifest | None:
@@ -91,7 +93,7 @@ class Recent:
 
     def keep(self, digest: str, manifest: Manifest) -> Manifest:
         """Keep a manifest, and forget the one that was kept first; the manifest itself."""
-        if len(manifest) <= self._entries:
+        if len(manifest) <= self.entries:
             self._kept.pop(digest, None)
             self._kept[digest] = manifest
             while len(self._kept) > self._most:
@@ -100,6 +102,22 @@ class Recent:
 
 
 RECENT = Recent()
+LIKELY = 2  # the live release's, and that of the one kept aside
+
+
+async def recall(like: Manifest) -> None:
+    """Read the manifests that a plan is likely to need, for as long as the server has not answered.
+
+    Args:
+        like: A manifest that is much like them.
+    """
+    if len(like) > RECENT.entries:
+        return
+    for digest in cache.manifests()[:LIKELY]:
+        text = cache.manifest(digest) if RECENT.get(digest) is None else None
+        if text is not None:
+            with suppress(ValueError):
+                RECENT.keep(digest, await asyncio.to_thread(Manifest.decode, text, like))
 
 
 async def spare_of(remote: Remote, aside: Aside, like: Manifest) -> Spare | None:

@@ -16,7 +16,7 @@ import pytest
 
 from opsnb.core.events import Outcome
 from opsnb.core.manifest import Manifest
-from opsnb.engine import cache
+from opsnb.engine import cache, look
 from opsnb.engine import source as under_test
 from opsnb.engine.source import Memory, Source, scan
 from opsnb.errors import DeployFailed
@@ -294,6 +294,58 @@ def test_the_manifests_used_last_are_kept(own: Path) -> None:
     assert names == {0, *range(21, 50)}
 
 
+# --- what is read before it is asked for -----------------------------------------------------
+
+
+@pytest.fixture
+def recent(monkeypatch: pytest.MonkeyPatch) -> look.Recent:
+    """What a new process has had to do with."""
+    monkeypatch.setattr(look, "RECENT", look.Recent())
+    return look.RECENT
+
+
+async def test_the_manifests_used_last_are_read_while_a_server_has_not_answered(
+    own: Path, recent: look.Recent
+) -> None:
+    trees = [worlds.tree(worlds.file("a", str(number))) for number in range(5)]
+    for number, tree in enumerate(trees):
+        cache.keep_manifest(tree.id, tree.encode())
+        os.utime(own / "manifests" / tree.id, (number, number))
+    (own / "manifests" / trees[4].id).write_bytes(b"torn")
+    os.utime(own / "manifests" / trees[4].id, (9, 9))
+    cache.expect_manifest(trees[1].id)
+    await look.recall(trees[0])
+    assert [recent.get(tree.id) for tree in trees] == [None, trees[1], None, None, None]
+    await look.recall(trees[0])
+    assert [recent.get(tree.id) for tree in trees] == [None, trees[1], None, trees[3], None]
+
+
+async def test_none_is_read_that_would_not_be_kept(
+    recent: look.Recent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.keep_manifest(DIGEST, TEXT)
+    monkeypatch.setattr(recent, "entries", 1)
+    await look.recall(worlds.tree(worlds.file("a", "1"), worlds.file("b", "2")))
+    assert recent.get(DIGEST) is None
+    await look.recall(worlds.tree(worlds.file("a", "1")))
+    assert recent.get(DIGEST)
+
+
+def test_a_deploy_leaves_in_front_what_the_next_one_needs(folder: Path, tmp_path: Path) -> None:
+    server = Server(f"file://{tmp_path}/site")
+    for text in "12345":
+        (folder / "a").write_text(text)
+        server.deploy(folder, keep=2).wait()
+    found = server.look()
+    assert found.live
+    assert found.live.record
+    assert found.spare
+    needed = {found.live.record.manifest, found.spare.manifest}
+    assert set(cache.manifests()[: look.LIKELY]) == needed
+    assert len(needed) == look.LIKELY
+    server.close()
+
+
 # --- where nothing can be kept ---------------------------------------------------------------
 
 
@@ -340,7 +392,7 @@ def test_on_a_full_disk_nothing_is_kept_and_nothing_is_left_half_done(
 HOMELESS = """
 import os, sys
 from pathlib import Path
-from opsnb.engine import cache
+from opsnb.engine import cache, look
 from opsnb.engine.source import Memory, scan
 os.setgroups([]); os.setgid(54321); os.setuid(54321)
 print(cache.folder(), len(scan(Path(sys.argv[1]), memory=Memory()).manifest))
