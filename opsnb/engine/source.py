@@ -13,6 +13,7 @@ import os
 import stat
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,9 +26,11 @@ from opsnb.engine.ignore import Rules
 from opsnb.engine.steady import uncollected
 from opsnb.errors import SourceError
 from opsnb.remote import tar
-from opsnb.remote.pack import Packer, packing
+from opsnb.remote.pack import Packer, Packing
 
 CHUNK = 1 << 20
+PATIENCE = 8  # chunks
+SLOWER = 8  # times as slow as reading and packing is a line that is worth more pains
 # Without following a link, or waiting for the writer of a FIFO.
 READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -470,11 +473,16 @@ async def stream(made: Iterator[bytes], how: Packer = "") -> AsyncIterator[bytes
         made: The pieces.
         how: How to compress them; empty for not at all.
     """
-    pack, rest = packing(how)
+    packing = Packing(how)
+    pace = _Pace()
 
     def next_batch() -> tuple[bytes, bool]:
-        batch = _batch(made)
-        return (pack(batch), True) if batch else (rest(), False)
+        with pace.works():
+            batch = _batch(made)
+            if not batch:
+                return packing.rest(), False
+            begun = packing.harder() if pace.is_held_up() else b""
+            return begun + packing.pack(batch), True
 
     reading = _begin(next_batch)
     try:
@@ -488,6 +496,32 @@ async def stream(made: Iterator[bytes], how: Packer = "") -> AsyncIterator[bytes
                 yield batch
     finally:
         reading.cancel()
+
+
+class _Pace:
+    """How much of the time that chunks take is work, and how much is waiting for the line."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._work = 0.0
+        self._chunks = 0
+
+    @contextmanager
+    def works(self) -> Iterator[None]:
+        """While a chunk is read and packed."""
+        began = time.monotonic()
+        yield
+        self._work += time.monotonic() - began
+        self._chunks += 1
+
+    def is_held_up(self) -> bool:
+        """Whether the last chunks took several times as long as the work; then it begins anew."""
+        if self._chunks < PATIENCE:
+            return False
+        now = time.monotonic()
+        slower = now - self._since > SLOWER * self._work
+        self._since, self._work, self._chunks = now, 0.0, 0
+        return slower
 
 
 def _begin(read: Callable[[], tuple[bytes, bool]]) -> asyncio.Task[tuple[bytes, bool]]:

@@ -33,7 +33,7 @@ from opsnb.remote import watchdog
 from opsnb.remote.adopting import Adopting
 from opsnb.remote.base import NOT_REMOVED, Brought, Finish, Patched
 from opsnb.remote.hooked import Heard
-from opsnb.remote.pack import Packer, packing
+from opsnb.remote.pack import Packer, Packing
 from opsnb.remote.paths import inside
 from opsnb.remote.placed import Placed
 from opsnb.remote.replies import as_payload, cut, good
@@ -511,9 +511,9 @@ def _many(digests: Mapping[bytes, str]) -> bool:
 
 def _packed(content: bytes, how: Packer) -> Iterator[bytes]:
     """A text compressed, when it is its turn: until then the line has what came before to carry."""
-    pack, rest = packing(how)
-    yield pack(content)
-    yield rest()
+    packing = Packing(how)
+    yield packing.pack(content)
+    yield packing.rest()
 
 
 def _sum(digests: Mapping[bytes, str], shape: bytes) -> str:

@@ -16,8 +16,8 @@ from opsnb.errors import RemoteError
 
 Packer = Literal["", "zstd", "gzip"]
 FAR = 0.003  # seconds to the server and back from which a line is taken for a slow one
-ZSTD_LEVEL = 3
-GZIP_LEVEL = 1
+# The first is for a line that may turn out to be faster than the compressor.
+LEVELS: dict[Packer, tuple[int, ...]] = {"zstd": (3, 5, 7), "gzip": (1, 4)}
 
 
 def packer(known: Collection[str], round_trip: float | None) -> Packer:
@@ -34,23 +34,43 @@ def packer(known: Collection[str], round_trip: float | None) -> Packer:
     return "gzip" if "gzip" in known else ""
 
 
-def packing(how: Packer) -> tuple[Callable[[bytes], bytes], Callable[[], bytes]]:
-    """A compressor: what takes the next bytes, and what gives the rest at the end.
+class Packing:
+    """A compressor, which can be told to take more pains.
 
     Args:
         how: Which compression; empty for none.
     """
-    if how == "zstd":
-        import zstandard  # noqa: PLC0415 - only where the line is slow
 
-        made = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
-        return made.compress, made.flush
-    if how == "gzip":
-        gzip = zlib.compressobj(GZIP_LEVEL, wbits=31)
-        return gzip.compress, gzip.flush
-    if how:
-        raise RemoteError(f"no such compression: {safe(how)}")
-    return bytes, bytes
+    def __init__(self, how: Packer) -> None:
+        if how and how not in LEVELS:
+            raise RemoteError(f"no such compression: {safe(how)}")
+        self._how = how
+        self._left = list(LEVELS.get(how, ()))
+        self._begin()
+
+    def _begin(self) -> None:
+        self.pack: Callable[[bytes], bytes] = bytes
+        self.rest: Callable[[], bytes] = bytes
+        if self._how == "zstd":
+            import zstandard  # noqa: PLC0415 - only where the line is slow
+
+            zstd = zstandard.ZstdCompressor(level=self._left.pop(0)).compressobj()
+            self.pack, self.rest = zstd.compress, zstd.flush
+        elif self._how == "gzip":
+            gzip = zlib.compressobj(self._left.pop(0), wbits=31)
+            self.pack, self.rest = gzip.compress, gzip.flush
+
+    def harder(self) -> bytes:
+        """Go on with the next level, if there is one: the line is slower than the compressor.
+
+        Returns:
+            The end of what was begun. What unpacks takes such parts as one.
+        """
+        if not self._left:
+            return b""
+        ended = self.rest()
+        self._begin()
+        return ended
 
 
 def unpacked(how: Packer, data: bytes, limit: int) -> bytes:

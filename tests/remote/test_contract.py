@@ -694,6 +694,7 @@ ROBBED: dict[str, Step] = {
     "seed": lambda held: held.seed(ONE, b"file"),
     "link": lambda held: held.link(ONE, [b"link/deep"]),
     "finish": lambda held: held.finish(ONE),
+    "finish_as": lambda held: held.finish_as(ONE, ""),
     "store": lambda held: held.store(".opsnb/hold.json", b"{}"),
     "forget": lambda held: held.forget([f".opsnb/records/{ONE}.json"]),
     "append_audit": lambda held: held.append_audit(b"{}\n"),

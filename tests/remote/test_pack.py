@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import os
 import random
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from opsnb.core.manifest import Entry, Kind
 from opsnb.engine.source import stream
 from opsnb.errors import RemoteError, StepFailed
 from opsnb.remote import tar
-from opsnb.remote.pack import FAR, Packer, packer, packing
+from opsnb.remote.pack import FAR, Packer, Packing, packer
 from tests.remote.test_contract import ONE, record
 from tests.support.sshd import require
 
@@ -47,7 +49,8 @@ def test_only_on_a_far_line_and_only_what_the_server_can_unpack(
 
 def unpacked(how: Packer, packed: bytes) -> bytes:
     if how == "zstd":
-        return zstandard.ZstdDecompressor().decompressobj().decompress(packed)
+        whole = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
+        return whole.read()
     return gzip.decompress(packed) if how else packed
 
 
@@ -56,16 +59,27 @@ def unpacked(how: Packer, packed: bytes) -> bytes:
 def test_what_was_packed_piece_by_piece_is_unpacked_as_a_whole(
     pieces: list[bytes], how: Packer
 ) -> None:
-    pack, rest = packing(how)
-    packed = b"".join([*map(pack, pieces), rest()])
+    packing = Packing(how)
+    packed = b"".join([*map(packing.pack, pieces), packing.rest()])
     assert unpacked(how, packed) == b"".join(pieces)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.none() | st.binary(max_size=3000), max_size=12), st.sampled_from(HOWS))
+def test_so_is_what_was_packed_with_more_and_more_pains(
+    pieces: list[bytes | None], how: Packer
+) -> None:
+    packing = Packing(how)
+    told = [packing.harder() if piece is None else packing.pack(piece) for piece in pieces]
+    assert unpacked(how, b"".join([*told, packing.rest()])) == b"".join(filter(None, pieces))
 
 
 @pytest.mark.parametrize("how", ["zstd", "gzip"])
 def test_the_servers_own_program_unpacks_it_and_it_is_smaller(how: Packer) -> None:
     text = b"".join(b"<p>line %d of a page</p>\n" % number for number in range(50_000))
-    pack, rest = packing(how)
-    packed = b"".join([pack(text[:700_000]), pack(text[700_000:]), rest()])
+    packing = Packing(how)
+    packed = packing.pack(text[:700_000]) + packing.harder() + packing.pack(text[700_000:])
+    packed += packing.rest()
     done = subprocess.run([require(how), "-d", "-c"], input=packed, capture_output=True, check=True)
     assert done.stdout == text
     assert len(packed) < len(text) / 4
@@ -73,7 +87,7 @@ def test_the_servers_own_program_unpacks_it_and_it_is_smaller(how: Packer) -> No
 
 def test_another_compression_is_refused() -> None:
     with pytest.raises(RemoteError, match="lz4"):
-        packing("lz4")  # type: ignore[arg-type]  # what a caller may not say
+        Packing("lz4")  # type: ignore[arg-type]  # what a caller may not say
 
 
 # --- on its way ------------------------------------------------------------------------------
@@ -102,6 +116,22 @@ async def test_a_packed_stream_arrives_as_it_was_sent(remote: Any, held: Any, ho
     await held.unpack("20260101000009", other)
     digests = [await remote.hashes(name, [b"file"]) for name in (ONE, "20260101000009")]
     assert digests[0] == digests[1]
+
+
+async def taken(how: Packer, seconds: float) -> bytes:
+    """Python's own library as a packed stream, of which each part takes so long to be sent."""
+    told, files = [], sorted(Path(os.__file__).parent.glob("[a-z]*/[a-z]*.py"))
+    async for piece in stream((file.read_bytes() for file in files), how):
+        told.append(piece)
+        await asyncio.sleep(seconds)
+    return b"".join(told)
+
+
+@pytest.mark.parametrize("how", ["zstd", "gzip"])
+async def test_what_waits_for_the_line_is_packed_with_more_pains(how: Packer) -> None:
+    at_once, slowly = await taken(how, 0), await taken(how, 0.1)
+    assert len(slowly) < 0.98 * len(at_once)
+    assert unpacked(how, slowly) == unpacked(how, at_once)
 
 
 async def spoilt(how: Packer) -> AsyncIterator[bytes]:

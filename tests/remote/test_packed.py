@@ -12,7 +12,7 @@ import zstandard
 
 from opsnb.core import layout, listing
 from opsnb.errors import RemoteError, StepFailed
-from opsnb.remote.pack import FAR, Packer, packing, unpacked
+from opsnb.remote.pack import FAR, Packer, Packing, unpacked
 from opsnb.remote.posix import PosixRemote
 from opsnb.remote.shell import Call
 from tests.remote.test_contract import NONE, ONE, record
@@ -70,8 +70,8 @@ async def test_a_long_file_that_is_spoilt_on_its_way_is_not_written(
 ) -> None:
     path = layout.manifest(ONE)
     await held.store(path, b"as it was\n")
-    pack, rest = packing(how)
-    whole = pack(TEXT) + rest()
+    packing = Packing(how)
+    whole = packing.pack(TEXT) + packing.rest()
     inside, digest = path.removeprefix(".opsnb/"), hashlib.sha256(TEXT).hexdigest()
     for spoilt in (whole[: len(whole) * 3 // 4], whole[: len(whole) // 2], b"", b"no such thing"):
         reply = await held._shell.call("store_packed", inside, how, digest, payload=[spoilt])
