@@ -183,8 +183,7 @@ class DeployWork:
         self, change: Change, looking: asyncio.Task[Glance]
     ) -> tuple[Wish, Source]:
         wish, source = await self._order.prepare(change.log)
-        if not looking.done():
-            await recall(wish.source)
+        await recall(wish.source, looking.done)
         return wish, source
 
     async def _planned(self, change: Change, glance: Glance, at_: datetime | None = None) -> Plan:

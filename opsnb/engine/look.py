@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -105,17 +105,20 @@ RECENT = Recent()
 LIKELY = 2  # the live release's, and that of the one kept aside
 
 
-async def recall(like: Manifest) -> None:
+async def recall(like: Manifest, answered: Callable[[], bool]) -> None:
     """Read the manifests that a plan is likely to need, for as long as the server has not answered.
 
     Args:
         like: A manifest that is much like them.
+        answered: Whether it has.
     """
     if len(like) > RECENT.entries:
         return
     for digest in cache.manifests()[:LIKELY]:
+        if answered():
+            return
         text = cache.manifest(digest) if RECENT.get(digest) is None else None
-        if text is not None:
+        if text is not None and text.count(b"\n") <= RECENT.entries:
             with suppress(ValueError):
                 RECENT.keep(digest, await asyncio.to_thread(Manifest.decode, text, like))
 

@@ -502,25 +502,27 @@ class _Pace:
     """How much of the time that chunks take is work, and how much is waiting for the line."""
 
     def __init__(self) -> None:
-        self._since = time.monotonic()
+        self._ended = time.monotonic()
         self._work = 0.0
-        self._chunks = 0
+        self._took: list[float] = []
 
     @contextmanager
     def works(self) -> Iterator[None]:
         """While a chunk is read and packed."""
         began = time.monotonic()
         yield
-        self._work += time.monotonic() - began
-        self._chunks += 1
+        now = time.monotonic()
+        self._work += now - began
+        self._took.append(now - self._ended)
+        self._ended = now
 
     def is_held_up(self) -> bool:
         """Whether the last chunks took several times as long as the work; then it begins anew."""
-        if self._chunks < PATIENCE:
+        if len(self._took) < PATIENCE:
             return False
-        now = time.monotonic()
-        slower = now - self._since > SLOWER * self._work
-        self._since, self._work, self._chunks = now, 0.0, 0
+        # The longest does not count: the line may have waited for the server once.
+        slower = sum(self._took) - max(self._took) > SLOWER * self._work
+        self._work, self._took = 0.0, []
         return slower
 
 

@@ -1,7 +1,8 @@
 # opsnb's agent: what runs on the server, in one long-lived /bin/sh.
 #
 # It is sent down the standard input of a /bin/sh after two lines that set N (a nonce) and D
-# (deploy_to), without its comments and indentation; see agent.py.
+# (deploy_to), without its comments and indentation (see agent.py): no line of a quoted text may begin
+# with "#", or with blanks that count.
 # Then each line is a call: the name of a function below and its quoted arguments. After a call that
 # begins with "< " a payload follows, which is the function's standard input: frames of a line with
 # a length, and so many bytes; "0" ends it, "x" gives it up.

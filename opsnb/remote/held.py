@@ -50,9 +50,9 @@ LONG = 64 * 1024  # bytes of a file from which it is compressed on a slow line
 WRITING = frozenset(("edit", "store", "store_packed"))  # what touches no release
 FEW = 400  # files that one core hashes as fast as several
 
+DIGEST = 64  # characters of a SHA-256
 
 # How the agent's hashing programs tell of a file.
-DIGEST = 64  # characters of a SHA-256
 FEW_OR_LARGE, MANY = b"%s  ./%s\0", b"%s *./%s\n"
 
 

@@ -67,7 +67,7 @@ def local_remote(deploy_to: str, step_timeout: float, connect_timeout: float) ->
         connect_timeout: Seconds until the shell has failed to start.
     """
 
-    async def dial(program: str = "") -> Pipes:
+    async def dial(program: str) -> Pipes:
         process = await asyncio.create_subprocess_exec(
             "/bin/sh",
             *(("-c", program) if program else ("-s",)),

@@ -53,7 +53,7 @@ from opsnb.remote.replies import (
 )
 from opsnb.remote.shell import Call, Pipes, Reply, Shell
 
-FAR = 0.01  # seconds to the server and back
+EARLY = 0.01  # seconds to the server and back from which the next shell is opened beside a look
 Dial = Callable[[str], Awaitable[Pipes]]
 Reach = Callable[[str], Awaitable[Line]]
 
@@ -109,23 +109,22 @@ class PosixRemote:
         """A further shell.
 
         Args:
-            ahead: Whether it need not be ready. It may then be found out by the first calls alone
-                that it does not unpack the agent.
+            ahead: Whether a packed one may be returned before it is ready: its first calls may
+                then raise NotReady.
         """
         if not self._plain:
-            with suppress(NotReady):
-                shell = Shell(await self._dial(READER), self.deploy_to, packed=True)
+            shell = Shell(await self._dial(READER), self.deploy_to, packed=True)
+            try:
                 await shell.begin(self._connect_timeout)
                 if not ahead:
                     await shell.ready()
                 return shell
-        return await self._open_plain()
-
-    async def _open_plain(self) -> Shell:
-        """A further shell that has nothing to unpack; so are all that come after it."""
+            except NotReady:
+                if not shell.refused:
+                    raise
+                self._plain = True
         shell = Shell(await self._dial(""), self.deploy_to)
         await shell.open(self._connect_timeout)
-        self._plain = True
         return shell
 
     async def spare_shell(self) -> Shell | None:
@@ -138,7 +137,7 @@ class PosixRemote:
     async def connect(self) -> None:
         """Connect, and open the shell for questions, unless that was done."""
         async with self._opening:
-            await self._asked()
+            await self._shell_of_questions()
 
     def _stand_by(self) -> None:
         """Open the shell of the next change already, so that it need not wait for it."""
@@ -192,28 +191,31 @@ class PosixRemote:
         return await self.ask(name, *args, timeout=self._step_timeout, packed=self.packing)
 
     async def asks(self, calls: Sequence[Call]) -> list[Reply]:
-        """Call functions of the agent that only look, sent together."""
-        for attempt in (1, 2):
+        """Call functions of the agent that may be called twice, sent together."""
+        again = False
+        while True:
             async with self._opening:
-                shell, fresh = await self._asked()
+                shell, fresh = await self._shell_of_questions()
             try:
                 return await shell.batch(calls)
             except NotReady:
-                async with self._opening:
-                    self._shell = shell = await self._open_plain()
-                return await shell.batch(calls)
+                if not (shell.packed and shell.refused):
+                    raise
+                self._plain = True
+                calls = [replace(call, packed="") for call in calls]
             except Disconnected:
                 # An idle connection that died meanwhile, or a shell that another question was
                 # given up on: this one may be asked again.
-                if fresh or attempt == 2:
+                if fresh or again:
                     raise
-        raise AssertionError("unreachable")
+                again = True
 
-    async def _asked(self) -> tuple[Shell, bool]:
+    async def _shell_of_questions(self) -> tuple[Shell, bool]:
         """The shell for questions, and whether it is a new one."""
         if self._shell is not None and not self._shell.broken:
             return self._shell, False
         if self._shell is not None:
+            self._plain = self._plain or self._shell.refused
             await self._drop_next()
         self._shell = await self._open(ahead=True)
         return self._shell, True
@@ -244,12 +246,15 @@ class PosixRemote:
 
     async def glance(self) -> Glance:
         """See :meth:`Remote.glance`."""
-        others = [
-            Call("live", timeout=self._step_timeout),
-            Call("aside", timeout=self._step_timeout, beside=True),
-        ]
         await self.connect()
-        if (self.round_trip or 0.0) > FAR:  # nearer it would take longer than it saves
+        # Before the first look nothing is known, but that who unpacks the agent has gzip.
+        known = self._packers or ({"gzip"} if not self._plain else set())
+        how = packer(known, self.round_trip)
+        others = [
+            Call("live", timeout=self._step_timeout, packed=how),
+            Call("aside", timeout=self._step_timeout, packed=how, beside=True),
+        ]
+        if (self.round_trip or 0.0) > EARLY:
             self._stand_by()
         look, live, aside = await self.asks([Call("look"), *others])
         self._stand_by()

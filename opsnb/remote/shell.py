@@ -133,19 +133,23 @@ class Shell:
         pipes: The streams of a ``/bin/sh``.
         deploy_to: The deployment path.
         packed: Whether it was started with ``READER``; otherwise with ``-s``.
+
+    Attributes:
+        refused: Whether it ended, or said nothing in time, before it was ready, on a connection
+            that goes on.
     """
 
     def __init__(self, pipes: Pipes, deploy_to: str, *, packed: bool = False) -> None:
         self._pipes = pipes
-        self._packed = packed
+        self.packed = packed
+        self.refused = False
         self._nonce = secrets.token_hex(16).encode()
         self._deploy_to = deploy_to
         self._turn = asyncio.Lock()
         self._out = _Stream(self._nonce)
         self._err = _Stream(self._nonce, complaints=True)
         self._readers: list[asyncio.Task[None]] = []
-        self._until = 0.0
-        self._is_ready = False
+        self._starting: asyncio.Task[int]
         self._sent = 0
         self._stopped = 0
         self.pid = 0
@@ -175,20 +179,29 @@ class Shell:
             NotReady: There is no ``/bin/sh`` that can run it.
             StepTimedOut: It took nothing.
         """
-        self._until = asyncio.get_running_loop().time() + timeout
+        until = asyncio.get_running_loop().time() + timeout
         self._readers = [
             asyncio.create_task(self._pump(self._pipes.read_out, self._out)),
             asyncio.create_task(self._pump(self._pipes.read_err, self._err)),
         ]
         head = f"N={self._nonce.decode()}\nD={shlex.quote(self._deploy_to)}\n"
-        text = agent.script(head.encode("utf-8", "surrogateescape"), packed=self._packed)
-        await self._starting(self._pipes.write(text))
+        text = agent.script(head.encode("utf-8", "surrogateescape"), packed=self.packed)
+        try:
+            await self._in_time(until, self._pipes.write(text))
+        except NotReady:
+            self.refused = True  # nobody is there to read
+            raise
+        self._starting = asyncio.create_task(self._in_time(until, self._greeting()))
+        # Whoever waits for it meets the error; nobody need.
+        self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def ready(self) -> None:
         """Wait until the agent is ready. It raises what :meth:`open` does."""
-        if not self._is_ready:
-            self.pid = await self._starting(self._greeting())
-            self._is_ready = True
+        try:
+            self.pid = await asyncio.shield(self._starting)
+        except asyncio.CancelledError:
+            await self.close()
+            raise
 
     async def _greeting(self) -> int:
         """What an agent says first: the number of its process."""
@@ -196,16 +209,20 @@ class Shell:
         await self._err.reply()
         return pid
 
-    async def _starting(self, step: Coroutine[Any, Any, T]) -> T:
-        """Take a step of the start, within the time that there is for all of it."""
+    async def _in_time(self, until: float, step: Coroutine[Any, Any, T]) -> T:
+        """Take a step of the start, or close the shell and say why there is none."""
         try:
-            async with asyncio.timeout_at(self._until):
+            async with asyncio.timeout_at(until):
                 return await step
         except TimeoutError as error:
+            self.refused = True
             await self.close()
             raise StepTimedOut("the server's shell did not answer") from error
         except Disconnected as error:
+            if self.broken:  # closed from here
+                raise
             noise = safe(bytes(self._err.taken[-300:]))
+            self.refused = error.__cause__ is None
             await self.close()
             raise NotReady(
                 "what is missing: a shell; the server ran no /bin/sh for us: "
@@ -266,10 +283,11 @@ class Shell:
                 lines[place - 1 : place + 1] = lines[place] + lines[place - 1], b""
         async with self._turn:
             if self.broken:
+                await self.ready()  # if it never was, that says why
                 raise Disconnected("the connection to the server's shell is closed")
-            if not self._packed:
+            if not self.packed:
                 await self.ready()
-            if self._is_ready and self._out.answered():
+            if self._starting.done() and self._out.answered():
                 await self.close()
                 raise RemoteError("the server answered what it was not asked")
             self._out.limit = max((call.limit for call in calls), default=REPLY_LIMIT)

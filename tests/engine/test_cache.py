@@ -314,21 +314,30 @@ async def test_the_manifests_used_last_are_read_while_a_server_has_not_answered(
     (own / "manifests" / trees[4].id).write_bytes(b"torn")
     os.utime(own / "manifests" / trees[4].id, (9, 9))
     cache.expect_manifest(trees[1].id)
-    await look.recall(trees[0])
+    await look.recall(trees[0], lambda: False)
     assert [recent.get(tree.id) for tree in trees] == [None, trees[1], None, None, None]
-    await look.recall(trees[0])
+    await look.recall(trees[0], lambda: True)
+    assert recent.get(trees[3].id) is None
+    await look.recall(trees[0], lambda: False)
     assert [recent.get(tree.id) for tree in trees] == [None, trees[1], None, trees[3], None]
 
 
 async def test_none_is_read_that_would_not_be_kept(
     recent: look.Recent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache.keep_manifest(DIGEST, TEXT)
-    monkeypatch.setattr(recent, "entries", 1)
-    await look.recall(worlds.tree(worlds.file("a", "1"), worlds.file("b", "2")))
-    assert recent.get(DIGEST) is None
-    await look.recall(worlds.tree(worlds.file("a", "1")))
-    assert recent.get(DIGEST)
+    small = worlds.tree(worlds.file("a", "1"))
+    large = worlds.tree(*(worlds.file(name, "1") for name in "abcd"))
+    monkeypatch.setattr(recent, "entries", 3)
+    cache.keep_manifest(small.id, small.encode())
+    await look.recall(large, lambda: False)
+    assert recent.get(small.id) is None
+    await look.recall(small, lambda: False)
+    assert recent.get(small.id) == small
+    cache.keep_manifest(large.id, large.encode())
+    reads: list[str] = []
+    monkeypatch.setattr(Manifest, "decode", lambda *_: reads.append("large"))
+    await look.recall(small, lambda: False)
+    assert reads == []
 
 
 def test_a_deploy_leaves_in_front_what_the_next_one_needs(folder: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from opsnb.errors import NotReady, StepTimedOut
+from opsnb.errors import Disconnected, NotReady, StepTimedOut
 from opsnb.remote import agent
 from opsnb.remote.local import LocalPipes
 from opsnb.remote.posix import PosixRemote
@@ -160,6 +160,133 @@ async def test_a_plain_shell_is_asked_only_when_it_is_ready(tmp_path: Path) -> N
     with pytest.raises(StepTimedOut, match="did not answer"):
         await shell.batch([Call("text", ("a file",))])
     assert shell.broken
+
+
+class Counted:
+    """Real pipes that remember that they were closed."""
+
+    def __init__(self, real: Pipes, *, lost: bool = False) -> None:
+        self._real, self._lost = real, lost
+        self.closed = False
+
+    async def write(self, data: Data) -> None:
+        await self._real.write(data)
+
+    async def read_out(self) -> bytes:
+        if self._lost:
+            raise Disconnected("the connection was lost") from OSError("reset")
+        return await self._real.read_out()
+
+    async def read_err(self) -> bytes:
+        return await self._real.read_err()
+
+    async def close(self) -> None:
+        self.closed = True
+        await self._real.close()
+
+
+async def test_whoever_asks_at_once_of_a_server_with_a_plain_shell_alone_is_answered(
+    tmp_path: Path,
+) -> None:
+    opened: list[Counted] = []
+
+    async def forced(_: str) -> Pipes:
+        opened.append(Counted(await started("/bin/sh", "-s")))
+        return opened[-1]
+
+    there = remote(tmp_path, forced)
+    await there.connect()
+    looks = await asyncio.gather(*(there.look() for _ in range(5)))
+    assert all(look.writable for look in looks)
+    assert [pipes.closed for pipes in opened].count(False) == 1
+    await there.close()
+    assert all(pipes.closed for pipes in opened)
+
+
+@pytest.mark.parametrize("forced", [False, True])
+async def test_the_first_glance_over_a_far_line_is_packed_where_the_agent_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forced: bool
+) -> None:
+    lines: list[bytes] = []
+
+    class Noting(Counted):
+        async def write(self, data: Data) -> None:
+            lines.extend(line for line in bytes(data).split(b"\n") if b"aside" in line)
+            await super().write(data)
+
+    async def dial(program: str) -> Pipes:
+        how = ("-c", program) if program and not forced else ("-s",)
+        return Noting(await started("/bin/sh", *how))
+
+    monkeypatch.setattr(PosixRemote, "round_trip", property(lambda _: 0.05))
+    there = remote(tmp_path, dial)
+    await there.glance()
+    calls = [line for line in lines if line.startswith(b"= ")]
+    assert calls[0] == b"= packed gzip aside"
+    assert calls[1:] == [b"= aside"] * forced
+    await there.glance()
+    calls = [line for line in lines if line.startswith(b"= ")]
+    assert calls[-1] == b"= packed zstd aside"
+    await there.close()
+
+
+async def test_what_a_connection_found_out_before_the_first_question_is_not_tried_again(
+    tmp_path: Path,
+) -> None:
+    programs: list[str] = []
+
+    async def forced(program: str) -> Pipes:
+        programs.append(program)
+        return await started("/bin/sh", "-s")
+
+    there = remote(tmp_path, forced)
+    await there.connect()
+    await asyncio.sleep(0.5)
+    assert (await there.look()).writable
+    assert programs == [agent.READER, ""]
+    await there.close()
+
+
+async def test_a_connection_that_is_lost_at_the_start_says_nothing_of_what_can_be_unpacked(
+    tmp_path: Path,
+) -> None:
+    programs: list[str] = []
+
+    async def dial(program: str) -> Pipes:
+        programs.append(program)
+        return Counted(await started("/bin/sh", "-c", program), lost=len(programs) == 1)
+
+    there = remote(tmp_path, dial)
+    with pytest.raises(NotReady):
+        await there.look()
+    assert (await there.look()).writable
+    assert programs == [agent.READER] * 2
+    await there.close()
+
+
+async def test_a_shell_that_is_given_up_before_it_is_ready_is_closed(tmp_path: Path) -> None:
+    opened: list[Counted] = []
+
+    async def dial(program: str) -> Pipes:
+        silent = Silent(await started("/bin/sh", "-c", program), b"never said")
+        opened.append(Counted(silent))
+        return opened[-1]
+
+    there = remote(tmp_path, dial)
+    there._stand_by()
+    await asyncio.sleep(0.3)
+    assert [pipes.closed for pipes in opened] == [False]
+    await there._drop_next()
+    assert [pipes.closed for pipes in opened] == [True]
+
+
+async def test_the_time_for_the_start_is_over_when_it_has_started(tmp_path: Path) -> None:
+    there = remote(tmp_path, heard(["/bin/sh"], []))
+    there._connect_timeout = 1.0
+    await there.connect()
+    await asyncio.sleep(1.3)
+    assert (await there.look()).writable
+    await there.close()
 
 
 def test_only_what_people_read_is_left_out() -> None:

@@ -380,8 +380,8 @@ class Desk:
                 job = server.rollback(made)
             else:
                 job = server.prune(made)
+            self._ran_line(call(str(verb), PLAN, wait=True))
             self._follow(job)
-        self._ran_line(call(str(verb), PLAN, wait=True))
 
     def _start(self, wish: Wish, visit: Visit, verb: str, *said: Any, **more: Any) -> None:
         """Begin a change where it is allowed, and where nobody picks another server meanwhile.
@@ -395,8 +395,9 @@ class Desk:
         """
         with self._guard:
             self._allowed(wish, visit)
-            self._follow(getattr(visit.server, verb)(*said, **more))
-        self._ran_line(call(verb, *said, **more, wait=True))
+            job: Job = getattr(visit.server, verb)(*said, **more)
+            self._ran_line(call(verb, *said, **more, wait=True))
+            self._follow(job)
 
     def _pin(self, wish: Wish, visit: Visit) -> None:
         self._allowed(wish, visit)
