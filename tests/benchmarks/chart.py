@@ -10,6 +10,7 @@ import pandas as pd
 
 from tests.benchmarks.results import Key, Record
 from tests.benchmarks.table import Row
+from tests.benchmarks.trees import TREES
 
 _COLOURS = {"opsnb cold": "#7aa6c2", "opsnb warm": "#1f5f8b"}
 
@@ -26,7 +27,10 @@ def points(tables: dict[Key, list[Row]], cases: dict[Key, list[Record]]) -> list
 
 
 def _label(key: Key, title: str) -> str:
-    return title if key[1] == "small" else f"{title} ({key[1]})"
+    if key[1] in ("small", "site"):
+        return title
+    tree = TREES[key[1]].title if key[1] in TREES else key[1]
+    return f"{tree}: {title}"
 
 
 def draw(tables: dict[Key, list[Row]], cases: dict[Key, list[Record]], folder: Path) -> None:
@@ -45,10 +49,13 @@ def draw(tables: dict[Key, list[Row]], cases: dict[Key, list[Record]], folder: P
         "way:N", scale=alt.Scale(domain=list(_COLOURS), range=list(_COLOURS.values())), title=None
     )
     even = alt.Chart(table).mark_rule(strokeDash=[4, 4]).encode(x=alt.datum(1))
+    words: dict[str, Any] = {"align": "left", "dx": 3, "fontSize": 9}
     layers = alt.layer(
         bars.mark_bar().encode(color=colour),
-        bars.mark_text(align="left", dx=3, fontSize=9).encode(text="text:N"),
         even,
+        # What stands on the line of 1 is read on white.
+        bars.mark_text(stroke="white", strokeWidth=4, **words).encode(text="text:N"),
+        bars.mark_text(**words).encode(text="text:N"),
     ).properties(width=460)
     picture = layers.facet(row=alt.Row("line:N", title=None)).resolve_scale(y="independent")
     for name in ("chart.svg", "chart.png"):
