@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from opsnb.remote import shell
+from opsnb.remote import agent
 from tests.faults.conftest import Tell
 from tests.faults.guarantees import snapshot
 from tests.faults.lab import TRIED, WHOLE, Lab, change, deploying, in_memory
@@ -188,12 +188,12 @@ OPEN = {
 async def test_the_control_in_a_release_that_is_open_to_others_opsnb_goes_astray(
     lab: Lab, base: Path, outside: Path, tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agent = Path(shell.__file__).with_name("agent.sh").read_text()
+    text = Path(agent.__file__).with_name("agent.sh").read_text()
     for mended, open_ in OPEN.items():
-        assert agent.count(mended) == 1, mended
-        agent = agent.replace(mended, open_)
-    (base / "agent.sh").write_text(agent)
-    monkeypatch.setattr(shell, "files", lambda _package: base)
+        assert text.count(mended) == 1, mended
+        text = text.replace(mended, open_)
+    (base / "agent.sh").write_text(text)
+    monkeypatch.setattr(agent, "_bare", (base / "agent.sh").read_bytes)
     swaps, astray = await rounds(lab, outside, owned, CONTROLS)
     tell(Row(FAULT, "control: open while it is built", swaps, CONTROLS, len(astray), True))
     assert any("G8" not in fault for fault in astray)
