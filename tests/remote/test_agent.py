@@ -49,15 +49,30 @@ def heard(how: Sequence[str], programs: list[str], path: str = "") -> Dial:
     return dial
 
 
+async def change(there: PosixRemote) -> None:
+    """What needs a shell of its own: the lock, taken and given back."""
+    held = await there.lock("tester", "here", "now", "")
+    assert held is not None
+    await held.release()
+
+
+def forced(programs: list[str]) -> Dial:
+    """What starts a plain shell whatever it is asked for, and remembers what that was."""
+
+    async def dial(program: str) -> Pipes:
+        programs.append(program)
+        return await started("/bin/sh", "-s")
+
+    return dial
+
+
 @pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
 async def test_it_is_unpacked_in_any_posix_shell(shell: str, tmp_path: Path) -> None:
     program, *more = shell.split()
     programs: list[str] = []
     there = remote(tmp_path, heard([require(program), *more], programs))
     assert (await there.look()).writable
-    held = await there.lock("tester", "here", "now", "")
-    assert held is not None
-    await held.release()
+    await change(there)
     assert programs == [agent.READER] * 2
     await there.close()
 
@@ -66,17 +81,10 @@ async def test_a_server_that_starts_a_plain_shell_whatever_it_is_asked_for_gets_
     tmp_path: Path,
 ) -> None:
     programs: list[str] = []
-
-    async def forced(program: str) -> Pipes:
-        programs.append(program)
-        return await started("/bin/sh", "-s")
-
-    there = remote(tmp_path, forced)
+    there = remote(tmp_path, forced(programs))
     assert (await there.look()).writable
     assert (await there.look()).writable
-    held = await there.lock("tester", "here", "now", "")
-    assert held is not None
-    await held.release()
+    await change(there)
     assert programs == [agent.READER, "", ""]
     await there.close()
 
@@ -99,9 +107,7 @@ async def test_a_server_without_gzip_gets_it_plain(tmp_path: Path) -> None:
     assert not found.missing
     assert "gzip" not in found.packers
     assert programs == [agent.READER, ""]
-    held = await there.lock("tester", "here", "now", "")
-    assert held is not None
-    await held.release()
+    await change(there)
     assert programs == [agent.READER, "", ""]
     await there.close()
 
@@ -190,11 +196,11 @@ async def test_whoever_asks_at_once_of_a_server_with_a_plain_shell_alone_is_answ
 ) -> None:
     opened: list[Counted] = []
 
-    async def forced(_: str) -> Pipes:
+    async def dial(_: str) -> Pipes:
         opened.append(Counted(await started("/bin/sh", "-s")))
         return opened[-1]
 
-    there = remote(tmp_path, forced)
+    there = remote(tmp_path, dial)
     await there.connect()
     looks = await asyncio.gather(*(there.look() for _ in range(5)))
     assert all(look.writable for look in looks)
@@ -203,9 +209,9 @@ async def test_whoever_asks_at_once_of_a_server_with_a_plain_shell_alone_is_answ
     assert all(pipes.closed for pipes in opened)
 
 
-@pytest.mark.parametrize("forced", [False, True])
+@pytest.mark.parametrize("plain", [False, True])
 async def test_the_first_glance_over_a_far_line_is_packed_where_the_agent_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forced: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: bool
 ) -> None:
     lines: list[bytes] = []
 
@@ -215,7 +221,7 @@ async def test_the_first_glance_over_a_far_line_is_packed_where_the_agent_was(
             await super().write(data)
 
     async def dial(program: str) -> Pipes:
-        how = ("-c", program) if program and not forced else ("-s",)
+        how = ("-c", program) if program and not plain else ("-s",)
         return Noting(await started("/bin/sh", *how))
 
     monkeypatch.setattr(PosixRemote, "round_trip", property(lambda _: 0.05))
@@ -223,7 +229,7 @@ async def test_the_first_glance_over_a_far_line_is_packed_where_the_agent_was(
     await there.glance()
     calls = [line for line in lines if line.startswith(b"= ")]
     assert calls[0] == b"= packed gzip aside"
-    assert calls[1:] == [b"= aside"] * forced
+    assert calls[1:] == [b"= aside"] * plain
     await there.glance()
     calls = [line for line in lines if line.startswith(b"= ")]
     assert calls[-1] == b"= packed zstd aside"
@@ -234,12 +240,7 @@ async def test_what_a_connection_found_out_before_the_first_question_is_not_trie
     tmp_path: Path,
 ) -> None:
     programs: list[str] = []
-
-    async def forced(program: str) -> Pipes:
-        programs.append(program)
-        return await started("/bin/sh", "-s")
-
-    there = remote(tmp_path, forced)
+    there = remote(tmp_path, forced(programs))
     await there.connect()
     await asyncio.sleep(0.5)
     assert (await there.look()).writable
