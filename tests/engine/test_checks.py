@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from opsnb.errors import DeployFailed
+from opsnb.remote.held import PosixHeld
 from opsnb.server import Server
 from tests.engine.conftest import site
 from tests.faults.guarantees import live
@@ -86,3 +88,21 @@ def test_what_is_broken_by_hand_is_found(server: Server, source: Path, what: str
     found = faults(made, server)
     assert any(fault.startswith(guarantee) for fault in found), found
     shutil.rmtree(made)
+
+
+def test_a_release_whose_listing_is_another_than_planned_is_not_published(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = PosixHeld.finish_as
+
+    async def emptied(held: PosixHeld, name: str, gist: str) -> bytes | None:
+        assert await really(held, name, gist) is None
+        return b""
+
+    monkeypatch.setattr(PosixHeld, "finish_as", emptied)
+    (source / "index").write_text("one")
+    first = Server(f"file://{tmp_path}/another")
+    with pytest.raises(DeployFailed, match="not as planned: index is missing"):
+        first.deploy(source).wait()
+    assert not (site(first) / "current").is_symlink()
+    first.close()

@@ -560,3 +560,22 @@ def test_a_file_that_cannot_be_read_any_more_is_told(
     monkeypatch.setattr(os, "read", stale)
     with pytest.raises(SourceError, match="a changed while it was sent: Stale file handle"):
         list(pieces(scanned, scanned.manifest, [b"a"], lambda *_: None))
+
+
+def test_one_stall_is_no_slow_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("opsnb.engine.source.time.monotonic", lambda: now[0])
+
+    def held_up(waits: list[float]) -> bool:
+        pace = under_test._Pace()
+        for wait in waits:
+            now[0] += wait
+            with pace.works():
+                now[0] += 0.01
+        return pace.is_held_up()
+
+    chunks = under_test.PATIENCE
+    assert not held_up([0.0] * (chunks - 1) + [30.0])
+    assert not held_up([0.05] * chunks)
+    assert held_up([0.2] * chunks)
+    assert not held_up([0.2] * (chunks - 1)), "too few to tell"
