@@ -7,6 +7,7 @@ own cannot bear: so it ends with this folder, and ``tests/run`` runs this folder
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -32,6 +33,12 @@ def browser() -> Iterator[Browser]:
         chromium = launch(playwright)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """A file that is not there until the test makes it: a change that waits for it goes on."""
+    return tmp_path / "gate"
 
 
 @pytest.fixture

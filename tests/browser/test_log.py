@@ -91,8 +91,8 @@ def test_the_whole_log_is_downloaded(opened: Opener, tmp_path: Path) -> None:
     assert [row.split("flood ")[1][:5] for row in told] == [f"{n:05d}" for n in range(LINES)]
 
 
-def test_pause_holds_the_log_still_and_follow_goes_to_its_end(opened: Opener) -> None:
-    notebook = begun(opened, slow(60))
+def test_pause_holds_the_log_still_and_follow_goes_to_its_end(opened: Opener, gate: Path) -> None:
+    notebook = begun(opened, slow(60, gate=gate))
     notebook.run(1)
     expect(line(notebook, 1, "line 20")).to_be_visible(timeout=30 * SECOND)
     log(notebook).get_by_role("button", name="Pause", exact=True).click()
@@ -103,18 +103,20 @@ def test_pause_holds_the_log_still_and_follow_goes_to_its_end(opened: Opener) ->
     log(notebook).get_by_role("button", name="Follow", exact=True).click()
     at_end = "(pane) => pane.scrollHeight - pane.scrollTop - pane.clientHeight < 20"
     assert pane.evaluate(at_end)
+    gate.touch()
     done(notebook, 1)
     expect(line(notebook, 1, "is live")).to_be_visible()
 
 
-def test_scrolling_back_pauses(opened: Opener) -> None:
-    notebook = begun(opened, slow(60))
+def test_scrolling_back_pauses(opened: Opener, gate: Path) -> None:
+    notebook = begun(opened, slow(60, gate=gate))
     notebook.run(1)
     expect(line(notebook, 1, "line 20")).to_be_visible(timeout=30 * SECOND)
     log(notebook).get_by_role("log").hover()
     notebook.page.mouse.wheel(0, -2000)
     expect(log(notebook).get_by_role("button", name="Follow", exact=True)).to_be_visible()
     expect(line(notebook, 1, "deploy on demo begins")).to_be_visible()
+    gate.touch()
 
 
 def test_a_search_goes_from_match_to_match(opened: Opener) -> None:

@@ -5,6 +5,8 @@ Each test leaves pictures in the folder of `shots`, to be looked at.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -79,14 +81,15 @@ def test_the_console_in_every_state(opened: Opener, theme: str) -> None:
         looked_at(notebook, theme, "console-deployed", CONSOLE)
 
 
-def test_a_change_that_runs_and_one_that_failed(opened: Opener, theme: str) -> None:
+def test_a_change_that_runs_and_one_that_failed(opened: Opener, theme: str, gate: Path) -> None:
     change = "job = web.deploy(demo.site('v3'))\njob"
-    notebook = opened(DEMO + HOOKS + slow(40), change)
+    notebook = opened(DEMO + HOOKS + slow(40, gate=gate), change)
     with notebook.theme(theme):
         set_up(notebook)
         notebook.run(1)
         expect(line(notebook, 1, "line 12")).to_be_visible(timeout=30 * SECOND)
         looked_at(notebook, theme, "job-running", JOB)
+        gate.touch()
         view = notebook.area(1).locator(JOB)
         expect(view).to_have_attribute("data-state", "failed", timeout=60 * SECOND)
         expect(view).to_contain_text("Visitors see")
