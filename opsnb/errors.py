@@ -17,6 +17,7 @@
     ├── StalePlan                  13   the server has changed since the plan was made
     ├── RemoteError                20   a step on the server failed
     │   ├── StepFailed             20   …with an exit status
+    │   ├── NotAsSeen              20   …and what was sent with it, since the site is another
     │   ├── StepTimedOut           20   …by its deadline
     │   ├── Disconnected           20   …because the connection went away: its outcome is unknown
     │   └── LockLost               20   …because somebody else took the lock
@@ -149,6 +150,19 @@ class StepFailed(RemoteError):
     def __init__(self, message: str, status: int, hint: str = "") -> None:
         super().__init__(message, hint)
         self.status = status
+
+
+class NotAsSeen(RemoteError):
+    """What was sent together with the wish for the lock was not done: the site is not as it was.
+
+    Args:
+        locked: Whether somebody else has the lock. Otherwise it is ours, and ``Held.seen`` is what
+            is there now.
+    """
+
+    def __init__(self, *, locked: bool) -> None:
+        super().__init__("somebody else has the lock" if locked else "the site is not as it was")
+        self.locked = locked
 
 
 class StepTimedOut(RemoteError):

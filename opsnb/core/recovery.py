@@ -64,6 +64,17 @@ def plan_recovery(site: Site, now: datetime) -> Recovery:
     )
 
 
+def nothing_left(site: Site, recovery: Recovery) -> bool:
+    """Whether a dead change left nothing that is to be cleared.
+
+    Args:
+        site: What was seen.
+        recovery: What :func:`plan_recovery` gave for it.
+    """
+    gone = recovery.discard or recovery.forget or recovery.marks
+    return not (gone or site.debris or site.intent or site.pending)
+
+
 def _put_back(site: Site) -> Iterable[Record]:
     """After a watchdog that put a release back, its verdict, if it could not be written down."""
     watch = was_put_back(site)

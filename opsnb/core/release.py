@@ -264,6 +264,7 @@ class Site:
         unseen: Whether there are processes that could not be looked into.
         measured: Bytes that releases take on the disk, where that was asked for.
         adoption: What an adoption has made here, as it wrote it down; None without one.
+        fingerprint: What the server itself knows it by again; empty where it was not asked for.
     """
 
     deploy_to: str
@@ -299,6 +300,7 @@ class Site:
     unseen: bool = False
     measured: Mapping[str, int] = field(default_factory=dict)
     adoption: bytes | None = None
+    fingerprint: str = ""
 
     def at(self, now: datetime) -> Site:
         """The same at a time: a hold that has ended by itself holds nothing.

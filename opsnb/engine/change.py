@@ -28,7 +28,7 @@ from opsnb.core.events import (
 from opsnb.core.gates import Gates, Refusal, held_back
 from opsnb.core.layout import stamp
 from opsnb.core.marks import Intent, Pending, Watch
-from opsnb.core.recovery import plan_recovery
+from opsnb.core.recovery import nothing_left, plan_recovery
 from opsnb.core.refusal import refuse_missing
 from opsnb.core.release import Current, CurrentKind, Record, Site, State
 from opsnb.core.secrets import Secrets
@@ -45,6 +45,7 @@ from opsnb.errors import (
     HeldBack,
     Locked,
     LockLost,
+    NotAsSeen,
     NotRestored,
     OpsnbError,
     OutcomeUnknown,
@@ -188,19 +189,23 @@ class Change(Standing):
         refuse_missing(site)
         return self.saw(site)
 
-    async def take(self, why: str, *, through_hold: bool = False) -> Site:
+    async def take(self, why: str, *, through_hold: bool = False, seen: Site | None = None) -> Site:
         """Take the lock, look, and clear what a dead change left.
 
         Args:
             why: The reason, for whoever finds the server locked.
             through_hold: Whether a hold placed by hand is no hindrance.
+            seen: What was seen a moment ago. Where nothing in it hinders, the lock may be asked for
+                with the first step, and this very site is returned: that step raises NotAsSeen
+                where it is no more. Then :meth:`not_as_seen`, and take it again.
 
         Raises:
             Locked: Somebody else has it still after the time to wait, or holds the server by hand.
             HeldBack: It is frozen, or the hours are over that deploys are allowed in.
         """
         async with self.phase(Phase.LOCK):
-            site = (await self._acquire(why, self.wait)).seen
+            known = seen if seen and self._hinders_nothing(seen) else None
+            site = (self.held or await self._acquire(why, self.wait, known)).seen
             self._tail = site.audit_tail
             if not through_hold:
                 _pass(held_back(site.hold, self.verb, self.actor.server, self.actor.typed), Locked)
@@ -209,6 +214,21 @@ class Change(Standing):
             self.site = site = await self._recover(self.saw(site))
             await self._note_outside()
         return self.saw(site)
+
+    def _hinders_nothing(self, site: Site) -> bool:
+        """Whether a change may begin on a site as it is, with nothing to clear or say before."""
+        marks = site.holder or site.hold or site.lapsed or site.watches or site.torn
+        said = marks or site.adoption or (self.gates and self.gates.outside)
+        well = nothing_left(site, plan_recovery(site, self.actor.now()))
+        return bool(site.fingerprint) and well and not said
+
+    async def not_as_seen(self, error: NotAsSeen) -> None:
+        """Go back to where the lock is to be taken, after steps that were not."""
+        self.begin_again()
+        self.building, self._begun = "", False
+        if error.locked:
+            held, self.held = self.lock, None
+            await held.release()
 
     def _pass_gates(self) -> None:
         """Go on only if nothing that is configured holds the change back.
@@ -226,12 +246,12 @@ class Change(Standing):
             await self.audit(f"{self.verb}.outside", why=gates.outside)
             self.warn(f"outside of the hours for it: {safe(gates.outside)}")
 
-    async def _acquire(self, why: str, wait: float) -> Held:
+    async def _acquire(self, why: str, wait: float, seen: Site | None = None) -> Held:
         deadline = time.monotonic() + wait
         actor, told = self.actor, False
         while True:
             since = stamp(actor.now())
-            self.held = await self.remote.lock(actor.by, actor.host, since, why)
+            self.held = await self.remote.lock(actor.by, actor.host, since, why, seen)
             if self.held:
                 return self.held
             if time.monotonic() >= deadline:
@@ -264,9 +284,9 @@ class Change(Standing):
             self.put_back_first = True
             site = self.saw(await self.remote.look())
         recovery = plan_recovery(site, self.actor.now())
-        gone = [*recovery.discard, *recovery.forget]
-        if not (gone or site.debris or site.intent or site.pending or recovery.marks):
+        if nothing_left(site, recovery):
             return site
+        gone = [*recovery.discard, *recovery.forget]
         self._config = site.pending
         await self.settle_config()
         for record in recovery.records:
@@ -571,6 +591,7 @@ class Change(Standing):
 
     async def _interrupted(self) -> OpsnbError | None:
         self.log("interrupted: ending the step that runs on the server")
+        self._forget_unsent()
         if self.switched is None or (self.held is not None and self.held.broken):
             try:
                 await self._find_out()
@@ -583,6 +604,7 @@ class Change(Standing):
 
     async def _failed(self, error: OpsnbError) -> OpsnbError | None:
         """Clear up after an error, and say it as what it means for the site."""
+        self._forget_unsent()
         if isinstance(error, LockLost) and self.switched:
             return self.after_the_switch(error)
         if self.held is None or isinstance(error, (LockLost, OutcomeUnknown)):
@@ -597,6 +619,11 @@ class Change(Standing):
         if isinstance(error, (Restored, NotRestored)):
             return error
         return await self._cleared_up(error)
+
+    def _forget_unsent(self) -> None:
+        """What waits to be sent with the wish for the lock was not begun."""
+        if self.held is not None and self.held.unasked:
+            self.building, self._begun = "", False
 
     async def _cleared_up(self, error: OpsnbError) -> OpsnbError | None:
         if self.switched:

@@ -36,6 +36,7 @@ from opsnb.engine.source import Source, modified, pieces, stream
 from opsnb.engine.steady import uncollected
 from opsnb.errors import (
     DeployFailed,
+    NotAsSeen,
     StalePlan,
     StepFailed,
 )
@@ -72,48 +73,49 @@ class DeployWork:
     wish: Wish
     source: Source
     on: Grounds
+    _plan: Plan
     _at: datetime
     _patched: Mapping[bytes, Patch] = MappingProxyType({})
 
     def __init__(self, order: Order) -> None:
         self._order = order
+        self._looked = 0.0
         self._edits = self._patches = True
         self._cutting: asyncio.Task[None] | None = None
         self.agreed = order.plan
 
     async def __call__(self, change: Change) -> None:
         """Carry it out under the lock."""
-        plan = await self._plan(change)
-        if plan.nothing:
+        glance = await self._first_look(change)
+        if glance is None:
             change.outcome = Outcome.NOTHING
             change.release = change.live
             return
-        assert plan.build  # noqa: S101 - a deploy's plan has one
-        env = environment(change, change.remote.deploy_to, self.wish.revision)
-        await prepare(change, plan.hooks, env)
-        prepare_caches(change, plan)
-        plan = await self._before(change, plan, env)
-        assert plan.build  # noqa: S101 - as above
-        finished = await self._made(change, plan, plan.build, env)
-        told = [f"configuration: {file}" for file in placed(plan.config)]
-        end = End(finished.record, lambda: [finished.record.good()], told)
-        await publish(change, plan, end, env, finished=finished)
+        try:
+            await self._carry_out(change, await self._under_lock(change, glance.site))
+        except NotAsSeen as error:
+            await change.not_as_seen(error)
+            await self._carry_out(change, await self._under_lock(change))
         if self._cutting is not None:
             await asyncio.wait([self._cutting])  # nothing of it is ever needed
 
-    async def _plan(self, change: Change) -> Plan:
-        """Plan before the lock, so that a refusal touches nothing, and look again under it."""
+    async def _first_look(self, change: Change) -> Glance | None:
+        """Plan before the lock, so that a refusal touches nothing; None where nothing is to do."""
         if self._order.makes:
             await self._make(change)
         async with change.phase(Phase.LOOK):
             glance = await self._prepare(change)
-            looked = time.monotonic()
-            plan = await self._planned(change, glance)
-            if plan.nothing and self.agreed is None:
-                return plan
-        site = await change.take(f"deploy {safe(self.wish.label)}")
-        as_it_was = _same(site, glance.site) and time.monotonic() - looked < STALE
-        if not as_it_was:
+            self._looked = time.monotonic()
+            self._plan = await self._planned(change, glance)
+        return None if self._plan.nothing and self.agreed is None else glance
+
+    async def _under_lock(self, change: Change, seen: Site | None = None) -> Plan:
+        """Take the lock, and plan again where the site is not as it was planned for."""
+        plan = self._plan
+        if plan.nothing or self._is_stale:
+            seen = None
+        site = await change.take(f"deploy {safe(self.wish.label)}", seen=seen)
+        if not _same(site, self.on.site) or self._is_stale:
             plan = await self._planned(change, await change.remote.glance())
         if self.agreed and plan.meaning != self.agreed.meaning:
             raise StalePlan(
@@ -123,6 +125,27 @@ class DeployWork:
         plan = self._as_agreed(change, plan)
         change.planned(plan)
         return plan
+
+    @property
+    def _is_stale(self) -> bool:
+        """Whether it is so long since the server was looked at that it is looked at again."""
+        return time.monotonic() - self._looked > STALE
+
+    async def _carry_out(self, change: Change, plan: Plan) -> None:
+        """Build what is planned, and publish it."""
+        if plan.nothing:
+            change.outcome = Outcome.NOTHING
+            change.release = change.live
+            return
+        env = environment(change, change.remote.deploy_to, self.wish.revision)
+        await prepare(change, plan.hooks, env)
+        prepare_caches(change, plan)
+        plan = await self._before(change, plan, env)
+        assert plan.build  # noqa: S101 - a deploy's plan has one
+        finished = await self._made(change, plan, plan.build, env)
+        told = [f"configuration: {file}" for file in placed(plan.config)]
+        end = End(finished.record, lambda: [finished.record.good()], told)
+        await publish(change, plan, end, env, finished=finished)
 
     async def _before(self, change: Change, plan: Plan, env: Mapping[str, str]) -> Plan:
         """Run what is to run before anything is made; what it has changed is then planned for."""

@@ -134,7 +134,8 @@ class Telling:
         """Say what is about to be done."""
         self.release = plan.name
         for warning in plan.warnings:
-            self.warn(warning)
+            if warning not in self.warnings:  # a plan that was made again says the same
+                self.warn(warning)
         actor, build = self.actor, plan.build
         event = Planned(
             actor.server,

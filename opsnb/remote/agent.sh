@@ -14,7 +14,7 @@
 # Rule 2: file names travel in payloads, ended by NUL; only names that opsnb made are arguments.
 # Rule 3: every decision was made before; nothing here chooses.
 #
-# Exit statuses: 88 a release stays that was to go, 89 not confirmed in time, 90 what was to be made of another file could not be, 91 locked, 92 lock lost, 93 the
+# Exit statuses: 87 the site is not as it was seen, 88 a release stays that was to go, 89 not confirmed in time, 90 what was to be made of another file could not be, 91 locked, 92 lock lost, 93 the
 # lock has changed hands, 94 current is not as expected, 95 that release is live, 96 something could
 # not be removed, 97 no such release, 98 not taken, since the call before it had failed, 99 content
 # is not as planned.
@@ -148,6 +148,30 @@ ours() {
     [ -w .opsnb ] || field readonly 1
     watched
     ! [ -d .opsnb/spare/tree ] || told spare .opsnb/spare/record
+}
+
+# The SHA-256 of what is there of all that a look tells and a change rests on. What taking the lock
+# makes is not part of it. What cannot be read is like nothing that was seen before.
+fingerprint() { sum=$(traits | sha256sum) && printf '%s' "${sum%% *}"; }
+traits() (
+    cd "$D" 2>/dev/null || exit 0
+    set -- .
+    for p in releases/ shared/ .opsnb/ .opsnb/trash/ .opsnb/records/ .opsnb/spare/ .opsnb/config/ .opsnb/watch/; do
+        [ ! -d "$p" ] || set -- "$@" "$p"
+    done
+    {
+        find "$@" -mindepth 1 -maxdepth 1 \
+            \( -path ./releases -o -path ./shared -o -path ./.opsnb -o -path '.opsnb/*' ! -path '.opsnb/*/*' \
+            \( -type d -o -name lock -o -name token -o -name beat -o -name holder.json -o -name reserve \) \) \
+            -o -path '.opsnb/*' -printf '%y %m %s %C@ %i %p\0' -o -printf '%y%Y %p %l\0' ||
+            printf '!%s' "$T"
+    } | sort -z
+)
+# Nothing where the site is as that was; else a look. For nothing it is always that.
+look_unless() {
+    [ -z "$1" ] || [ "$(fingerprint)" != "$1" ] || return 0
+    look || return
+    [ -z "$1" ] || return 87
 }
 
 # The marks of watchdogs: a for one whose watchdog is alive, d for the others, and the mark.

@@ -175,6 +175,7 @@ class Held(Protocol):
 
     token: int
     seen: Site
+    """What was seen under the lock."""
     mended: bool
     """Whether the audit log's last line was torn when the lock was taken, and was put aside."""
 
@@ -194,6 +195,10 @@ class Held(Protocol):
     @property
     def broken(self) -> bool:
         """Whether it can take no further step."""
+
+    @property
+    def unasked(self) -> bool:
+        """Whether the lock itself still waits for the first step: then nothing was done."""
 
     async def begin(self, name: str, record: bytes) -> None:
         """Write a record, to the disk, and make the release's empty directory.
@@ -542,8 +547,20 @@ class Remote(Protocol):
             RemoteError: Nothing listens there, or the login may not.
         """
 
-    async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
-        """Take the lock, and look; None when somebody else has it."""
+    async def lock(
+        self, who: str, host: str, since: str, why: str, seen: Site | None = None
+    ) -> Held | None:
+        """Take the lock, and look; None when somebody else has it.
+
+        Args:
+            who: Who wants it.
+            host: The machine they work from.
+            since: When, ISO 8601.
+            why: What for.
+            seen: A site with a fingerprint. Then the lock may be asked for with the first step,
+                which raises NotAsSeen when that site is no more, or somebody else has the lock:
+                nothing was done. ``Held.seen`` is this very site until then.
+        """
 
     async def break_lock(self, holder: Holder) -> None:
         """Take the lock away from a holder, whose further steps then do nothing."""

@@ -36,7 +36,7 @@ from opsnb.remote.hooked import Heard
 from opsnb.remote.pack import Packer, Packing
 from opsnb.remote.paths import inside
 from opsnb.remote.placed import Placed
-from opsnb.remote.replies import as_payload, cut, good
+from opsnb.remote.replies import OTHERWISE, as_payload, cut, good, holding_in, mended_in
 from opsnb.remote.shell import Call, Reply, Shell, quoted
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ class Beside(Protocol):
     async def give_back(self, shell: Shell) -> None:
         """Keep a shell whose lock has been given back for the next change, or close it."""
 
+    def read(self, reply: Reply) -> Site:
+        """What a look answered."""
+
     @property
     def packing(self) -> Packer:
         """See :attr:`opsnb.remote.base.Remote.packing`."""
@@ -84,9 +87,10 @@ class PosixHeld(Placed, Adopting):
 
     Args:
         remote: The server, for signs of life beside the steps.
-        shell: The shell that holds the lock.
-        ids: The fencing token, and the shell's process group on the server.
-        seen: A look that was taken under the lock.
+        shell: The shell that is to hold the lock. It is asked for with the first step.
+        holder: Who wants it, as the agent takes it.
+        seen: What was seen before. Where that is no more, only the lock is taken, and not the
+            step; None where that is so in any case.
         step_timeout: Seconds until a copying or flushing step has failed.
     """
 
@@ -94,17 +98,22 @@ class PosixHeld(Placed, Adopting):
         self,
         remote: Beside,
         shell: Shell,
-        ids: tuple[int, int],
-        seen: Site,
+        holder: str,
+        seen: Site | None,
         step_timeout: float,
     ) -> None:
-        self.token, self._pid = ids
-        self.seen = seen
+        self.token = self._pid = 0
+        self.seen = seen or Site("")
         self.mended = False
         self._remote = remote
         self._shell = shell
         self._step_timeout = step_timeout
         self._series = False
+        look = Call("look_unless", (self.seen.fingerprint,), regardless=False)
+        self._first = [
+            _Step("take the lock", Call("take", (holder,)), self._taken),
+            _Step("look", look, self._looked),
+        ]
         self._waiting: list[_Step] = []
         self._switches = 0
         self._gone = False
@@ -114,6 +123,21 @@ class PosixHeld(Placed, Adopting):
     def broken(self) -> bool:
         """See :attr:`Held.broken`."""
         return self._shell.broken
+
+    @property
+    def unasked(self) -> bool:
+        """See :attr:`Held.unasked`."""
+        return bool(self._first)
+
+    def _taken(self, reply: Reply) -> None:
+        if reply.status == 0:
+            self.token, self._pid = holding_in(reply.out)
+            self.mended = mended_in(reply.out)
+
+    def _looked(self, reply: Reply) -> None:
+        """What is there now, if it was not as it had been seen."""
+        if reply.status == OTHERWISE or (reply.status == 0 and not self.seen.fingerprint):
+            self.seen = self._remote.read(replace(reply, status=0))
 
     async def _beat(self) -> None:
         """Tell the server that we are alive, beside whatever step or question is running.
@@ -127,6 +151,8 @@ class PosixHeld(Placed, Adopting):
         try:
             while not self._shell.broken:
                 await asyncio.sleep(BEAT)
+                if not self.token:
+                    continue
                 count += 1
                 # A sign of life that cannot be given is no failure of the step that runs: the
                 # agent counts the missing ones, and the step itself meets what is wrong.
@@ -155,8 +181,8 @@ class PosixHeld(Placed, Adopting):
 
     def then(self, tell: Callable[[], None]) -> None:
         """See :meth:`Held.then`."""
-        if self._waiting:
-            self._waiting[-1].tell.append(tell)
+        if waiting := self._first + self._waiting:
+            waiting[-1].tell.append(tell)
         else:
             tell()
 
@@ -166,7 +192,7 @@ class PosixHeld(Placed, Adopting):
         Args:
             removing: Whether the last may have left something that could not be removed.
         """
-        steps, self._waiting = self._waiting, []
+        steps, self._first, self._waiting = self._first + self._waiting, [], []
         if not steps:
             return []
 
@@ -176,6 +202,7 @@ class PosixHeld(Placed, Adopting):
             nonlocal well
             # Whatever a server says of the steps after one that failed: they were not to be taken.
             well = well and reply.status == 0
+            steps[place].read(reply)
             for tell in steps[place].tell if well else ():
                 tell()
 
@@ -193,7 +220,7 @@ class PosixHeld(Placed, Adopting):
         payload: AsyncIterable[bytes] | Iterable[bytes] | None,
         packed: Packer = "",
     ) -> None:
-        alone = not self._waiting
+        alone = not (self._first or self._waiting)
         call = Call(name, args, payload, self._step_timeout, regardless=alone, packed=packed)
         self._waiting.append(_Step(what, call))
 
@@ -462,9 +489,14 @@ class PosixHeld(Placed, Adopting):
 
     async def kill(self) -> None:
         """See :meth:`Held.kill`."""
+        await self.close()
+        if self.token:
+            await self._remote.ask("end_change", str(self._pid), str(self.token), timeout=10)
+
+    async def close(self) -> None:
+        """End the shell, and with it the lock."""
         self._alive.cancel()
         await self._shell.close()
-        await self._remote.ask("end_change", str(self._pid), str(self.token), timeout=10)
 
     async def let_go(self) -> None:
         """See :meth:`Held.let_go`."""
@@ -478,7 +510,7 @@ class PosixHeld(Placed, Adopting):
         """See :meth:`Held.release`."""
         self._alive.cancel()
         if not self._shell.broken:
-            if not self._gone:
+            if self.token and not self._gone:
                 await self._shell.call("drop_lock", timeout=QUICK)
             await self._remote.give_back(self._shell)
 
@@ -490,11 +522,13 @@ class _Step:
     Attributes:
         what: What it does, for the message when it fails.
         call: The agent's function.
+        read: Is given its reply, whatever that is.
         tell: What to call when it is done.
     """
 
     what: str
     call: Call
+    read: Callable[[Reply], None] = lambda _reply: None
     tell: list[Callable[[], None]] = field(default_factory=list)
 
 

@@ -16,11 +16,13 @@ from dataclasses import replace
 from opsnb.core.links import Listing, Standing
 from opsnb.core.marks import Holder
 from opsnb.core.release import Site
+from opsnb.core.text import safe
 from opsnb.core.usage import Usage
 from opsnb.errors import (
     ConnectError,
     Disconnected,
     LockLost,
+    NotAsSeen,
     NotReady,
     OpsnbError,
     RemoteError,
@@ -36,16 +38,13 @@ from opsnb.remote.pack import Packer, packer
 from opsnb.remote.placed import standing_in
 from opsnb.remote.replies import (
     CHANGED_HANDS,
-    LOCKED,
     as_payload,
     aside_in,
     changes_in,
     digests_in,
     good,
-    holding_in,
     listings_in,
     measured_in,
-    mended_in,
     texts_in,
     usage_in,
     users_in,
@@ -222,9 +221,9 @@ class PosixRemote:
 
     async def look(self) -> Site:
         """See :meth:`Remote.look`."""
-        return self._seen(await self.ask("look"))
+        return self.read(await self.ask("look"))
 
-    def _seen(self, reply: Reply) -> Site:
+    def read(self, reply: Reply) -> Site:
         """What a look answered."""
         site = seen(good(reply, "look").out, self.deploy_to)
         self._packers = site.packers
@@ -235,7 +234,7 @@ class PosixRemote:
         names = ["used"] * users + ["usage"] * sizes
         others = [Call(name, timeout=self._step_timeout) for name in names]
         look, *replies = await self.asks([Call("look"), *others])
-        site = self._seen(look)
+        site = self.read(look)
         if users:
             found, unseen = users_in(good(replies[0], "look for processes").out)
             site = replace(site, users=found, unseen=unseen)
@@ -251,14 +250,15 @@ class PosixRemote:
         known = self._packers or ({"gzip"} if not self._plain else set())
         how = packer(known, self.round_trip)
         others = [
+            Call("fingerprint", beside=True),
             Call("live", timeout=self._step_timeout, packed=how),
             Call("aside", timeout=self._step_timeout, packed=how, beside=True),
         ]
         if (self.round_trip or 0.0) > EARLY:
             self._stand_by()
-        look, live, aside = await self.asks([Call("look"), *others])
+        look, again, live, aside = await self.asks([Call("look"), *others])
         self._stand_by()
-        site = self._seen(look)
+        site = replace(self.read(look), fingerprint=safe(whole(again)))
         out = good(live, "list").out
         if not out.endswith(b"."):
             raise RemoteError(f"cannot list the live release: {live.complaint or 'cut short'}")
@@ -313,7 +313,7 @@ class PosixRemote:
         calls = [Call("look"), Call("usage", timeout=self._step_timeout)]
         look, usage = await self.asks(calls)
         used = usage_in(good(usage, "measure").out)
-        return self._seen(look), used
+        return self.read(look), used
 
     async def audit(self) -> bytes:
         """See :meth:`Remote.audit`."""
@@ -341,22 +341,22 @@ class PosixRemote:
         """See :meth:`Remote.reach`."""
         return await self._reach(address)
 
-    async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
+    async def lock(
+        self, who: str, host: str, since: str, why: str, seen: Site | None = None
+    ) -> Held | None:
         """See :meth:`Remote.lock`."""
         body = Holder(who, host, since, why).told
-        shell = await self._shell_of_change()
+        held = PosixHeld(self, await self._shell_of_change(), body, seen, self._step_timeout)
+        if seen is not None:
+            return held
         try:
-            took, look = await shell.batch([Call("take", (body,)), Call("look", regardless=False)])
-            if took.status == LOCKED:
-                await self.give_back(shell)
-                return None
-            ids = holding_in(good(took, "take the lock").out)
-            site = self._seen(look)
+            await held.settle()
+        except NotAsSeen:
+            await held.release()
+            return None
         except BaseException:
-            await shell.close()
+            await held.close()
             raise
-        held = PosixHeld(self, shell, ids, site, self._step_timeout)
-        held.mended = mended_in(took.out)
         return held
 
     async def break_lock(self, holder: Holder) -> None:

@@ -10,13 +10,13 @@ from opsnb.core.manifest import check_name
 from opsnb.core.numbers import number
 from opsnb.core.text import safe
 from opsnb.core.usage import Usage
-from opsnb.errors import LockLost, NotReady, RemoteError, StepFailed
+from opsnb.errors import LockLost, NotAsSeen, NotReady, RemoteError, StepFailed
 from opsnb.remote.base import Aside, Changes, Texts
 from opsnb.remote.shell import Reply
 
 # Exit statuses of the agent's functions; see the head of agent.sh.
 TORN = b" torn\n"
-LOCKED, LOCK_LOST, CHANGED_HANDS = 91, 92, 93
+OTHERWISE, LOCKED, LOCK_LOST, CHANGED_HANDS = 87, 91, 92, 93
 
 
 def aside_in(reply: Reply, live: bytes) -> Aside | None:
@@ -53,6 +53,7 @@ def good(reply: Reply, what: str) -> Reply:
     """The reply itself, when its status is 0.
 
     Raises:
+        NotAsSeen: The site is not as it was seen before the lock was taken, or somebody has that.
         LockLost: The lock is somebody else's.
         NotReady: ``deploy_to`` cannot be written.
         StepFailed: Anything else.
@@ -64,6 +65,8 @@ def good(reply: Reply, what: str) -> Reply:
             "somebody else has taken the lock: nothing more was done",
             "`opsnb log` says who; `opsnb releases` shows what is live now.",
         )
+    if reply.status in (OTHERWISE, LOCKED):
+        raise NotAsSeen(locked=reply.status == LOCKED)
     said = f": {reply.complaint}" if reply.complaint else ""
     if what == "take the lock":
         raise NotReady(f"cannot take the lock{said}", "May this user write to deploy_to?")

@@ -87,7 +87,12 @@ class InTurn:
             return value
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            answer = await self._baton.call(self._number, name, lambda: value(*args, **kwargs))
+            if name == "lock" and args[-1] is not None:
+                # It is asked for with the first step: before that the server hears nothing of it.
+                answer = await value(*args, **kwargs)
+            else:
+                told = "lock" if getattr(self._real, "unasked", False) else name
+                answer = await self._baton.call(self._number, told, lambda: value(*args, **kwargs))
             if name == "lock" and answer is not None:
                 return InTurn(answer, self._baton, self._number)
             return answer

@@ -20,7 +20,7 @@ from opsnb.errors import Disconnected, StepFailed, StepTimedOut
 
 KINDS = ("lost before", "lost after", "fails", "cancelled before", "cancelled after")
 MORE = ("fails after", "times out")
-SYNC = {"broken", "deploy_to", "token"}
+SYNC = {"broken", "deploy_to", "token", "unasked"}
 
 
 @dataclass

@@ -7,7 +7,7 @@ release that is being built, or nothing at all. Orders that come of each other b
 are one (Mazurkiewicz's traces); it is enough to try one of them.
 
 What an operator does after it met a site that was not as it had seen it does not matter here: it is
-alone by then, since only who holds the lock goes on, and who is refused ends.
+alone by then, since only who holds the lock goes on, and who is refused asks once more, and ends.
 """
 
 from __future__ import annotations
@@ -51,14 +51,21 @@ class _Site:
     """A site with a lock, and what is left for each operator to do."""
 
     def __init__(self, plans: list[Sequence[str]]) -> None:
-        self._left = [iter(plan) for plan in plans]
+        self._left = [list(plan) for plan in plans]
+        # Who had glanced at the site asks for the lock with the first step, and then once more.
+        self._again = ["glance" in plan for plan in plans]
         self._holder: int | None = None
 
     def next(self, who: int) -> str:
         """An operator's next call; empty when it has ended."""
-        name = next(self._left[who], "")
+        left = self._left[who]
+        name = left.pop(0) if left else ""
         if name == "lock" and self._holder is not None:
-            self._left[who] = iter(["look"])  # to say who holds it
+            if self._again[who]:
+                self._again[who] = False
+                left.insert(0, "lock")
+            else:
+                left[:] = ["look"]  # to say who holds it
             return "refused"
         if name == "lock":
             self._holder = who

@@ -21,10 +21,11 @@ def test_a_look_before_and_after_what_it_shows_are_two() -> None:
         assert not any({before, after} <= one for one in same)
 
 
-def test_who_is_refused_ends_so_what_he_would_have_done_makes_no_order() -> None:
+def test_who_is_refused_twice_ends_so_what_he_would_have_done_makes_no_order() -> None:
     same = distinct(BUILDING, BUILDING)
-    (one,) = (each for each in same.values() if (4, 3) in each)
-    assert {(4, number) for number in range(3, 8)} <= set(one)
+    (one,) = (each for each in same.values() if (4, 4) in each)
+    assert {(4, number) for number in range(4, 8)} <= set(one)
+    assert (4, 3) not in one, "he has not yet asked who holds it"
 
 
 def test_each_order_is_in_one_place_and_none_is_missing() -> None:

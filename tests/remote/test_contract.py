@@ -735,7 +735,7 @@ ROBBED: dict[str, Step] = {
     "config_done": lambda held: held.config_done([b"file"]),
 }
 # What takes no step, and what ends the change: a robbed holder may let go.
-NO_STEPS = {"broken", "kill", "release", "let_go", "series", "settle", "then"}
+NO_STEPS = {"broken", "close", "kill", "release", "let_go", "series", "settle", "then", "unasked"}
 # The steps of an adoption.
 ADOPTING = {"copy_theirs", "share", "unshare", "exchange", "exchange_back", "unpublish"}
 ADOPTING |= {"remove_theirs", "dissolve"}

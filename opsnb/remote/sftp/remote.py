@@ -199,8 +199,11 @@ class SftpRemote(NotStanding):
         """See :meth:`Remote.reach`."""
         return await self._connection.reach(address)
 
-    async def lock(self, who: str, host: str, since: str, why: str) -> Held | None:
-        """See :meth:`Remote.lock`."""
+    async def lock(
+        self, who: str, host: str, since: str, why: str, seen: Site | None = None
+    ) -> Held | None:
+        """See :meth:`Remote.lock`. Nothing is sent together here: the lock is taken at once."""
+        del seen
         wire, self._next = self._next, None
         if wire is None or not await _still_open(wire):
             wire = await self.session()

@@ -65,6 +65,11 @@ class Steps:
         """See :attr:`Held.broken`."""
         return self._wire.closed
 
+    @property
+    def unasked(self) -> bool:
+        """See :attr:`Held.unasked`."""
+        return False
+
     async def _beat(self) -> None:
         """Give a sign of life beside whatever step is running, for as long as the lock is ours.
 
