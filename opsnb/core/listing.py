@@ -98,6 +98,23 @@ def gist(entries: Iterable[Entry]) -> str:
     return hashlib.sha256(b"".join(line + b"\0" for line in lines)).hexdigest()
 
 
+def gist_of_difference(
+    now: Mapping[bytes, Entry], then: Mapping[bytes, Entry], written: Iterable[bytes]
+) -> str:
+    """The SHA-256 of how a release differs from another, and from what it was made of.
+
+    Args:
+        now: What should be in it, by path.
+        then: What is in the other.
+        written: Names of the files that it no longer has as they were in what it was made of.
+    """
+    new = {_looks(entry) for path, entry in now.items() if then.get(path) is not entry}
+    old = {_looks(entry) for path, entry in then.items() if now.get(path) is not entry}
+    differs = sorted([(line, b"") for line in new - old] + [(line, b"\t") for line in old - new])
+    told = [*sorted(set(written)), b"", *(tab + line for line, tab in differs)]
+    return hashlib.sha256(b"".join(line + b"\0" for line in told)).hexdigest()
+
+
 def _looks(entry: Entry) -> bytes:
     """A line without times and inode."""
     if entry.kind is Kind.LINK:

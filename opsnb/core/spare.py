@@ -46,10 +46,12 @@ class Reuse:
     Attributes:
         drop: Paths to remove from it, the topmost only; not what a file takes the place of.
         bring: Paths to copy from the live release, directories before what is in them.
+        files: Paths that are files before or after, and are not kept as they are.
     """
 
     drop: tuple[bytes, ...]
     bring: tuple[bytes, ...]
+    files: frozenset[bytes] = frozenset()
 
 
 def plain(base: Base) -> bool:
@@ -90,9 +92,12 @@ def reuse(
     gone = (spare.manifest.keys() | links | _above(links)) - kept
     # What comes as a file replaces one by itself: it is unlinked, never written into.
     gone -= {path for path in gone - links if _is_file(target, path) and _is_file(was, path)}
+    files = {path for path in was.keys() - stays if _is_file(was, path)}
+    files |= {path for path in rest if _is_file(target, path)}
     return Reuse(
         tuple(topmost(gone)),
         tuple(path for path in rest if path not in sent),
+        frozenset(files),
     )
 
 

@@ -455,17 +455,21 @@ class DeployWork:
 
     async def _seen(self, change: Change, name: str, build: Build) -> Mapping[bytes, listing.Look]:
         """What is in the finished release; what is as in the live one need not be told again."""
-        base = self.on.base
+        base, entries = self.on.base, build.manifest.entries
+        expected = {**entries, **listing.linked(build.links)}
         if base is None or not build.base or build.before or not plain(base):
-            entries = build.manifest.entries
-            expected = {**entries, **listing.linked(build.links)}
             told = await change.lock.finish_as(name, listing.gist(expected.values()))
             return expected if told is None else listing.against(told, entries)
-        finish = await change.lock.finish_like(name, base.name)
         if build.reuse:
+            gist = listing.gist_of_difference(expected, base.found, build.reuse.files)
+            finish = await change.lock.finish_reused(name, base.name, gist)
+            if finish is None:
+                return expected
             altered = listing.named(finish.altered)
             if found := meddled(build.reuse, _written(build), altered):
                 raise DeployFailed(f"somebody has changed {safe(found[0])} in it")
+        else:
+            finish = await change.lock.finish_like(name, base.name)
         here, there = listing.apart(finish.unlike)
         if not build.reuse and (odd := self._not_as_copied(build, here)):
             await self._hash(change, name, odd)

@@ -321,6 +321,15 @@ class Held(Protocol):
     async def finish_like(self, name: str, base: str) -> Finish:
         """The same; only what differs from another release is told."""
 
+    async def finish_reused(self, name: str, base: str, gist: str) -> Finish | None:
+        """The same of one that had been kept aside; None where it differs just as it should.
+
+        Args:
+            name: The release.
+            base: The other.
+            gist: What :func:`opsnb.core.listing.gist_of_difference` gave.
+        """
+
     async def store(self, path: str, content: bytes) -> None:
         """Replace a file below ``.opsnb``, by rename."""
 

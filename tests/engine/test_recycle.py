@@ -14,6 +14,8 @@ from opsnb.cli import plans
 from opsnb.core.events import Outcome
 from opsnb.engine.look import RECENT
 from opsnb.errors import DeployFailed, Restored
+from opsnb.remote.base import Finish
+from opsnb.remote.held import PosixHeld
 from opsnb.server import Server
 from tests.engine.conftest import configure, site
 from tests.faults.guarantees import live, snapshot
@@ -141,8 +143,23 @@ EDITS: list[Edit] = [
 ]
 
 
+@pytest.fixture
+def untold(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each release that was made of one kept aside, whether it was found just as expected."""
+    found: list[bool] = []
+    real = PosixHeld.finish_reused
+
+    async def finish(self: PosixHeld, name: str, base: str, gist: str) -> Finish | None:
+        told = await real(self, name, base, gist)
+        found.append(told is None)
+        return told
+
+    monkeypatch.setattr(PosixHeld, "finish_reused", finish)
+    return found
+
+
 def test_many_releases_in_a_row_are_what_copies_would_be(
-    tmp_path: Path, source: Path, hold: Hold
+    tmp_path: Path, source: Path, hold: Hold, untold: list[bool]
 ) -> None:
     """Two sites are given the same sources, and are rolled back at the same times."""
     chance = random.Random(20260325)
@@ -180,6 +197,7 @@ def test_many_releases_in_a_row_are_what_copies_would_be(
         if number % 7 == 5:
             assert sites[0].rollback().wait().outcome is sites[1].rollback().wait().outcome
     assert recycled > 15, "most of them were made of the one kept aside"
+    assert sum(untold) == recycled, "and how each of them looks was foretold"
     assert not (site(sites[1]) / ".opsnb" / "spare").exists()
     for server in sites:
         server.close()

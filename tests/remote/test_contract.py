@@ -712,6 +712,7 @@ ROBBED: dict[str, Step] = {
     "verify": lambda held: held.verify(ONE, {b"file": DIGEST}),
     "edit": lambda held: held.edit(f".opsnb/manifests/{ONE}", ".opsnb/none", b"- 1\n", DIGEST),
     "finish_like": lambda held: held.finish_like(ONE, ONE),
+    "finish_reused": lambda held: held.finish_reused(ONE, ONE, ""),
     "retire": lambda held: held.retire(ONE),
     "clear_spare": lambda held: held.clear_spare(),
     "remove_idle": lambda held: held.remove_idle([ONE], aside=False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from opsnb.core import listing
 from opsnb.core.manifest import Entry, Kind
 from opsnb.errors import StepFailed
 from opsnb.remote import tar
+from opsnb.remote.base import Finish
 from tests.faults.guarantees import snapshot
 from tests.remote.conftest import Place
 from tests.remote.test_contract import NONE, ONE, TWO, record
@@ -226,6 +227,72 @@ async def test_whatever_was_done_to_it_is_told_when_it_is_finished(
     named = {b"d/second" if how == "a second name" else b"d/new"} if how in new else {b"d/b"}
     assert named <= altered
     assert altered <= named | {b"gone", b"d/b"}
+
+
+def looks(files: dict[bytes, bytes]) -> dict[bytes, Entry]:
+    """How such a release looks."""
+    found = {path: Entry(path, Kind.FILE, 0o644, len(text)) for path, text in files.items()}
+    return {**found, b"d": Entry(b"d", Kind.DIR, 0o755), **listing.linked([b"up"])}
+
+
+async def reused(held: Any) -> Finish | None:
+    """Made of the first, without one of its files; what is told where another should be."""
+    await held.begin(THREE, record(THREE, 3))
+    await held.recycle(THREE)
+    await held.drop(THREE, [b"gone", b"more"])
+    now = looks({path: text for path, text in FILES.items() if path != b"gone"})
+    then = looks({**FILES, b"d/b": b"other", b"more": b"m"})
+    gist = listing.gist_of_difference(now, then, [b"gone"])
+    finish: Finish | None = await held.finish_reused(THREE, TWO, gist)
+    return finish
+
+
+async def test_one_that_differs_just_as_it_should_is_not_told_of(held: Any, where: Path) -> None:
+    await two_made(held)
+    await held.retire(ONE)
+    assert await reused(held) is None
+    listed = (where / ".opsnb" / "stats" / THREE).read_bytes()
+    assert listing.read(listed).keys() == {b"a", b"d", b"d/b", b"d/new\nline", b"up"}
+    assert not list((where / ".opsnb").glob("tmp.*"))
+
+
+def leads_to_x(tree: Path) -> None:
+    (tree / "up").unlink()
+    (tree / "up").symlink_to("x")
+
+
+def no_directory(tree: Path) -> None:
+    (tree / "d").rename(tree.parents[2] / "d")
+    (tree / "d").write_text("")
+
+
+OTHERWISE: dict[str, Callable[[Path], object]] = {
+    "a link leads elsewhere": leads_to_x,
+    "a link went": lambda tree: (tree / "up").unlink(),
+    "a link became a file": lambda tree: os.replace(tree / "a", tree / "up"),
+    "a directory has another mode": lambda tree: (tree / "d").chmod(0o750),
+    "a directory became a file": no_directory,
+    "a pipe": lambda tree: os.mkfifo(tree / "pipe"),
+    "what was to go has another name": lambda tree: (tree / "gone").rename(tree / "gone2"),
+}
+
+
+@pytest.mark.parametrize("how", [*MEDDLING, *OTHERWISE])
+async def test_one_that_differs_otherwise_is_told_of_as_ever(
+    held: Any, where: Path, how: str
+) -> None:
+    await two_made(held)
+    await held.retire(ONE)
+    tree = where / ".opsnb" / "spare" / "tree"
+    if how in MEDDLING:
+        MEDDLING[how](tree / "d" / "b")
+    else:
+        OTHERWISE[how](tree)
+    finish = await reused(held)
+    assert finish is not None
+    assert b"gone" in listing.named(finish.altered)
+    assert listing.apart(finish.unlike)
+    assert not list((where / ".opsnb").glob("tmp.*"))
 
 
 @pytest.mark.parametrize("comes", ["from the source", "from the live release"])

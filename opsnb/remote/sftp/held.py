@@ -232,6 +232,11 @@ class SftpHeld(Removing, NotPlaced, NotAdopting):
         del gist
         return await self.finish(name)
 
+    async def finish_reused(self, name: str, base: str, gist: str) -> Finish | None:
+        """See :meth:`Held.finish_reused`. Here none is kept aside."""
+        del gist
+        return await self.finish_like(name, base)
+
     async def finish_like(self, name: str, base: str) -> Finish:
         """See :meth:`Held.finish_like`."""
         async with self._step("list the release"):
