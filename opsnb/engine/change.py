@@ -33,6 +33,7 @@ from opsnb.core.refusal import refuse_missing
 from opsnb.core.release import Current, CurrentKind, Record, Site, State
 from opsnb.core.secrets import Secrets
 from opsnb.core.text import safe
+from opsnb.core.watch import Guarded
 from opsnb.engine import placing
 from opsnb.engine.placing import Placing
 from opsnb.engine.standing import Standing
@@ -183,9 +184,9 @@ class Change(Standing):
         self.previous = self.live = site.current.name
         return site
 
-    async def look(self) -> Site:
+    async def look(self, *, fingerprint: bool = False) -> Site:
         """Look before the lock is taken: a refusal then touches nothing."""
-        site = await self.remote.look()
+        site = await self.remote.look(fingerprint=fingerprint)
         refuse_missing(site)
         return self.saw(site)
 
@@ -384,9 +385,9 @@ class Change(Standing):
         before = site.current.name
         verb = verb or self.verb
         intent = Intent(verb, name, before, actor.by, stamp(actor.now()), why)
-        self._earlier, self.switched = self.switched, None
         record = finished.record if finished else None
-        guard = guarded(self, name, watchdog, record) if watchdog else None
+        guard = await self._guard(name, watchdog, record)
+        self._earlier, self.switched = self.switched, None
         facts = {"watchdog": watchdog} if guard else {}
         config = finished.config if finished else None
         self._config = config.pending if config else self._config
@@ -414,7 +415,7 @@ class Change(Standing):
                 self._then(lambda: self._has_switched(name, before, replace(site, current=now)))
                 if then:
                     await then()
-        except LockLost:
+        except (LockLost, NotAsSeen):
             if not self.switched:
                 self.switched = self._earlier
             raise
@@ -427,6 +428,13 @@ class Change(Standing):
             # Where somebody else has made another one live, nothing is left to be done.
             return self.live != name or (then is not None and found.intent is None)
         return then is not None
+
+    async def _guard(self, name: str, seconds: int, record: Record | None) -> Guarded | None:
+        """What puts back what was live, if it is to; it knows the change by its lock."""
+        if not seconds:
+            return None
+        await self.lock.settle()
+        return guarded(self, name, seconds, record)
 
     def _has_switched(self, name: str, before: str, site: Site) -> None:
         self.switched, self.live, self.building = True, site.current.name, ""

@@ -21,7 +21,7 @@ from opsnb.engine.ending import End, check_before, finish, publish
 from opsnb.engine.holding import informed
 from opsnb.engine.hooks import environment, prepare, run_hooks
 from opsnb.engine.secretvars import resolve
-from opsnb.errors import ConfigError, StalePlan
+from opsnb.errors import ConfigError, NotAsSeen, StalePlan
 
 PATIENCE = 3  # seconds that a rollback waits for what is to be masked
 
@@ -59,9 +59,17 @@ class RollbackWork:
 
     async def __call__(self, change: Change) -> None:
         """Carry it out under the lock."""
-        first = self._planned(await change.look())
+        seen = await change.look(fingerprint=True)
+        first = self._planned(seen)
         await self._hide(change, first)
-        site = await change.take("rollback")
+        try:
+            await self._carry_out(change, first, await change.take("rollback", seen=seen))
+        except NotAsSeen as error:
+            await change.not_as_seen(error)
+            await self._carry_out(change, first, await change.take("rollback"))
+
+    async def _carry_out(self, change: Change, first: Plan, site: Site) -> None:
+        """Plan what is right on a site whose lock is ours, or asked for, and do it."""
         if change.put_back_first:
             # What was to be left is left already: from there one would go back too far.
             self._to, self._plan = first.name, None

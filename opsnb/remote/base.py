@@ -487,8 +487,12 @@ class Remote(Protocol):
     def packing(self) -> Packer:
         """How what is long is compressed on the line to this server; empty for not at all."""
 
-    async def look(self) -> Site:
-        """Everything a plan needs, in one round trip. Raises ConnectError."""
+    async def look(self, *, fingerprint: bool = False) -> Site:
+        """Everything a plan needs, in one round trip. Raises ConnectError.
+
+        Args:
+            fingerprint: Whether the server is also asked what it knows the site by again.
+        """
 
     async def state(self, *, users: bool = False, sizes: bool = False) -> Site:
         """A look and, in the same round trip, what a retention may want to know besides.

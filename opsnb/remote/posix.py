@@ -53,6 +53,7 @@ from opsnb.remote.replies import (
 from opsnb.remote.shell import Call, Pipes, Reply, Shell
 
 EARLY = 0.01  # seconds to the server and back from which the next shell is opened beside a look
+KNOWN = Call("fingerprint", beside=True)
 Dial = Callable[[str], Awaitable[Pipes]]
 Reach = Callable[[str], Awaitable[Line]]
 
@@ -219,15 +220,21 @@ class PosixRemote:
         self._shell = await self._open(ahead=True)
         return self._shell, True
 
-    async def look(self) -> Site:
+    async def look(self, *, fingerprint: bool = False) -> Site:
         """See :meth:`Remote.look`."""
-        return self.read(await self.ask("look"))
+        look, *known = await self.asks([Call("look"), *([KNOWN] if fingerprint else [])])
+        return self._read_with(look, *known)
 
     def read(self, reply: Reply) -> Site:
         """What a look answered."""
         site = seen(good(reply, "look").out, self.deploy_to)
         self._packers = site.packers
         return site
+
+    def _read_with(self, look: Reply, known: Reply | None = None) -> Site:
+        """The same with what the server knows it by again; nothing where it could not say."""
+        site = self.read(look)
+        return replace(site, fingerprint=safe(whole(known))) if known else site
 
     async def state(self, *, users: bool = False, sizes: bool = False) -> Site:
         """See :meth:`Remote.state`."""
@@ -250,7 +257,7 @@ class PosixRemote:
         known = self._packers or ({"gzip"} if not self._plain else set())
         how = packer(known, self.round_trip)
         others = [
-            Call("fingerprint", beside=True),
+            KNOWN,
             Call("live", timeout=self._step_timeout, packed=how),
             Call("aside", timeout=self._step_timeout, packed=how, beside=True),
         ]
@@ -258,7 +265,7 @@ class PosixRemote:
             self._stand_by()
         look, again, live, aside = await self.asks([Call("look"), *others])
         self._stand_by()
-        site = replace(self.read(look), fingerprint=safe(whole(again)))
+        site = self._read_with(look, again)
         out = good(live, "list").out
         if not out.endswith(b"."):
             raise RemoteError(f"cannot list the live release: {live.complaint or 'cut short'}")

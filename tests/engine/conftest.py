@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from opsnb.core.config import Settings
+from opsnb.remote.shell import Call, Reply, Shell
 from opsnb.server import Server
 
 
@@ -24,6 +25,22 @@ def server(tmp_path: Path) -> Iterator[Server]:
     made = Server(f"file://{tmp_path}/site", name="local")
     yield made
     made.close()
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The names of the steps that were sent together, for each time."""
+    batches: list[list[str]] = []
+    real = Shell.batch
+
+    async def batch(
+        self: Shell, calls: Sequence[Call], answered: Callable[[int, Reply], None] | None = None
+    ) -> list[Reply]:
+        batches.append([call.name for call in calls])
+        return await real(self, calls, answered)
+
+    monkeypatch.setattr(Shell, "batch", batch)
+    return batches
 
 
 def configure(server: Server, **said: object) -> Server:

@@ -64,6 +64,50 @@ def test_nobody_came_between(server: Server, source: Path, monkeypatch: pytest.M
     assert phases[:3] == ["look", "lock", "build"]
 
 
+def test_a_rollback_is_a_look_and_one_trip_more(
+    server: Server, source: Path, sent: list[list[str]]
+) -> None:
+    one, _two = versions(server, source, "one", "two")
+    sent.clear()
+    assert server.rollback().wait().live == one
+    assert [batch[0] for batch in sent] == ["look", "take"]
+    assert {"publish", "drop_lock"} < set(sent[1])
+
+
+def test_a_rollback_goes_back_from_what_somebody_made_live_meanwhile(
+    server: Server, other: Server, source: Path, between: Between
+) -> None:
+    _one, two = versions(server, source, "one", "two")
+    between(lambda: versions(other, source, "theirs"))
+    report = server.rollback().wait()
+    assert report.live == two
+    assert len(set(report.warnings)) == len(report.warnings)
+    assert faults(site(server), server) == []
+
+
+def test_a_rollback_that_was_agreed_to_is_not_carried_out_any_more(
+    server: Server, other: Server, source: Path, between: Between
+) -> None:
+    versions(server, source, "one", "two")
+    plan = server.plan_rollback()
+    between(lambda: versions(other, source, "theirs"))
+    with pytest.raises(StalePlan):
+        server.rollback(plan).wait()
+    assert (site(server) / "current" / "index").read_text() == "theirs"
+    assert server.look().holder is None
+
+
+def test_a_rollback_with_a_watchdog_knows_its_lock_before_it_switches(
+    server: Server, source: Path
+) -> None:
+    configure(server, watchdog=60, health=[{"command": "true"}])
+    one, _two = versions(server, source, "one", "two")
+    report = server.rollback().wait()
+    assert (report.live, report.warnings) == (one, ())
+    assert server.look().watches == ()
+    assert faults(site(server), server) == []
+
+
 def test_it_is_planned_anew_when_somebody_deployed(
     server: Server, other: Server, source: Path, tmp_path: Path, between: Between
 ) -> None:

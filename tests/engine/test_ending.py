@@ -26,22 +26,6 @@ from tests.engine.test_in_use import holding, versions
 from tests.support.site import faults
 
 
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The names of the steps that were sent together, for each time."""
-    batches: list[list[str]] = []
-    real = Shell.batch
-
-    async def batch(
-        self: Shell, calls: Sequence[Call], answered: Callable[[int, Reply], None] | None = None
-    ) -> list[Reply]:
-        batches.append([call.name for call in calls])
-        return await real(self, calls, answered)
-
-    monkeypatch.setattr(Shell, "batch", batch)
-    return batches
-
-
 def last(server: Server) -> dict[str, Any]:
     """The last entry of the audit log."""
     lines = (site(server) / ".opsnb/audit.jsonl").read_text().splitlines()

@@ -103,8 +103,9 @@ class SftpRemote(NotStanding):
 
     # --- questions -----------------------------------------------------------------------------
 
-    async def look(self) -> Site:
-        """See :meth:`Remote.look`."""
+    async def look(self, *, fingerprint: bool = False) -> Site:
+        """See :meth:`Remote.look`. Here a lock is never asked for with a step."""
+        del fingerprint
         return await self._ask(self._look)
 
     async def _look(self, wire: Wire) -> Site:
