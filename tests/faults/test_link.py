@@ -19,7 +19,7 @@ from typing import Any, Literal
 import pytest
 
 from opsnb.core.events import Outcome
-from opsnb.engine import change as engine
+from opsnb.engine import locking as engine
 from opsnb.errors import OpsnbError
 from tests.faults.conftest import Tell
 from tests.faults.guarantees import Before, live

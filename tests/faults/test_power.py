@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from opsnb.engine import change as engine
+from opsnb.engine import locking as engine
 from tests.faults.calls import Action, Calls, counting
 from tests.faults.conftest import Tell
 from tests.faults.guarantees import live, snapshot

@@ -17,7 +17,7 @@ import asyncssh
 import pytest
 
 from opsnb.core.address import Address
-from opsnb.engine import change as engine
+from opsnb.engine import locking as engine
 from opsnb.remote.sftp.remote import sftp_remote
 from tests.faults.calls import Action, Calls
 from tests.faults.conftest import Tell
