@@ -75,7 +75,7 @@ OUTSIDE = {
 # Where alone a library may be imported when the program runs (not only to check types).
 HOMES = {
     "apprise": ("notices.py",),
-    "asyncssh": ("remote/ssh.py", "embedded/"),
+    "asyncssh": ("remote/ssh.py", "remote/sshpipes.py", "embedded/"),
     "pandas": ("tables.py",),
     "fastcdc": ("engine/cutting.py",),
     "h11": ("engine/http.py",),

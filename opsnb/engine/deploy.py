@@ -32,7 +32,8 @@ from opsnb.engine.look import RECENT, Grounds, grounds, plan_for, recall, spare_
 from opsnb.engine.meter import Meter
 from opsnb.engine.placing import placing
 from opsnb.engine.removing import make_room
-from opsnb.engine.source import Source, modified, pieces, stream
+from opsnb.engine.sending import modified, pieces, stream
+from opsnb.engine.source import Source
 from opsnb.engine.steady import uncollected
 from opsnb.errors import (
     DeployFailed,

@@ -1,7 +1,7 @@
 """SSH: one connection to a server, found and trusted as OpenSSH would.
 
-Rule 1: asyncssh lives here and nowhere else in the package (the embedded server aside), and its
-errors become opsnb's here.
+Rule 1: asyncssh lives here, in ``sshpipes.py`` and nowhere else in the package (the embedded server
+aside), and its errors become opsnb's here.
 Rule 2: the host key is always checked. There is no option, and no configuration, that turns it off.
 Rule 3: an object of asyncssh belongs to the loop that made it.
 """
@@ -9,7 +9,6 @@ Rule 3: an object of asyncssh belongs to the loop that made it.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -17,17 +16,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from opsnb.core.address import Address
 from opsnb.core.text import safe
-from opsnb.errors import ConnectError, Disconnected, HostKeyError, LoginError, NotReady, RemoteError
+from opsnb.errors import ConnectError, HostKeyError, LoginError, NotReady, RemoteError
 from opsnb.remote import named
 from opsnb.remote.base import Line
 from opsnb.remote.libraries import no_compiler
 from opsnb.remote.near import host_and_port
 from opsnb.remote.posix import PosixRemote
-from opsnb.remote.shell import Data, Pipes
+from opsnb.remote.shell import Pipes
+from opsnb.remote.sshpipes import SshLine, SshPipes, said
 
 with no_compiler():
     import asyncssh
@@ -50,7 +50,6 @@ IGNORE = 2  # SSH_MSG_IGNORE
 ALONE = "tinyssh"  # allows one, and never answers who asks for another
 T = TypeVar("T")
 SftpError = asyncssh.SFTPError
-LOST = (OSError, asyncssh.Error)
 _BUSY = (ConnectionResetError, asyncssh.ConnectionLost)
 
 
@@ -176,7 +175,7 @@ class SshConnection:
                 f"the server gives no way to {safe(address)}: {safe(error.reason)}"
             ) from error
         except (TimeoutError, OSError, asyncssh.Error) as error:
-            raise RemoteError(f"{safe(address)} was not reached: {_said(error)}") from error
+            raise RemoteError(f"{safe(address)} was not reached: {said(error)}") from error
 
     async def _session(self, begin: Callable[[asyncssh.SSHClientConnection], Awaitable[T]]) -> T:
         """Begin a session on the server, connecting first when there is no connection."""
@@ -194,7 +193,7 @@ class SshConnection:
                 self._set_aside()
                 if fresh or attempt == 2:
                     raise ConnectError(
-                        f"{self._name} closed the connection: {_said(error)}"
+                        f"{self._name} closed the connection: {said(error)}"
                     ) from error
             finally:
                 for task in self._prompt:
@@ -314,7 +313,7 @@ class SshConnection:
                 # sshd drops connections at random while many are being made (MaxStartups).
                 if attempt == TRIES:
                     raise ConnectError(
-                        f"{self._name} closed the connection before the login: {_said(error)}",
+                        f"{self._name} closed the connection before the login: {said(error)}",
                         "sshd may be refusing connections (MaxStartups, fail2ban, TCP wrappers).",
                     ) from error
                 await asyncio.sleep(0.3 * attempt)
@@ -361,7 +360,7 @@ class SshConnection:
             raise
         except (OSError, asyncssh.Error) as error:
             raise ConnectError(
-                f"cannot connect to {hop.host}: {_said(error)}",
+                f"cannot connect to {hop.host}: {said(error)}",
                 "Try `ssh` to the same address; opsnb reads the same ~/.ssh/config.",
             ) from error
 
@@ -396,7 +395,7 @@ class SshConnection:
             files = named.known_hosts(options.config) | named.identities(options.config)
             options = await make(**files, **_known_as(options))
         except (asyncssh.Error, ValueError, OSError, RuntimeError) as error:
-            raise ConnectError(f"ssh's configuration cannot be used: {_said(error)}") from error
+            raise ConnectError(f"ssh's configuration cannot be used: {said(error)}") from error
         if options.known_hosts is None:
             raise HostKeyError(
                 f"ssh's configuration switches the host key check of {host} off "
@@ -449,7 +448,7 @@ def _host_key_error(hop: _Hop, error: Exception) -> HostKeyError:
     """Say that a host key is not trusted, whether another one is known, and what to do."""
     met = hop.met
     if not met.fingerprint:
-        return HostKeyError(f"the host key of {hop.host} is not trusted: {_said(error)}")
+        return HostKeyError(f"the host key of {hop.host} is not trusted: {said(error)}")
     shown = f"{met.algorithm} {met.fingerprint}"
     place = met.host if met.port == 22 else f"[{met.host}]:{met.port}"
     if _known(hop.options, met):
@@ -486,87 +485,6 @@ def abilities(sftp: asyncssh.SFTPClient) -> frozenset[str]:
         "statvfs@openssh.com": handler._supports_statvfs,
     }
     return frozenset(name for name, there in known.items() if there)
-
-
-def _said(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.errno:
-        # The loop's own words name an address twice; the system's say what happened.
-        return safe(os.strerror(error.errno) if error.errno > 0 else str(error))
-    return safe(str(error) or type(error).__name__)
-
-
-class SshPipes:
-    """The streams of a program on the server.
-
-    Args:
-        process: The program, opened for bytes.
-    """
-
-    def __init__(self, process: asyncssh.SSHClientProcess[bytes]) -> None:
-        self._process = process
-
-    async def write(self, data: Data) -> None:
-        """See :meth:`Pipes.write`."""
-        try:
-            # It copies what it is given, of whatever kind, before it returns.
-            self._process.stdin.write(cast("bytes", data))
-            await self._process.stdin.drain()
-        except (OSError, asyncssh.Error) as error:
-            raise Disconnected(f"the connection to the server was lost: {_said(error)}") from error
-
-    async def read_out(self) -> bytes:
-        """See :meth:`Pipes.read_out`."""
-        return await self._read(self._process.stdout, 1 << 18)
-
-    async def read_err(self) -> bytes:
-        """See :meth:`Pipes.read_err`."""
-        return await self._read(self._process.stderr, 1 << 16)
-
-    async def _read(self, stream: asyncssh.SSHReader[bytes], most: int) -> bytes:
-        try:
-            return await stream.read(most)
-        except (OSError, asyncssh.Error) as error:
-            raise Disconnected(f"the connection to the server was lost: {_said(error)}") from error
-
-    async def close(self) -> None:
-        """See :meth:`Pipes.close`."""
-        self._process.close()
-        with suppress(TimeoutError, OSError, asyncssh.Error):
-            async with asyncio.timeout(2):
-                await self._process.wait_closed()
-
-
-class SshLine:
-    """A connection to what listens on the server.
-
-    Args:
-        reader: What reads from it, opened for bytes.
-        writer: What writes to it.
-    """
-
-    def __init__(
-        self, reader: asyncssh.SSHReader[bytes], writer: asyncssh.SSHWriter[bytes]
-    ) -> None:
-        self._reader, self._writer = reader, writer
-
-    async def write(self, data: bytes) -> None:
-        """See :meth:`Line.write`."""
-        try:
-            self._writer.write(data)
-            await self._writer.drain()
-        except LOST as error:
-            raise RemoteError(f"the connection was lost: {_said(error)}") from error
-
-    async def read(self) -> bytes:
-        """See :meth:`Line.read`."""
-        try:
-            return await self._reader.read(1 << 16)
-        except LOST as error:
-            raise RemoteError(f"the connection was lost: {_said(error)}") from error
-
-    async def close(self) -> None:
-        """See :meth:`Line.close`."""
-        self._writer.channel.abort()
 
 
 async def _through(

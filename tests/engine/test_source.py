@@ -22,9 +22,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opsnb.core.manifest import Entry, Kind
+from opsnb.engine import sending
 from opsnb.engine import source as under_test
 from opsnb.engine.ignore import Rules
-from opsnb.engine.source import Source, pieces, scan, stream
+from opsnb.engine.sending import pieces, stream
+from opsnb.engine.source import Source, scan
 from opsnb.errors import SourceError
 from tests.support.sshd import require
 
@@ -564,17 +566,17 @@ def test_a_file_that_cannot_be_read_any_more_is_told(
 
 def test_one_stall_is_no_slow_line(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("opsnb.engine.source.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("opsnb.engine.sending.time.monotonic", lambda: now[0])
 
     def held_up(waits: list[float]) -> bool:
-        pace = under_test._Pace()
+        pace = sending._Pace()
         for wait in waits:
             now[0] += wait
             with pace.works():
                 now[0] += 0.01
         return pace.is_held_up()
 
-    chunks = under_test.PATIENCE
+    chunks = sending.PATIENCE
     assert not held_up([0.0] * (chunks - 1) + [30.0])
     assert not held_up([0.05] * chunks)
     assert held_up([0.2] * chunks)

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opsnb.core.manifest import Entry, Kind
-from opsnb.engine import source
-from opsnb.engine.source import stream
+from opsnb.engine import sending
+from opsnb.engine.sending import stream
 from opsnb.errors import RemoteError, StepFailed
 from opsnb.remote import tar
 from opsnb.remote.pack import FAR, Packer, Packing, packer
@@ -132,7 +132,7 @@ async def taken(how: Packer, seconds: float) -> bytes:
 async def test_what_waits_for_the_line_is_packed_with_more_pains(
     how: Packer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "SLOWER", 2)
+    monkeypatch.setattr(sending, "SLOWER", 2)
     at_once, slowly = await taken(how, 0), await taken(how, 0.1)
     assert len(slowly) < 0.98 * len(at_once)
     assert unpacked(how, slowly) == unpacked(how, at_once)

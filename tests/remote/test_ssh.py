@@ -17,7 +17,8 @@ from opsnb.core.events import Outcome
 from opsnb.errors import ConnectError, HostKeyError, LoginError
 from opsnb.remote.local import local_remote
 from opsnb.remote.shell import Pipes
-from opsnb.remote.ssh import SshConnection, SshPipes, ssh_remote
+from opsnb.remote.ssh import SshConnection, ssh_remote
+from opsnb.remote.sshpipes import SshPipes
 from opsnb.server import Server
 from tests.support.proxy import Relay
 from tests.support.sshd import RealSshd, require

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from opsnb.core.manifest import check_name
 from opsnb.core.text import safe
 from opsnb.errors import Disconnected, OpsnbError, RemoteError, StepFailed
-from opsnb.remote.ssh import LOST, SftpError, abilities
+from opsnb.remote.ssh import SftpError, abilities
+from opsnb.remote.sshpipes import LOST
 
 if TYPE_CHECKING:
     import asyncssh
