@@ -98,21 +98,23 @@ def gist(entries: Iterable[Entry]) -> str:
     return hashlib.sha256(b"".join(line + b"\0" for line in lines)).hexdigest()
 
 
-def gist_of_difference(
-    now: Mapping[bytes, Entry], then: Mapping[bytes, Entry], written: Iterable[bytes]
-) -> str:
-    """The SHA-256 of how a release differs from another, and from what it was made of.
+def gist_of_change(left: Iterable[Entry], came: Iterable[Entry]) -> str:
+    """The SHA-256 of how a release differs from what it was made of, hexadecimal.
 
     Args:
-        now: What should be in it, by path.
-        then: What is in the other.
-        written: Names of the files that it no longer has as they were in what it was made of.
+        left: What it no longer has as it was there.
+        came: What came, also in the place of something that looked the same. Directories that
+            look the same are neither: of them ``find`` tells nothing that changes.
     """
-    new = {_looks(entry) for path, entry in now.items() if then.get(path) is not entry}
-    old = {_looks(entry) for path, entry in then.items() if now.get(path) is not entry}
-    differs = sorted([(line, b"") for line in new - old] + [(line, b"\t") for line in old - new])
-    told = [*sorted(set(written)), b"", *(tab + line for line, tab in differs)]
-    return hashlib.sha256(b"".join(line + b"\0" for line in told)).hexdigest()
+    was, now = (_by_shape(entries) for entries in (left, came))
+    same = {line for line in was.keys() & now.keys() if was[line].kind is Kind.DIR}
+    lines = [line for line in now if line not in same]
+    lines += [b"\t" + line for line in was if line not in same]
+    return hashlib.sha256(b"".join(line + b"\0" for line in sorted(lines))).hexdigest()
+
+
+def _by_shape(entries: Iterable[Entry]) -> dict[bytes, Entry]:
+    return {_looks(entry): entry for entry in entries}
 
 
 def _looks(entry: Entry) -> bytes:

@@ -229,8 +229,9 @@ def reusing(plan: Plan, base: Base, spare: Spare) -> Plan:
     """
     assert plan.build  # noqa: S101 - a deploy's plan has one
     modes = [path for path, _ in plan.build.modes]
-    made = reuse(spare, base, plan.build.manifest.entries, plan.build.send, modes)
-    return replace(plan, build=replace(plan.build, reuse=made), clears_spare=False)
+    build = plan.build
+    made = reuse(spare, base, build.manifest.entries, build.send, modes, build.links)
+    return replace(plan, build=replace(build, reuse=made), clears_spare=False)
 
 
 def _aside(site: Site, plan: Plan, settings: Settings, needed: int) -> str:

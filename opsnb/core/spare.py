@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from opsnb.core.listing import Base
+from opsnb.core.listing import Base, gist_of_change, linked
 from opsnb.core.manifest import Entry, Kind, Manifest, parents, topmost
 from opsnb.core.release import Record
 
@@ -46,12 +46,12 @@ class Reuse:
     Attributes:
         drop: Paths to remove from it, the topmost only; not what a file takes the place of.
         bring: Paths to copy from the live release, directories before what is in them.
-        files: Paths that are files before or after, and are not kept as they are.
+        gist: What :func:`opsnb.core.listing.gist_of_change` gives when all of it is done.
     """
 
     drop: tuple[bytes, ...]
     bring: tuple[bytes, ...]
-    files: frozenset[bytes] = frozenset()
+    gist: str = ""
 
 
 def plain(base: Base) -> bool:
@@ -65,6 +65,7 @@ def reuse(
     target: Mapping[bytes, Entry],
     send: Collection[bytes],
     modes: Collection[bytes],
+    into_shared: Collection[bytes],
 ) -> Reuse:
     """Decide what the tree kept aside loses, and what it takes from the live release.
 
@@ -74,6 +75,7 @@ def reuse(
         target: What the new release holds of its source.
         send: Paths that come from the source.
         modes: Paths whose mode is set in the end.
+        into_shared: Paths that are linked into ``shared/`` in the end.
     """
     sent, given = set(send), {path for path in modes if not _is_dir(target, path)}
     was, live = spare.manifest.entries, base.manifest.entries
@@ -92,12 +94,13 @@ def reuse(
     gone = (spare.manifest.keys() | links | _above(links)) - kept
     # What comes as a file replaces one by itself: it is unlinked, never written into.
     gone -= {path for path in gone - links if _is_file(target, path) and _is_file(was, path)}
-    files = {path for path in was.keys() - stays if _is_file(was, path)}
-    files |= {path for path in rest if _is_file(target, path)}
+    altered = stays.intersection(modes)  # directories
+    left = [was[path] for path in was.keys() - stays | altered] + [*linked(links).values()]
+    came = [target[path] for path in {*rest, *altered}] + [*linked(into_shared).values()]
     return Reuse(
         tuple(topmost(gone)),
         tuple(path for path in rest if path not in sent),
-        frozenset(files),
+        gist_of_change(left, came),
     )
 
 

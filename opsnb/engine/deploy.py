@@ -462,8 +462,7 @@ class DeployWork:
             told = await change.lock.finish_as(name, listing.gist(expected.values()))
             return expected if told is None else listing.against(told, entries)
         if build.reuse:
-            gist = listing.gist_of_difference(expected, base.found, build.reuse.files)
-            finish = await change.lock.finish_reused(name, base.name, gist)
+            finish = await change.lock.finish_reused(name, base.name, build.reuse.gist)
             if finish is None:
                 return expected
             altered = listing.named(finish.altered)

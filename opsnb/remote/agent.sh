@@ -34,7 +34,6 @@ S=0
 NL='
 '
 SOH=$(printf '\001')
-TAB=$(printf '\t')
 
 say() { printf '%s\n' "$*" >&2; }
 field() { printf '%s\0%s\0' "$1" "$2"; }
@@ -254,11 +253,11 @@ aside() {
 # The lines of one listing that are not the other's and, after a tab, those of the other alone.
 # Only what a copy keeps counts: not the inode, and not the time of its change.
 unlike() {
-    bare "$1" "$3" | { bare "$2" "$3" | comm -z -3 /dev/fd/5 -; } 5<&0
+    bare "$1" | { bare "$2" | comm -z -3 /dev/fd/5 -; } 5<&0
 }
 # A release whose listing is gone is listed again.
 bare() {
-    if [ -f "$1" ]; then cat "$1"; else survey "${1##*/}"; fi | cut -z -d ' ' -f "${2:-1-4,7-}" | sort -z
+    if [ -f "$1" ]; then cat "$1"; else survey "${1##*/}"; fi | cut -z -d ' ' -f 1-4,7- | sort -z
 }
 spare_manifest() { cat "$D/.opsnb/spare/manifest"; }
 
@@ -754,7 +753,7 @@ make_dirs() { fence; cd "releases/$1" && xargs -0 -r mkdir -p --; }
 link() { fence; cd "releases/$1" && xargs -0 -r -n 2 ln -s -T --; }
 # Keep how a release looks, and tell it: all of it, but for "=" where it looks as expected, or what is
 # not as in the release named. Of one that was kept aside also what is not as it was when it left,
-# before an empty line; or "=" where it differs in both ways just as expected.
+# before an empty line; or "=" where that is just as expected: all else is as it was.
 finish() {
     fence
     survey "$1" >"$D/.opsnb/tmp.$T.stats" && cd "$D/.opsnb" && mv -T "tmp.$T.stats" "stats/$1" || return
@@ -765,7 +764,7 @@ finish() {
     if [ -f tmp.spare ]; then
         was=tmp.$T.altered
         comm -z -3 "stats/$1" tmp.spare >"$was" && rm tmp.spare || return
-        if [ -n "$3" ] && sum=$(differs "$was" "stats/$1" "stats/$2" | sha256sum) && [ "${sum%% *}" = "$3" ]; then
+        if [ -n "$3" ] && looks_as "$3" <"$was"; then
             printf = && rm "$was"
             return
         fi
@@ -773,12 +772,6 @@ finish() {
     fi
     printf '\0'
     unlike "stats/$1" "stats/$2"
-}
-# Names of files in lines of a listing, an empty name, and in what two listings differ, but for times.
-differs() {
-    grep -azE "^$TAB?f " "$1" | cut -z -d ' ' -f 7- | sort -z -u
-    printf '\0'
-    unlike "$2" "$3" 1-3,7-
 }
 looks_as() { sum=$(cut -z -d ' ' -f 1-3,7- | sort -z | sha256sum) && [ "${sum%% *}" = "$1" ]; }
 flush() { fence; sync -f .; }

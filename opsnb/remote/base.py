@@ -322,12 +322,12 @@ class Held(Protocol):
         """The same; only what differs from another release is told."""
 
     async def finish_reused(self, name: str, base: str, gist: str) -> Finish | None:
-        """The same of one that had been kept aside; None where it differs just as it should.
+        """The same of one that had been kept aside; None where it has changed just as it should.
 
         Args:
             name: The release.
             base: The other.
-            gist: What :func:`opsnb.core.listing.gist_of_difference` gave.
+            gist: What :func:`opsnb.core.listing.gist_of_change` gave.
         """
 
     async def store(self, path: str, content: bytes) -> None:
