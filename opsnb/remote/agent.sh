@@ -152,24 +152,22 @@ ours() {
 
 # The SHA-256 of what is there of all that a look tells and a change rests on. What taking the lock
 # makes is not part of it. What cannot be read is like nothing that was seen before.
-fingerprint() { sum=$(traits | sha256sum) && printf '%s' "${sum%% *}"; }
-traits() (
-    cd "$D" 2>/dev/null || exit 0
+fingerprint() { traits | sha256sum; }
+traits() {
+    cd "$D" 2>/dev/null || return 0
     set -- .
     for p in releases/ shared/ .opsnb/ .opsnb/trash/ .opsnb/records/ .opsnb/spare/ .opsnb/config/ .opsnb/watch/; do
         [ ! -d "$p" ] || set -- "$@" "$p"
     done
-    {
-        find "$@" -mindepth 1 -maxdepth 1 \
-            \( -path ./releases -o -path ./shared -o -path ./.opsnb -o -path '.opsnb/*' ! -path '.opsnb/*/*' \
-            \( -type d -o -name lock -o -name token -o -name beat -o -name holder.json -o -name reserve \) \) \
-            -o -path '.opsnb/*' -printf '%y %m %s %C@ %i %p\0' -o -printf '%y%Y %p %l\0' ||
-            printf '!%s' "$T"
-    } | sort -z
-)
+    # In the order of the directories: where that is another, it is another.
+    find "$@" -mindepth 1 -maxdepth 1 \
+        \( -path ./releases -o -path ./shared -o -path ./.opsnb -o -path '.opsnb/*' ! -path '.opsnb/*/*' \
+        \( -type d -o -name lock -o -name token -o -name beat -o -name holder.json -o -name reserve \) \) \
+        -o -path '.opsnb/*' -printf '%y %m %s %C@ %i %p\0' -o -printf '%y%Y %p %l\0' || printf '!%s' "$T"
+}
 # Nothing where the site is as that was; else a look. For nothing it is always that.
 look_unless() {
-    [ -z "$1" ] || [ "$(fingerprint)" != "$1" ] || return 0
+    [ -z "$1" ] || [ "$(fingerprint)" != "$1  -" ] || return 0
     look || return
     [ -z "$1" ] || return 87
 }

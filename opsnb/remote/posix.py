@@ -53,7 +53,7 @@ from opsnb.remote.replies import (
 from opsnb.remote.shell import Call, Pipes, Reply, Shell
 
 EARLY = 0.01  # seconds to the server and back from which the next shell is opened beside a look
-KNOWN = Call("fingerprint", beside=True)
+KNOWN = Call("fingerprint")
 Dial = Callable[[str], Awaitable[Pipes]]
 Reach = Callable[[str], Awaitable[Line]]
 
@@ -234,7 +234,7 @@ class PosixRemote:
     def _read_with(self, look: Reply, known: Reply | None = None) -> Site:
         """The same with what the server knows it by again; nothing where it could not say."""
         site = self.read(look)
-        return replace(site, fingerprint=safe(whole(known))) if known else site
+        return replace(site, fingerprint=safe(whole(known).partition(b" ")[0])) if known else site
 
     async def state(self, *, users: bool = False, sizes: bool = False) -> Site:
         """See :meth:`Remote.state`."""
