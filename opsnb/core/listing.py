@@ -18,6 +18,8 @@ from opsnb.core.numbers import number, octal
 from opsnb.core.text import safe
 
 _LETTERS = {Kind.FILE: b"f", Kind.DIR: b"d"}
+# The letter of what a release did not have when it was finished, though its source had it.
+_MISSING = "-"
 _EACH = re.compile(rb"[^\0]+")
 
 
@@ -250,6 +252,8 @@ def base(
     before, present, absent = read(carried), read(now), read(gone)
     found: dict[bytes, Entry] = dict(manifest.entries)
     found |= {path: seen.entry for path, seen in before.items()}
+    for path in [path for path, seen in before.items() if seen.odd == _MISSING]:
+        del found[path]
     found |= linked(links)
     for path in absent:
         found.pop(path, None)
@@ -365,8 +369,20 @@ def alike(seen: Look, entry: Entry) -> bool:
     return not _fault(entry, seen)
 
 
-def beyond(seen: Mapping[bytes, Look], manifest: Manifest, links: Iterable[bytes]) -> bytes:
-    """The lines of what a release holds beyond or unlike its manifest and its links."""
+def beyond(
+    seen: Mapping[bytes, Look],
+    manifest: Manifest,
+    links: Iterable[bytes],
+    gone: Iterable[bytes] = (),
+) -> bytes:
+    """The lines of what a release holds beyond or unlike its manifest and its links.
+
+    Args:
+        seen: What is in it.
+        manifest: What its source was, without what a hook has changed.
+        links: Its links into ``shared/``.
+        gone: Paths of its source that a hook has removed: each gets a line that says so.
+    """
     into_shared, wanted = set(links), manifest.entries.get
     other = [(path, item) for path, item in seen.items() if wanted(path) is not item]
     lines = [
@@ -375,6 +391,7 @@ def beyond(seen: Mapping[bytes, Look], manifest: Manifest, links: Iterable[bytes
         if path not in into_shared
         if not ((entry := wanted(path)) and alike(item, entry))
     ]
+    lines += [b"%s 0 0 0 0 0 %s" % (_MISSING.encode(), path) for path in sorted(gone)]
     return b"".join(line + b"\0" for line in lines)
 
 

@@ -452,7 +452,8 @@ class DeployWork:
         faults = listing.wrong(seen, manifest, build.links, build.carried)
         if faults:
             raise DeployFailed(f"the release is not as planned: {'; '.join(faults[:5])}")
-        return listing.beyond(seen, manifest, build.links)
+        gone = build.manifest.keys() - seen.keys() if build.before else ()
+        return listing.beyond(seen, manifest, build.links, gone)
 
     async def _seen(self, change: Change, name: str, build: Build) -> Mapping[bytes, listing.Look]:
         """What is in the finished release; what is as in the live one need not be told again."""

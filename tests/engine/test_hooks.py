@@ -470,3 +470,20 @@ def test_another_users_process_ends_with_who_started_it(tmp_path: Path, how: str
         running.kill()
         running.stdout.close()
         running.wait()
+
+
+def test_what_a_hook_removed_from_a_release_comes_with_the_next_one(
+    server: Server, source: Path
+) -> None:
+    """It is not taken for something that is there, since its source had it."""
+    (source / "same").write_text("same")
+    (source / "index").write_text("one")
+    configure(server, before_publish=["rm same"])
+    server.deploy(source).wait()
+    assert not (site(server) / "current" / "same").exists()
+    configure(server)
+    for text in ("two", "three", "four"):
+        (source / "index").write_text(text)
+        server.deploy(source).wait()
+        assert (site(server) / "current" / "same").read_text() == "same"
+    assert faults(site(server), server) == []
