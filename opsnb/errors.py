@@ -153,16 +153,16 @@ class StepFailed(RemoteError):
 
 
 class NotAsSeen(RemoteError):
-    """What was sent together with the wish for the lock was not done: the site is not as it was.
+    """What was sent together with the wish for the lock was not done.
 
     Args:
-        locked: Whether somebody else has the lock. Otherwise it is ours, and ``Held.seen`` is what
-            is there now.
+        ours: Whether the lock is ours, and ``Held.seen`` is what is there now: the site is not as
+            it was. Otherwise it is to be taken anew.
     """
 
-    def __init__(self, *, locked: bool) -> None:
-        super().__init__("somebody else has the lock" if locked else "the site is not as it was")
-        self.locked = locked
+    def __init__(self, *, ours: bool) -> None:
+        super().__init__("the site is not as it was" if ours else "the lock was not to be had")
+        self.ours = ours
 
 
 class StepTimedOut(RemoteError):

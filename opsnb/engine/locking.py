@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from opsnb.core import audit, layout, watch
@@ -51,6 +51,7 @@ class Locking(Standing):
         building: The release being built; empty before and after.
         cleared: Names of releases that were cleared away: whoever made one may still ask for it.
         put_back_first: Whether a dead change's release was put back before this one began.
+        leaving: Releases whose removal was begun, with the reason for each.
     """
 
     remote: Remote
@@ -59,6 +60,7 @@ class Locking(Standing):
     building: str
     cleared: tuple[str, ...]
     put_back_first: bool
+    leaving: Mapping[str, str]
     _config: Pending | None
     _begun: bool
 
@@ -126,8 +128,8 @@ class Locking(Standing):
     async def not_as_seen(self, error: NotAsSeen) -> None:
         """Go back to where the lock is to be taken, after steps that were not."""
         self.begin_again()
-        self.building, self._begun = "", False
-        if error.locked:
+        self.building, self._begun, self.release, self.leaving = "", False, "", {}
+        if not error.ours:
             held, self.held = self.lock, None
             await held.release()
 

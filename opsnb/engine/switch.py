@@ -63,9 +63,11 @@ class RollbackWork:
         first = self._planned(seen)
         await self._hide(change, first)
         try:
-            await self._carry_out(change, first, await change.take("rollback", seen=seen))
+            site = await change.take("rollback", seen=None if first.nothing else seen)
+            await self._carry_out(change, first, site)
         except NotAsSeen as error:
             await change.not_as_seen(error)
+            change.revision = ""
             await self._carry_out(change, first, await change.take("rollback"))
 
     async def _carry_out(self, change: Change, first: Plan, site: Site) -> None:
@@ -89,6 +91,7 @@ class RollbackWork:
             async with change.phase(Phase.HOOKS):
                 await run_hooks(change, plan.hooks, "before_rollback", plan.name, env)
         if any(check.is_asked("before") for check in plan.health):
+            await change.lock.settle()  # it may be asked from here
             async with change.phase(Phase.CHECK):
                 await check_before(change, plan, env)
         good = target.record.good()

@@ -131,11 +131,13 @@ class Telling:
         self.actor.emit(Warned(self.actor.server, self.actor.at(), text))
 
     def planned(self, plan: Plan) -> None:
-        """Say what is about to be done."""
+        """Say what is about to be done, once the lock is ours."""
         self.release = plan.name
+        self._then(lambda: self._tell_plan(plan))
+
+    def _tell_plan(self, plan: Plan) -> None:
         for warning in plan.warnings:
-            if warning not in self.warnings:  # a plan that was made again says the same
-                self.warn(warning)
+            self.warn(warning)
         actor, build = self.actor, plan.build
         event = Planned(
             actor.server,

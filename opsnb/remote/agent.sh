@@ -150,11 +150,19 @@ ours() {
     ! [ -d .opsnb/spare/tree ] || told spare .opsnb/spare/record
 }
 
-# The SHA-256 of what is there of all that a look tells and a change rests on. What taking the lock
-# makes is not part of it. What cannot be read is like nothing that was seen before.
-fingerprint() { traits | sha256sum; }
+# The SHA-256 of what is there of all that a look tells and a change rests on, and when that was, in
+# seconds since this machine began. What taking the lock makes is not part of it, but that somebody has
+# taken it is. What cannot be read is like nothing that was seen before.
+fingerprint() {
+    t=0
+    [ ! -f "$D/.opsnb/token" ] || read -r t <"$D/.opsnb/token"
+    traits "$t" | sha256sum && since_boot
+}
+since_boot() { read -r now more </proc/uptime && printf '%s' "${now%%.*}"; }
 traits() {
+    printf '%s\0' "$1"
     cd "$D" 2>/dev/null || return 0
+    r=$(cd current 2>/dev/null && pwd -P) && printf '%s %s\0' "$r" "$(cd releases 2>/dev/null && pwd -P)"
     set -- .
     for p in releases/ shared/ .opsnb/ .opsnb/trash/ .opsnb/records/ .opsnb/spare/ .opsnb/config/ .opsnb/watch/; do
         [ ! -d "$p" ] || set -- "$@" "$p"
@@ -165,9 +173,12 @@ traits() {
         \( -type d -o -name lock -o -name token -o -name beat -o -name holder.json -o -name reserve \) \) \
         -o -path '.opsnb/*' -printf '%y %m %s %C@ %i %p\0' -o -printf '%y%Y %p %l\0' || printf '!%s' "$T"
 }
-# Nothing where the site is as that was; else a look. For nothing it is always that.
-look_unless() {
-    [ -z "$1" ] || [ "$(fingerprint)" != "$1  -" ] || return 0
+# Nothing where the site is as it was then, which was a moment ago: what comes late was given up. Else a
+# look. For nothing it is always that.
+look_unless() { # [FINGERPRINT WHEN]
+    if [ -n "$1" ] && now=$(since_boot) && [ $((now - $2)) -le 20 ]; then
+        [ "$(traits $((T - 1)) | sha256sum)" != "$1  -" ] || return 0
+    fi
     look || return
     [ -z "$1" ] || return 87
 }
@@ -397,6 +408,13 @@ rob_sftp() {
 # The lock is flock(2) on descriptor 9. Every step inherits it, so a step of a dead change keeps
 # the next holder out until it has ended. Hooks get it closed: what they leave behind holds nothing.
 take() {
+    try_to_take "$1" && return
+    s=$?
+    T=
+    exec 9>&-
+    return "$s"
+}
+try_to_take() {
     [ -d "${D%/*}/" ] || mkdir -p "${D%/*}/" || return 1
     for path in "$D" "$D/releases" "$D/shared"; do
         [ -d "$path" ] || made "$path" || [ -d "$path" ] || return 1
@@ -417,7 +435,7 @@ take() {
         [ "$tries" -lt 5 ] || return 91
         sleep 0.1
     done
-    ! by_sftp || { exec 9>&-; return 91; }
+    ! by_sftp || return 91
     room
     torn=
     mend_log || return 1
@@ -432,8 +450,6 @@ take() {
     # Each looks for the other's lock after it has taken its own: at the most one goes on.
     if by_sftp; then
         rm -f .opsnb/holder.json
-        T=
-        exec 9>&-
         return 91
     fi
     rob_sftp || return 1

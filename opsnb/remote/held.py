@@ -28,7 +28,7 @@ from opsnb.core.links import link_target
 from opsnb.core.manifest import parents
 from opsnb.core.release import Site
 from opsnb.core.text import safe
-from opsnb.errors import OpsnbError, RemoteError
+from opsnb.errors import NotAsSeen, OpsnbError, RemoteError
 from opsnb.remote import watchdog
 from opsnb.remote.adopting import Adopting
 from opsnb.remote.base import NOT_REMOVED, Brought, Finish, Patched
@@ -36,7 +36,15 @@ from opsnb.remote.hooked import Heard
 from opsnb.remote.pack import Packer, Packing
 from opsnb.remote.paths import inside
 from opsnb.remote.placed import Placed
-from opsnb.remote.replies import OTHERWISE, as_payload, cut, good, holding_in, mended_in
+from opsnb.remote.replies import (
+    LOCKED,
+    OTHERWISE,
+    as_payload,
+    cut,
+    good,
+    holding_in,
+    mended_in,
+)
 from opsnb.remote.shell import Call, Reply, Shell, quoted
 
 if TYPE_CHECKING:
@@ -109,10 +117,11 @@ class PosixHeld(Placed, Adopting):
         self._shell = shell
         self._step_timeout = step_timeout
         self._series = False
-        look = Call("look_unless", (self.seen.fingerprint,), regardless=False)
+        self._known = bool(self.seen.fingerprint)
+        known = self.seen.fingerprint.split() or [""]
         self._first = [
             _Step("take the lock", Call("take", (holder,)), self._taken),
-            _Step("look", look, self._looked),
+            _Step("look", Call("look_unless", (*known,), regardless=False), self._looked),
         ]
         self._waiting: list[_Step] = []
         self._switches = 0
@@ -136,7 +145,7 @@ class PosixHeld(Placed, Adopting):
 
     def _looked(self, reply: Reply) -> None:
         """What is there now, if it was not as it had been seen."""
-        if reply.status == OTHERWISE or (reply.status == 0 and not self.seen.fingerprint):
+        if reply.status == OTHERWISE or (reply.status == 0 and not self._known):
             self.seen = self._remote.read(replace(reply, status=0))
 
     async def _beat(self) -> None:
@@ -192,7 +201,8 @@ class PosixHeld(Placed, Adopting):
         Args:
             removing: Whether the last may have left something that could not be removed.
         """
-        steps, self._first, self._waiting = self._first + self._waiting, [], []
+        first, self._first = self._first, []
+        steps, self._waiting = first + self._waiting, []
         if not steps:
             return []
 
@@ -207,10 +217,26 @@ class PosixHeld(Placed, Adopting):
                 tell()
 
         replies = await self._shell.batch([step.call for step in steps], answered)
+        if first:
+            await self._ours(*replies[:2])
         for step, reply in zip(steps, replies, strict=True):
             if not (removing and reply is replies[-1] and reply.status == NOT_REMOVED):
                 good(reply, step.what)
         return replies
+
+    async def _ours(self, took: Reply, looked: Reply) -> None:
+        """Go on only with the lock, and on the site that was seen, if one was.
+
+        Raises:
+            NotAsSeen: It was another, or the lock was not to be had.
+        """
+        if took.status == LOCKED:
+            raise NotAsSeen(ours=False)
+        if self._known and took.status:
+            await self.close()
+            raise NotAsSeen(ours=False)
+        if self._known and looked.status:
+            raise NotAsSeen(ours=looked.status == OTHERWISE)
 
     def _put(
         self,

@@ -16,7 +16,6 @@ from dataclasses import replace
 from opsnb.core.links import Listing, Standing
 from opsnb.core.marks import Holder
 from opsnb.core.release import Site
-from opsnb.core.text import safe
 from opsnb.core.usage import Usage
 from opsnb.errors import (
     ConnectError,
@@ -42,6 +41,7 @@ from opsnb.remote.replies import (
     aside_in,
     changes_in,
     digests_in,
+    fingerprint_in,
     good,
     listings_in,
     measured_in,
@@ -53,7 +53,7 @@ from opsnb.remote.replies import (
 from opsnb.remote.shell import Call, Pipes, Reply, Shell
 
 EARLY = 0.01  # seconds to the server and back from which the next shell is opened beside a look
-KNOWN = Call("fingerprint")
+KNOWN = Call("fingerprint")  # before a look: what comes between them is no part of it then
 Dial = Callable[[str], Awaitable[Pipes]]
 Reach = Callable[[str], Awaitable[Line]]
 
@@ -222,7 +222,7 @@ class PosixRemote:
 
     async def look(self, *, fingerprint: bool = False) -> Site:
         """See :meth:`Remote.look`."""
-        look, *known = await self.asks([Call("look"), *([KNOWN] if fingerprint else [])])
+        *known, look = await self.asks([*([KNOWN] if fingerprint else []), Call("look")])
         return self._read_with(look, *known)
 
     def read(self, reply: Reply) -> Site:
@@ -234,7 +234,7 @@ class PosixRemote:
     def _read_with(self, look: Reply, known: Reply | None = None) -> Site:
         """The same with what the server knows it by again; nothing where it could not say."""
         site = self.read(look)
-        return replace(site, fingerprint=safe(whole(known).partition(b" ")[0])) if known else site
+        return replace(site, fingerprint=fingerprint_in(known)) if known else site
 
     async def state(self, *, users: bool = False, sizes: bool = False) -> Site:
         """See :meth:`Remote.state`."""
@@ -254,18 +254,17 @@ class PosixRemote:
         """See :meth:`Remote.glance`."""
         await self.connect()
         # Before the first look nothing is known, but that who unpacks the agent has gzip.
-        known = self._packers or ({"gzip"} if not self._plain else set())
-        how = packer(known, self.round_trip)
+        packers = self._packers or ({"gzip"} if not self._plain else set())
+        how = packer(packers, self.round_trip)
         others = [
-            KNOWN,
             Call("live", timeout=self._step_timeout, packed=how),
             Call("aside", timeout=self._step_timeout, packed=how, beside=True),
         ]
         if (self.round_trip or 0.0) > EARLY:
             self._stand_by()
-        look, again, live, aside = await self.asks([Call("look"), *others])
+        known, look, live, aside = await self.asks([KNOWN, Call("look"), *others])
         self._stand_by()
-        site = self._read_with(look, again)
+        site = self._read_with(look, known)
         out = good(live, "list").out
         if not out.endswith(b"."):
             raise RemoteError(f"cannot list the live release: {live.complaint or 'cut short'}")
@@ -354,7 +353,7 @@ class PosixRemote:
         """See :meth:`Remote.lock`."""
         body = Holder(who, host, since, why).told
         held = PosixHeld(self, await self._shell_of_change(), body, seen, self._step_timeout)
-        if seen is not None:
+        if seen is not None and seen.fingerprint:
             return held
         try:
             await held.settle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from urllib.parse import quote_from_bytes
 
@@ -10,11 +11,12 @@ from opsnb.core.manifest import check_name
 from opsnb.core.numbers import number
 from opsnb.core.text import safe
 from opsnb.core.usage import Usage
-from opsnb.errors import LockLost, NotAsSeen, NotReady, RemoteError, StepFailed
+from opsnb.errors import LockLost, NotReady, RemoteError, StepFailed
 from opsnb.remote.base import Aside, Changes, Texts
 from opsnb.remote.shell import Reply
 
 # Exit statuses of the agent's functions; see the head of agent.sh.
+_FINGERPRINT = re.compile(rb"([0-9a-f]{64})  -\n([0-9]{1,18})")
 TORN = b" torn\n"
 OTHERWISE, LOCKED, LOCK_LOST, CHANGED_HANDS = 87, 91, 92, 93
 
@@ -24,6 +26,12 @@ def aside_in(reply: Reply, live: bytes) -> Aside | None:
     name, _, rest = reply.out.partition(b"\0")
     record, _, unlike = rest.partition(b"\0")
     return Aside(record, unlike) if record and name == live and reply.status == 0 else None
+
+
+def fingerprint_in(reply: Reply) -> str:
+    """What the server knows a site by again, and when it saw it; empty where it could not say."""
+    match = _FINGERPRINT.fullmatch(reply.out) if reply.status == 0 else None
+    return f"{match[1].decode()} {match[2].decode()}" if match else ""
 
 
 def cut(out: bytes) -> tuple[bytes, bytes]:
@@ -53,7 +61,6 @@ def good(reply: Reply, what: str) -> Reply:
     """The reply itself, when its status is 0.
 
     Raises:
-        NotAsSeen: The site is not as it was seen before the lock was taken, or somebody has that.
         LockLost: The lock is somebody else's.
         NotReady: ``deploy_to`` cannot be written.
         StepFailed: Anything else.
@@ -65,8 +72,6 @@ def good(reply: Reply, what: str) -> Reply:
             "somebody else has taken the lock: nothing more was done",
             "`opsnb log` says who; `opsnb releases` shows what is live now.",
         )
-    if reply.status in (OTHERWISE, LOCKED):
-        raise NotAsSeen(locked=reply.status == LOCKED)
     said = f": {reply.complaint}" if reply.complaint else ""
     if what == "take the lock":
         raise NotReady(f"cannot take the lock{said}", "May this user write to deploy_to?")

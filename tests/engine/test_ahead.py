@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 
 from opsnb.core.events import Outcome, PhaseEnded
 from opsnb.core.release import Site
-from opsnb.errors import Interrupted, Locked, SourceError, StalePlan
+from opsnb.errors import Interrupted, Locked, NotReady, SourceError, StalePlan
 from opsnb.remote.posix import PosixRemote
+from opsnb.remote.shell import Shell
 from opsnb.server import Server
 from tests.engine.conftest import configure, site
 from tests.engine.test_in_use import versions
@@ -70,8 +72,9 @@ def test_a_rollback_is_a_look_and_one_trip_more(
     one, _two = versions(server, source, "one", "two")
     sent.clear()
     assert server.rollback().wait().live == one
-    assert [batch[0] for batch in sent] == ["look", "take"]
-    assert {"publish", "drop_lock"} < set(sent[1])
+    assert sent[0] == ["fingerprint", "look"]
+    assert {"take", "publish", "drop_lock"} < set(sent[1])
+    assert len(sent) == 2
 
 
 def test_a_rollback_goes_back_from_what_somebody_made_live_meanwhile(
@@ -95,6 +98,74 @@ def test_a_rollback_that_was_agreed_to_is_not_carried_out_any_more(
         server.rollback(plan).wait()
     assert (site(server) / "current" / "index").read_text() == "theirs"
     assert server.look().holder is None
+
+
+def test_a_rollback_to_what_is_live_is_nothing_and_every_phase_ends(
+    server: Server, source: Path
+) -> None:
+    _one, two = versions(server, source, "one", "two")
+    report = server.rollback(to=two).wait()
+    assert report.outcome is Outcome.NOTHING
+    assert [name for name, _ in report.phases] == ["lock"]
+
+
+def test_a_check_from_here_before_a_rollback_is_made_under_the_lock(
+    server: Server, source: Path, tmp_path: Path
+) -> None:
+    """And what it says is told."""
+    versions(server, source, "one", "two")
+    holder = tmp_path / "holder"
+    before = {"command": f"cp {site(server)}/.opsnb/holder.json {holder}", "when": "before"}
+    configure(server, health=[before])
+    assert server.rollback().wait().switched
+    assert holder.is_file()
+
+
+@pytest.mark.parametrize("verb", ["deploy", "rollback"])
+def test_a_lock_that_cannot_be_taken_is_no_unknown_outcome(
+    server: Server, source: Path, verb: str
+) -> None:
+    _one, two = versions(server, source, "one", "two")
+    lock = site(server) / ".opsnb" / "lock"
+    lock.unlink()
+    lock.mkdir()
+    (source / "index").write_text("three")
+    with pytest.raises(NotReady, match="cannot take the lock") as refused:
+        (server.deploy(source) if verb == "deploy" else server.rollback()).wait()
+    report = refused.value.report
+    assert (report.outcome, report.switched, report.live) == (Outcome.NOT_DONE, False, two)
+    assert (report.release, report.warnings) == ("", ())
+    lock.rmdir()
+    assert server.rollback().wait().switched
+
+
+def test_a_look_that_fails_under_the_lock_is_no_reason_to_build_another_way(
+    server: Server, other: Server, source: Path, between: Between, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(server, keep_releases=2)
+    versions(server, source, "one", "two", "three")
+    (source / "index").write_text("four")
+    failed: list[str] = []
+    real = Shell.batch
+
+    async def once(self: Shell, calls: Any, answered: Any = None) -> Any:
+        if (
+            len(calls) > 1
+            and calls[1].name == "look_unless"
+            and calls[1].args != ("",)
+            and not failed
+        ):
+            failed.append("look")
+            calls = [calls[0], replace(calls[1], name="false"), *calls[2:]]
+        return await real(self, calls, answered)
+
+    monkeypatch.setattr(Shell, "batch", once)
+    between(lambda: other.hold("maintenance").wait())
+    with pytest.raises(Locked, match="maintenance"):
+        server.deploy(source).wait()
+    assert failed
+    assert (site(server) / "current" / "index").read_text() == "three"
+    assert faults(site(server), server) == []
 
 
 def test_a_rollback_with_a_watchdog_knows_its_lock_before_it_switches(
@@ -159,8 +230,9 @@ def test_who_holds_it_is_named_and_nothing_is_made(
     versions(server, source, "one")
     (source / "index").write_text("two")
     between(lambda: other.hold("maintenance").wait())
-    with pytest.raises(Locked, match="maintenance"):
+    with pytest.raises(Locked, match="maintenance") as refused:
         server.deploy(source).wait()
+    assert (refused.value.report.release, refused.value.report.warnings) == ("", ())
     assert len(server.look().releases) == 1
     other.unhold().wait()
     assert server.deploy(source).wait().switched
@@ -203,7 +275,7 @@ def test_what_fails_before_it_is_asked_for_leaves_nothing_and_says_no_more(
     (source / "index").write_text("two")
     with pytest.raises(SourceError) as refused:
         server.deploy(source).wait()
-    assert len(refused.value.report.warnings) == 1, "of the health check that there is none"
+    assert refused.value.report.warnings == ()
     assert refused.value.report.switched is False
     assert (site(server) / ".opsnb" / "audit.jsonl").read_bytes() == log
     assert server.look().holder is None
@@ -226,6 +298,6 @@ def test_who_is_stopped_before_it_is_asked_for_has_done_nothing(
     Timer(0.5, job.cancel).start()
     with pytest.raises(Interrupted) as stopped:
         job.wait()
-    assert len(stopped.value.report.warnings) == 1, "of the health check that there is none"
+    assert stopped.value.report.warnings == ()
     assert (site(server) / ".opsnb" / "audit.jsonl").read_bytes() == log
     assert faults(site(server), server) == []

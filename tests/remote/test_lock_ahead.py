@@ -6,13 +6,15 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from opsnb.core.release import Site
-from opsnb.errors import NotAsSeen
+from opsnb.errors import NotAsSeen, NotReady
+from opsnb.remote.shell import Shell
 from tests.remote.conftest import Place
 
 ONE, TWO, ASIDE = "20260101000000", "20260102000000", "20251231000000"
@@ -31,12 +33,15 @@ async def build(held: Any, name: str) -> None:
 
 
 @pytest.fixture
-async def site(remote: Any) -> Site:
+async def site(remote: Any, where: Path) -> Site:
     """A site with a live release, another one, and one that is kept aside; as it was seen."""
     held = await remote.lock("tester", "here", "now", "")
     for name in (ASIDE, ONE, TWO):
         await build(held, name)
     await held.publish(ONE, b"")
+    # Somebody's link, by which current leads on.
+    (where / "live").symlink_to(f"releases/{ONE}")
+    point(where / "current", "live")
     await held.retire(ASIDE)
     await held.append_audit(b'{"what": "begun"}\n')
     await held.release()
@@ -97,15 +102,99 @@ async def test_the_first_change_of_a_server_has_nothing_to_be_unlike(
     assert (where / "releases" / ONE).is_dir()
 
 
-async def test_after_a_change_that_left_nothing_else_it_is_as_it_was(
-    remote: Any, site: Site, ahead: Any
+async def test_that_somebody_had_the_lock_meanwhile_is_a_difference_whatever_they_did(
+    remote: Any, place: Place, where: Path, site: Site, ahead: Any
 ) -> None:
-    """What taking the lock makes is no difference: the token, the holder, signs of life."""
-    for _ in range(2):
-        held = await ahead(site)
-        await held.flush()
+    other = place.remote(where)
+    await (await other.lock("other", "there", "now", "")).release()
+    held = await ahead(site)
+    with pytest.raises(NotAsSeen) as refused:
+        await held.begin("20260103000000", begun("20260103000000"))
+    assert refused.value.ours
+    assert not (where / "releases" / "20260103000000").exists()
+    await other.close()
+
+
+async def test_what_is_seen_twice_and_was_not_touched_is_the_same(remote: Any, site: Site) -> None:
+    """But for when that was."""
+    again = (await remote.look(fingerprint=True)).fingerprint
+    assert again.split()[0] == site.fingerprint.split()[0]
+    assert int(again.split()[1]) >= int(site.fingerprint.split()[1])
+
+
+async def test_what_comes_late_is_not_done(where: Path, site: Site, ahead: Any) -> None:
+    """As bytes do that lay somewhere on their way while the change was given up."""
+    digest, when = site.fingerprint.split()
+    held = await ahead(replace(site, fingerprint=f"{digest} {int(when) - 21}"))
+    with pytest.raises(NotAsSeen):
+        await held.begin("20260103000000", begun("20260103000000"))
+    assert not (where / "releases" / "20260103000000").exists()
+
+
+async def test_what_comes_between_the_fingerprint_and_the_look_is_no_part_of_it(
+    remote: Any, place: Place, where: Path, site: Site, ahead: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody may go on with a look that is older than what vouches for it."""
+    other, real = place.remote(where), Shell.batch
+
+    async def slowly(self: Shell, calls: Any, answered: Any = None) -> Any:
+        replies = []
+        for call in calls:
+            replies += await real(self, [replace(call, beside=False)], answered)
+            if len(replies) == 1:
+                (where / "shared" / "new").mkdir()
+        return replies
+
+    for look in (remote.glance, lambda: remote.look(fingerprint=True)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Shell, "batch", slowly)
+            found = await look()
+        seen = found if isinstance(found, Site) else found.site
+        held = await ahead(seen)
+        with pytest.raises(NotAsSeen):
+            await held.flush()
         await held.release()
-    assert (await remote.glance()).site.fingerprint == site.fingerprint
+        (where / "shared" / "new").rmdir()
+    await other.close()
+
+
+@pytest.mark.parametrize("what", ["lock", "tmp.token"])
+async def test_a_lock_that_cannot_be_taken_is_not_left_behind(
+    remote: Any, place: Place, where: Path, site: Site, ahead: Any, what: str
+) -> None:
+    """By its file, or after it was taken: its token cannot be written."""
+    (where / ".opsnb" / what).unlink(missing_ok=True)
+    (where / ".opsnb" / what).mkdir()
+    held = await ahead(site)
+    with pytest.raises(NotAsSeen) as refused:
+        await held.begin("20260103000000", begun("20260103000000"))
+    assert not refused.value.ours
+    await held.release()
+    with pytest.raises(NotReady, match="cannot take the lock"):
+        await remote.lock("tester", "here", "now", "")
+    (where / ".opsnb" / what).rmdir()
+    other = place.remote(where)
+    taken = await other.lock("other", "there", "now", "")
+    assert taken is not None, "nobody has it"
+    await taken.release()
+    await other.close()
+
+
+async def test_where_it_cannot_be_looked_at_nothing_is_done_and_the_lock_is_given_back(
+    remote: Any, where: Path, site: Site, ahead: Any
+) -> None:
+    """Whoever is no root cannot read what root has closed; root is told of a loop."""
+    record = where / ".opsnb" / "records" / "20269999000000.json"
+    (where / "releases" / "x").mkdir()
+    record.symlink_to(record.name)
+    held = await ahead(site)
+    with pytest.raises(NotAsSeen) as refused:
+        await held.begin("20260103000000", begun("20260103000000"))
+    assert not refused.value.ours
+    await held.release()
+    record.unlink()
+    assert (await remote.look()).holder is None
+    assert not (where / "releases" / "20260103000000").exists()
 
 
 def edit(path: Path, more: bytes = b" ") -> None:
@@ -127,6 +216,7 @@ def make(path: Path) -> None:
 
 CHANGES: dict[str, Callable[[Path], object]] = {
     "another release is live": lambda site: point(site / "current", f"releases/{TWO}"),
+    "current leads on to another": lambda site: point(site / "live", f"releases/{TWO}"),
     "current is gone": lambda site: (site / "current").unlink(),
     "a release came": lambda site: (site / "releases" / "x").mkdir(),
     "a release went": lambda site: shutil.rmtree(site / "releases" / TWO),
@@ -164,7 +254,7 @@ async def test_whatever_else_has_changed_nothing_is_done_and_it_is_seen(
     assert stands(where) == before
     assert b"more" not in (where / ".opsnb" / "audit.jsonl").read_bytes()
     # The lock is ours all the same, and what is seen under it is new.
-    assert not refused.value.locked
+    assert refused.value.ours
     assert held.seen is not site
     assert held.seen.releases == (await remote.look()).releases
     await held.begin("20260103000000", begun("20260103000000"))
@@ -199,7 +289,7 @@ async def test_who_finds_it_locked_has_done_nothing_and_taken_nothing(
     held = await ahead(site)
     with pytest.raises(NotAsSeen) as refused:
         await held.begin("20260103000000", begun("20260103000000"))
-    assert refused.value.locked
+    assert not refused.value.ours
     await held.release()
     assert (await remote.look()).holder.token == holder.token
     await holder.begin("20260104000000", begun("20260104000000"))
@@ -212,7 +302,9 @@ async def test_who_never_took_a_step_never_had_it(remote: Any, site: Site, ahead
     held = await ahead(site)
     await held.release()
     assert (await remote.look()).holder is None
-    assert (await remote.glance()).site.fingerprint == site.fingerprint
+    assert (await remote.look(fingerprint=True)).fingerprint.split()[0] == site.fingerprint.split()[
+        0
+    ]
 
 
 @pytest.mark.parametrize("way", ["killed", "closed"])
