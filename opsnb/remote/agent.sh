@@ -399,9 +399,9 @@ by_sftp() {
     done
     return 1
 }
-rob_sftp() {
+rob_sftp() { # one that gives its lock back at this very moment takes it away itself
     for h in .opsnb/held/*; do
-        [ ! -e "$h" ] || mv -T "$h" ".opsnb/trash/${h##*/}" || return 1
+        [ ! -e "$h" ] || mv -T "$h" ".opsnb/trash/${h##*/}" || [ ! -e "$h" ] || return 1
     done
 }
 

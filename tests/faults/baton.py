@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.faults.faulty import SYNC
+from tests.faults.faulty import SYNC, asked_ahead
 
 
 class Baton:
@@ -87,8 +87,7 @@ class InTurn:
             return value
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            if name == "lock" and args[-1] is not None:
-                # It is asked for with the first step: before that the server hears nothing of it.
+            if name == "lock" and asked_ahead(args):
                 answer = await value(*args, **kwargs)
             else:
                 told = "lock" if getattr(self._real, "unasked", False) else name

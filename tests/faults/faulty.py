@@ -11,7 +11,7 @@ been closed, as :class:`opsnb.remote.shell.Shell` does by its deadline.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,11 @@ from opsnb.errors import Disconnected, StepFailed, StepTimedOut
 KINDS = ("lost before", "lost after", "fails", "cancelled before", "cancelled after")
 MORE = ("fails after", "times out")
 SYNC = {"broken", "deploy_to", "token", "unasked"}
+
+
+def asked_ahead(args: Sequence[Any]) -> bool:
+    """Whether a lock is asked for with the first step: before that the server hears nothing."""
+    return len(args) > 4 and args[4] is not None
 
 
 @dataclass
@@ -70,7 +75,10 @@ class Faulty:
             return value
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            return await self._call(name, value, args, kwargs)
+            if name == "lock" and asked_ahead(args):
+                return Faulty(await value(*args, **kwargs), self._plot)
+            told = "lock" if getattr(self._real, "unasked", False) else name
+            return await self._call(told, value, args, kwargs)
 
         return call
 
@@ -87,7 +95,7 @@ class Faulty:
         plot.watch()
         if kind:
             await self._after(kind, answer)
-        return Faulty(answer, plot) if name == "lock" and answer is not None else answer
+        return Faulty(answer, plot) if hasattr(answer, "release") else answer
 
     async def _before(self, kind: str) -> None:
         if kind == "lost before":
