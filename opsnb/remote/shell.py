@@ -351,9 +351,14 @@ class Shell:
         return bytearray()
 
     def _written(self, writing: asyncio.Task[None]) -> None:
-        """What could not be sent gets no answer: whoever waits for one is told why."""
+        """What could not be sent gets no answer: whoever waits for one is told why.
+
+        Where nobody has answered yet, that is told by how the shell ends, which a write may notice
+        first: by itself, or with its connection.
+        """
         error = None if writing.cancelled() else writing.exception()
-        if error is not None:
+        unheard = isinstance(error, Disconnected) and not self._starting.done()
+        if error is not None and not unheard:
             self._out.end(error)
 
     async def _frames(

@@ -126,6 +126,47 @@ async def test_a_server_that_runs_nothing_says_why_after_both(tmp_path: Path) ->
     await there.close()
 
 
+class Ended:
+    """The pipes of a shell that has ended, which who writes is told sooner than who reads."""
+
+    def __init__(self) -> None:
+        self._writes = 0
+        self._told = asyncio.Event()
+
+    async def write(self, data: Data) -> None:
+        del data
+        self._writes += 1
+        if self._writes > 1:  # the first is the agent itself
+            self._told.set()
+            raise Disconnected("it has ended") from ConnectionResetError()
+
+    async def read_out(self) -> bytes:
+        await self._told.wait()
+        await asyncio.sleep(0.05)
+        return b""
+
+    async def read_err(self) -> bytes:
+        return await self.read_out()
+
+    async def close(self) -> None:
+        return
+
+
+async def test_who_notices_first_that_a_shell_has_ended_makes_no_difference(
+    tmp_path: Path,
+) -> None:
+    programs: list[str] = []
+
+    async def dial(program: str) -> Pipes:
+        programs.append(program)
+        return Ended() if program else await started("/bin/sh", "-s")
+
+    there = remote(tmp_path, dial)
+    assert (await there.look()).writable
+    assert programs == [agent.READER, ""]
+    await there.close()
+
+
 class Silent:
     """Real pipes of which nothing is heard before something was said."""
 
