@@ -174,6 +174,16 @@ def planned(world: World, **said: object) -> tuple[Plan, Settings]:
     return plan, config
 
 
+def of_the_one_aside(world: World) -> Plan:
+    """A plan that makes a release of the one kept aside, where that may be."""
+    plan, config = planned(world)
+    assume(may_reuse(world.site, world.base, plan, config))
+    made = reusing(plan, world.base, world.spare)
+    assert made.build
+    assert made.build.reuse
+    return made
+
+
 def carried_out(world: World, plan: Plan) -> Disk:
     """The same, whatever of it is new."""
     return {path: replace(thing, fresh=True) for path, thing in built(world, plan).items()}
@@ -245,12 +255,8 @@ def put(made: Disk, thing: Thing) -> None:
 def test_what_is_made_of_the_release_kept_aside_is_what_a_copy_of_the_live_one_gives(
     world: World,
 ) -> None:
-    plan, config = planned(world)
-    assume(may_reuse(world.site, world.base, plan, config))
-    reused = reusing(plan, world.base, world.spare)
-    assert reused.build
-    assert reused.build.reuse
-    assert carried_out(world, reused) == carried_out(world, plan)
+    reused = of_the_one_aside(world)
+    assert carried_out(world, reused) == carried_out(world, planned(world)[0])
 
 
 def line(thing: Thing) -> bytes:
@@ -264,9 +270,7 @@ def line(thing: Thing) -> bytes:
 @MANY
 @given(all_worlds())
 def test_how_it_differs_from_what_it_was_made_of_is_foretold(world: World) -> None:
-    plan, config = planned(world)
-    assume(may_reuse(world.site, world.base, plan, config))
-    reused = reusing(plan, world.base, world.spare)
+    reused = of_the_one_aside(world)
     assert reused.build
     assert reused.build.reuse
     was, now = world.disk(aside=True), built(world, reused)
@@ -311,9 +315,7 @@ def test_only_what_differs_is_brought_and_only_what_goes_or_comes_is_dropped(wor
 def test_no_step_in_what_was_aside_goes_where_nobody_has_looked_and_no_link_of_its_own_is_odd(
     world: World,
 ) -> None:
-    plan, config = planned(world)
-    assume(may_reuse(world.site, world.base, plan, config))
-    build = reusing(plan, world.base, world.spare).build
+    build = of_the_one_aside(world).build
     assert build
     assert build.reuse
     here, modes = world.disk(aside=True), {path for path, _ in build.modes}

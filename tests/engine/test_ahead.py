@@ -34,6 +34,15 @@ def other(server: Server) -> Iterator[Server]:
 
 
 @pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """Another source than the one that the others deploy."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "index").write_text("mine")
+    return folder
+
+
+@pytest.fixture
 def between(monkeypatch: pytest.MonkeyPatch) -> Between:
     """Has something done once between a deploy's look and its wish for the lock."""
     todo: list[Callable[[], object]] = []
@@ -180,12 +189,9 @@ def test_a_rollback_with_a_watchdog_knows_its_lock_before_it_switches(
 
 
 def test_it_is_planned_anew_when_somebody_deployed(
-    server: Server, other: Server, source: Path, tmp_path: Path, between: Between
+    server: Server, other: Server, source: Path, mine: Path, between: Between
 ) -> None:
     versions(server, source, "one", "two")
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "index").write_text("mine")
     (mine / "more").write_text("more")
     theirs: list[str] = []
     between(lambda: theirs.extend(versions(other, source, "theirs")))
@@ -210,12 +216,9 @@ def test_it_is_nothing_any_more_when_somebody_deployed_the_same(
 
 
 def test_a_plan_that_was_agreed_to_is_not_carried_out_any_more(
-    server: Server, other: Server, source: Path, tmp_path: Path, between: Between
+    server: Server, other: Server, source: Path, mine: Path, between: Between
 ) -> None:
     versions(server, source, "one")
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "index").write_text("mine")
     plan = server.plan(mine)
     between(lambda: versions(other, source, "theirs"))
     with pytest.raises(StalePlan):
@@ -239,7 +242,7 @@ def test_who_holds_it_is_named_and_nothing_is_made(
 
 
 def test_a_lock_that_is_taken_is_waited_for(
-    server: Server, other: Server, source: Path, between: Between
+    server: Server, other: Server, source: Path, mine: Path, between: Between
 ) -> None:
     configure(server, lock_wait=30)
     versions(server, source, "one")
@@ -253,9 +256,6 @@ def test_a_lock_that_is_taken_is_waited_for(
             time.sleep(0.05)
 
     between(theirs)
-    mine = source.parent / "mine"
-    mine.mkdir()
-    (mine / "index").write_text("mine")
     report = server.deploy(mine).wait()
     assert jobs[0].wait().switched
     assert report.previous == jobs[0].wait().release
