@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -14,7 +15,11 @@ import pytest
 
 from opsnb.core.events import Outcome, PhaseEnded
 from opsnb.core.release import Site
-from opsnb.errors import Interrupted, Locked, NotReady, SourceError, StalePlan
+from opsnb.engine import ending, health
+from opsnb.engine.change import Change
+from opsnb.engine.telling import Actor
+from opsnb.errors import Interrupted, Locked, NotAsSeen, NotReady, SourceError, StalePlan
+from opsnb.remote.local import local_remote
 from opsnb.remote.posix import PosixRemote
 from opsnb.remote.shell import Shell
 from opsnb.server import Server
@@ -118,16 +123,32 @@ def test_a_rollback_to_what_is_live_is_nothing_and_every_phase_ends(
     assert [name for name, _ in report.phases] == ["lock"]
 
 
-def test_a_check_from_here_before_a_rollback_is_made_under_the_lock(
-    server: Server, source: Path, tmp_path: Path
+def test_a_check_before_a_rollback_is_made_under_the_lock_from_wherever_it_is_asked(
+    server: Server, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what it says is told."""
+    """One that is asked from here takes no step on the server by itself."""
     versions(server, source, "one", "two")
-    holder = tmp_path / "holder"
-    before = {"command": f"cp {site(server)}/.opsnb/holder.json {holder}", "when": "before"}
-    configure(server, health=[before])
+    configure(server, health=[{"command": "true", "when": "before"}])
+    waiting: list[bool] = []
+    real = health.check_health
+
+    async def check(change: Change, *args: Any) -> None:
+        waiting.append(change.lock.unasked)
+        await real(change, *args)
+
+    monkeypatch.setattr(ending, "check_health", check)
     assert server.rollback().wait().switched
-    assert holder.is_file()
+    assert waiting
+    assert not any(waiting)
+
+
+async def test_what_was_not_begun_is_not_told_as_removed(tmp_path: Path) -> None:
+    """Somebody else may have removed it meanwhile."""
+    actor = Actor("local", "tester", "here", lambda _event: None, lambda: datetime.now(UTC))
+    change = Change(local_remote(str(tmp_path / "site"), 60, 20), actor, "deploy")
+    change.leaving = {"20260101000000": "too old"}
+    await change.not_as_seen(NotAsSeen(ours=True))
+    assert change.leaving == {}
 
 
 @pytest.mark.parametrize("verb", ["deploy", "rollback"])
